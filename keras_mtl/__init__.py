@@ -1,0 +1,44 @@
+"""Multi-task learning for Keras 3: networks that learn what tasks share."""
+
+from keras_mtl import layers
+from keras_mtl.analysis import (
+    allocation,
+    allocation_entropy,
+    allocation_probabilities,
+    task_embeddings,
+    task_similarity,
+)
+from keras_mtl.data import task_batches
+from keras_mtl.models import (
+    build_fixed_random,
+    build_gumbel_matrix,
+    build_no_sharing,
+    build_shared_bottom,
+    build_single_tasks,
+)
+from keras_mtl.schedules import RampSchedule, TemperatureSchedule
+from keras_mtl.serving import freeze
+from keras_mtl.tasks import Task
+from keras_mtl.training import AllocationRecorder, MultiTaskModel, allocation_optimizer
+
+__all__ = [
+    "AllocationRecorder",
+    "MultiTaskModel",
+    "RampSchedule",
+    "Task",
+    "TemperatureSchedule",
+    "allocation",
+    "allocation_entropy",
+    "allocation_optimizer",
+    "allocation_probabilities",
+    "build_fixed_random",
+    "build_gumbel_matrix",
+    "build_no_sharing",
+    "build_shared_bottom",
+    "build_single_tasks",
+    "freeze",
+    "layers",
+    "task_batches",
+    "task_embeddings",
+    "task_similarity",
+]

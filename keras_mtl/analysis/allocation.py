@@ -1,0 +1,114 @@
+"""What a network learned: who uses which components."""
+
+import numpy as np
+from keras import ops
+
+from keras_mtl.layers import Allocation
+
+
+def allocation_layers(model):
+    """Returns the layers of a model that allocate components, in order of depth."""
+    return [layer for layer in model.layers if isinstance(layer, Allocation)]
+
+
+def allocation(model):
+    """Returns the most likely allocation of each modular layer.
+
+    Layers with one component are not routed and not listed.
+
+    Args:
+        model: A model with `Allocation` layers, such as the builders make.
+
+    Returns:
+        List of `(num_tasks, num_components)` arrays of 0 and 1, tasks in the order of
+        `tasks`.
+
+    Raises:
+        ValueError: The model allocates nothing.
+    """
+    return [layer.matrix() for layer in _required_layers(model)]
+
+
+def allocation_probabilities(model):
+    """Returns the probability that a task uses a component, for each modular layer.
+
+    Args:
+        model: As for `allocation`.
+
+    Returns:
+        List of `(num_tasks, num_components)` arrays of numbers in [0, 1].
+
+    Raises:
+        ValueError: The model allocates nothing.
+    """
+    return [ops.convert_to_numpy(layer.probabilities()) for layer in _required_layers(model)]
+
+
+def task_embeddings(model):
+    """Returns each task's rows of the allocation, one after the other.
+
+    Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section V-C.
+
+    Args:
+        model: As for `allocation`.
+
+    Returns:
+        `(num_tasks, sum of num_components)` array of 0 and 1.
+
+    Raises:
+        ValueError: The model allocates nothing.
+    """
+    return np.concatenate(allocation(model), axis=1)
+
+
+def task_similarity(model):
+    """Returns the cosine similarity of the tasks' embeddings.
+
+    Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section V-C. A task
+    without any component, whose cosine is not defined, has 0 with others and 1 with itself.
+
+    Args:
+        model: As for `allocation`.
+
+    Returns:
+        `(num_tasks, num_tasks)` array of numbers in [0, 1].
+
+    Raises:
+        ValueError: The model allocates nothing.
+    """
+    embeddings = task_embeddings(model)
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    unit = embeddings / np.where(lengths > 0, lengths, 1.0)
+    similarity = np.clip(unit @ unit.T, 0.0, 1.0)
+    np.fill_diagonal(similarity, 1.0)
+    return similarity
+
+
+def allocation_entropy(model):
+    """Returns the bits of uncertainty left in each modular layer's allocation.
+
+    Args:
+        model: As for `allocation`.
+
+    Returns:
+        List of `(num_tasks, num_components)` arrays of bits in [0, 1]: 0 where the
+        decision is certain, 1 at a probability of one half.
+
+    Raises:
+        ValueError: The model allocates nothing.
+    """
+    entropies = []
+    for probability in allocation_probabilities(model):
+        p = np.clip(probability.astype("float64"), 1e-12, 1 - 1e-12)
+        entropies.append(-(p * np.log2(p) + (1 - p) * np.log2(1 - p)))
+    return entropies
+
+
+def _required_layers(model):
+    layers = allocation_layers(model)
+    if not layers:
+        raise ValueError(
+            f"Model {model.name!r} allocates no components to tasks: none of its layers has "
+            "several. Put a list of components into the builder's `layers`."
+        )
+    return layers

@@ -1,0 +1,61 @@
+"""Refusals of `task_batches`, in the words of its caller."""
+
+from numbers import Integral
+
+
+def check_word(argument, word, allowed):
+    if word not in allowed:
+        raise ValueError(
+            f"{argument} must be one of {', '.join(map(repr, allowed))}. Received: {word!r}"
+        )
+
+
+def check_count(argument, count, least=1):
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < least:
+        raise ValueError(f"{argument} must be an integer of at least {least}. Received: {count!r}")
+
+
+def check_names(tasks, data):
+    if not data:
+        raise ValueError(
+            f"data is empty. Give examples to at least one of the tasks {', '.join(tasks)}."
+        )
+    unknown = [name for name in data if name not in tasks]
+    if unknown:
+        raise ValueError(
+            f"data names {', '.join(map(repr, unknown))}, which tasks does not. "
+            f"The tasks are {', '.join(tasks)}."
+        )
+
+
+def check_temperature(sampling_temperature):
+    if not sampling_temperature > 0:
+        raise ValueError(f"sampling_temperature must be above 0. Received: {sampling_temperature}")
+
+
+def check_sequential(unknown, steps_per_epoch):
+    if steps_per_epoch is not None:
+        raise ValueError(
+            'order="sequential" gives every example once, so steps_per_epoch cannot be set. '
+            f"Received: steps_per_epoch={steps_per_epoch}"
+        )
+    if unknown:
+        raise ValueError(
+            f'order="sequential" needs data of known length, which the data of {unknown} do not '
+            "have. Give arrays, or a tf.data.Dataset with tf.data.experimental.assert_cardinality."
+        )
+
+
+def check_training(unknown, sampling, steps_per_epoch):
+    if unknown and sampling != "uniform":
+        raise ValueError(
+            f"sampling={sampling!r} needs data of known length, which the data of {unknown} "
+            'do not have. Use sampling="uniform".'
+        )
+    if unknown and steps_per_epoch is None:
+        raise ValueError(
+            f"The length of the data of {unknown} is not known. Give the number of batches "
+            "in an epoch: task_batches(..., steps_per_epoch=...)."
+        )
+    if steps_per_epoch is not None:
+        check_count("steps_per_epoch", steps_per_epoch)

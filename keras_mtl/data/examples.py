@@ -1,0 +1,84 @@
+"""The one structure of all batches: `({"inputs": x, "task_id": ...}, y)`."""
+
+import keras
+import numpy as np
+
+from keras_mtl.data.labels import pack_labels
+
+
+class ExampleLayout:
+    """Gives the examples of every task the same structure, shapes and dtypes.
+
+    The structure is that of `({"inputs": x, "task_id": ids}, y)`, with a third
+    element, the sample weights, when the data of any task has them.
+
+    Args:
+        tasks: Dict, name -> `keras_mtl.Task`. The order is the task index.
+        firsts: Dict, name -> the first examples of each task with data, `(x, labels)`
+            or `(x, labels, weights)`, as its source gives them.
+
+    Raises:
+        ValueError: Two tasks differ in the shape or dtype of `x`, or in their
+            number of time steps.
+    """
+
+    def __init__(self, tasks, firsts):
+        self.tasks = tasks
+        self.places = {name: place for place, name in enumerate(tasks)}
+        self.weighted = any(len(first) == 3 for first in firsts.values())
+        self._model_name, (x, *_) = next(iter(firsts.items()))
+        self._signature = _signature(x)
+        self._steps_name, self._steps = self._find_steps(firsts, x)
+        self.sample = [self.pack(name, *first) for name, first in firsts.items()][0]
+
+    def _find_steps(self, firsts, x):
+        if all(task.kind != "tagging" for task in self.tasks.values()):
+            return None, None
+        for name, (_, labels, *_) in firsts.items():
+            if self.tasks[name].kind == "tagging":
+                return name, labels.shape[1]
+        return self._model_name, keras.tree.flatten(x)[0].shape[1]
+
+    def pack(self, name, x, labels, weights=None):
+        """Returns examples of one task in the structure of all batches."""
+        if _signature(x) != self._signature:
+            raise ValueError(
+                "All tasks need inputs of one shape and dtype (without the first axis). "
+                f'Task "{self._model_name}" has {_in_words(self._signature)}, '
+                f'task "{name}" has {_in_words(_signature(x))}. Convert one of them.'
+            )
+        if self.tasks[name].kind == "tagging" and labels.shape[1] != self._steps:
+            raise ValueError(
+                f'All tagging tasks need the same number of time steps. Task "{self._steps_name}" '
+                f'has {self._steps}, task "{name}" has {labels.shape[1]}. Pad the labels with -1.'
+            )
+        task_id = np.full(len(labels), self.places[name], "int32")
+        y = pack_labels(self.tasks, name, labels, self._steps)
+        if not self.weighted:
+            return {"inputs": x, "task_id": task_id}, y
+        if weights is None:
+            weights = np.ones(len(labels), "float32")
+        return {"inputs": x, "task_id": task_id}, y, weights
+
+
+def take(examples, rows):
+    """Returns the chosen rows (an index array or a slice) of every array."""
+    return keras.tree.map_structure(lambda array: array[rows], examples)
+
+
+def concatenate(parts):
+    """Returns the examples of all parts, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def _signature(x):
+    return keras.tree.map_structure(lambda array: (array.dtype.name, *array.shape[1:]), x)
+
+
+def _in_words(signature):
+    if isinstance(signature, dict):
+        return ", ".join(f"{key}: {_in_words(value)}" for key, value in signature.items())
+    dtype, *shape = signature
+    return f"{dtype} {tuple(shape)}"

@@ -1,0 +1,118 @@
+"""Which task's example sits where in an epoch: a pure function of (seed, epoch)."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+ORDERS = ("shuffled", "mixed", "sequential")
+SAMPLINGS = ("uniform", "proportional", "temperature")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOrder:
+    """Full batches of tasks in a random order, new in every epoch.
+
+    Args:
+        lengths: Number of examples by place of the task in `tasks`, `None` where
+            it is unknown. Tasks without data are left out.
+        batch_size: Number of examples in a batch.
+        num_batches: Number of batches in an epoch.
+        seed: Integer, at least 0.
+        mixed: Whether the examples of an epoch are permuted over its batches.
+        shares: Probability of each of `lengths` to be drawn for a batch, or `None`
+            for rounds of one batch of each task.
+    """
+
+    lengths: dict[int, int | None]
+    batch_size: int
+    num_batches: int
+    seed: int
+    mixed: bool
+    shares: np.ndarray | None
+
+    @property
+    def same_sizes(self):
+        """Whether all batches hold `batch_size` examples."""
+        return True
+
+    def slots(self, epoch):
+        """Returns one array for each batch: the places of its examples' tasks."""
+        rng = np.random.default_rng((self.seed, epoch))
+        places = np.array(list(self.lengths), "int32")
+        if self.shares is None:
+            rounds = np.tile(places, (math.ceil(self.num_batches / len(places)), 1))
+            tasks = rng.permuted(rounds, axis=1).ravel()[: self.num_batches]
+        else:
+            tasks = rng.choice(places, self.num_batches, p=self.shares)
+        slots = np.repeat(tasks, self.batch_size)
+        if self.mixed:
+            slots = rng.permutation(slots)
+        return slots.reshape(self.num_batches, self.batch_size)
+
+    def rng(self, epoch, place):
+        """Returns the random numbers of one task's examples in one epoch."""
+        return np.random.default_rng((self.seed, epoch, 1 + place))
+
+    def start(self, epoch):
+        """Returns how many examples a stream gave before: epochs follow each other."""
+        return epoch * math.ceil(self.num_batches / len(self.lengths)) * self.batch_size
+
+
+@dataclasses.dataclass(frozen=True)
+class SequentialOrder:
+    """Every example once, task after task; a task's last batch may be smaller.
+
+    Args:
+        lengths: Number of examples by place of the task in `tasks`.
+        batch_size: Largest number of examples in a batch.
+    """
+
+    lengths: dict[int, int]
+    batch_size: int
+
+    @property
+    def num_batches(self):
+        return sum(math.ceil(length / self.batch_size) for length in self.lengths.values())
+
+    @property
+    def same_sizes(self):
+        return all(length % self.batch_size == 0 for length in self.lengths.values())
+
+    def slots(self, epoch):
+        return [
+            np.full(min(self.batch_size, length - start), place, "int32")
+            for place, length in self.lengths.items()
+            for start in range(0, length, self.batch_size)
+        ]
+
+    def rng(self, epoch, place):
+        return None
+
+    def start(self, epoch):
+        return 0
+
+
+def passes(rng, length, count):
+    """Returns `count` rows of `length`: reshuffled passes, one after the other.
+
+    Without random numbers (`rng=None`) the rows come as they lie.
+    """
+    repeats = np.tile(np.arange(length), (math.ceil(count / length), 1))
+    if rng is not None:
+        repeats = rng.permuted(repeats, axis=1)
+    return repeats.ravel()[:count]
+
+
+def uniform_steps(lengths, batch_size):
+    """Returns the batches of an epoch: rounds until the longest task is through."""
+    return math.ceil(max(lengths.values()) / batch_size) * len(lengths)
+
+
+def sampling_shares(lengths, sampling, sampling_temperature):
+    """Returns each task's chance to be drawn for a batch, `None` for equal rounds."""
+    if sampling == "uniform":
+        return None
+    exponent = 1 / sampling_temperature if sampling == "temperature" else 1.0
+    shares = np.array(list(lengths.values()), "float64") ** exponent
+    return shares / shares.sum()

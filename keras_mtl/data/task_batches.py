@@ -1,0 +1,192 @@
+"""Batches in which every example belongs to one task."""
+
+import secrets
+
+import keras
+
+from keras_mtl.data.checks import (
+    check_count,
+    check_names,
+    check_sequential,
+    check_temperature,
+    check_training,
+    check_word,
+)
+from keras_mtl.data.examples import ExampleLayout
+from keras_mtl.data.feeds import Streams, Table
+from keras_mtl.data.order import (
+    ORDERS,
+    SAMPLINGS,
+    SequentialOrder,
+    TrainingOrder,
+    sampling_shares,
+    uniform_steps,
+)
+from keras_mtl.data.sources import ArraySource, as_source
+from keras_mtl.tasks import as_tasks
+
+
+def task_batches(
+    tasks,
+    data,
+    batch_size,
+    *,
+    seed=None,
+    order="shuffled",
+    sampling="uniform",
+    sampling_temperature=2.0,
+    steps_per_epoch=None,
+):
+    """Batches for tasks that have examples of their own.
+
+    Every batch is `({"inputs": x, "task_id": ids}, y)`, with the same structure and
+    dtypes always: `ids` are int32, the place of the task in `tasks`; `y` is one
+    array when all tasks are of one kind and `{kind: array}` when kinds differ,
+    int32 for classes and tagging, float32 for the rest, as wide as the largest task
+    of the kind. Labels that an example does not have are -1 (classes, tagging) or
+    NaN. When the data of any task has sample weights, they are a third element.
+
+    Args:
+        tasks: Dict, name -> what is predicted.
+        data: Dict, name -> examples of that task: `(x, y)` or `(x, y,
+            sample_weight)` arrays, `x` an array or a dict of arrays; a
+            `tf.data.Dataset` of single examples; or a `keras.utils.PyDataset` of
+            batches, all of one size but the last. Lengths may differ and tasks may
+            be left out. Arrays are copied once.
+        batch_size: Number of examples in a batch.
+        seed: Integer, at least 0: the same seed gives the same batches. `None`
+            draws one. Defaults to `None`.
+        order: `"shuffled"`: each batch holds one task. `"mixed"`: the same examples,
+            permuted over the batches of the epoch. `"sequential"`: every example
+            once, task after task, for evaluation; `seed` and `sampling` do not
+            apply and the last batch of a task may be smaller. Defaults to
+            `"shuffled"`.
+        sampling: `"uniform"`: rounds of one batch of each task in a fresh random
+            order, as many as the longest task needs; shorter tasks repeat.
+            `"proportional"` and `"temperature"` draw the task of each batch with a
+            probability proportional to `n` and `n ** (1 / sampling_temperature)`,
+            `n` its number of examples. Defaults to `"uniform"`.
+        sampling_temperature: Above 0; 1 is proportional, large values are near
+            uniform. Defaults to 2.0.
+        steps_per_epoch: Number of batches in an epoch. Needed when the length of a
+            dataset is not known. `None` takes as many as `"uniform"` needs.
+            Defaults to `None`.
+
+    Returns:
+        A `TaskBatches`, which `fit` and `evaluate` take as their `x`.
+
+    Raises:
+        ValueError: Unknown task names, data that do not fit their task or each
+            other, an unknown order or sampling, an unknown length.
+
+    Example:
+
+    >>> import numpy as np
+    >>> tasks = {"digit": 10, "letter": 26}
+    >>> data = {
+    ...     "digit": (np.zeros((5, 3)), np.arange(5)),
+    ...     "letter": (np.ones((2, 3)), np.array([25, 0])),
+    ... }
+    >>> batches = task_batches(tasks, data, batch_size=2, seed=0)
+    >>> len(batches)  # 3 rounds of 2 tasks
+    6
+    >>> inputs, y = task_batches(tasks, data, batch_size=4, order="sequential")[1]
+    >>> inputs["task_id"], y  # the last of the digits
+    (array([0], dtype=int32), array([4], dtype=int32))
+    """
+    tasks = as_tasks(tasks)
+    check_word("order", order, ORDERS)
+    check_word("sampling", sampling, SAMPLINGS)
+    check_count("batch_size", batch_size)
+    seed = secrets.randbits(32) if seed is None else seed
+    check_count("seed", seed, least=0)
+    check_temperature(sampling_temperature)
+    check_names(tasks, data)
+    sources = {name: as_source(name, tasks[name], data[name]) for name in tasks if name in data}
+    layout = ExampleLayout(tasks, {name: source.first for name, source in sources.items()})
+    lengths = {layout.places[name]: source.length for name, source in sources.items()}
+    unknown = ", ".join(f'"{name}"' for name, source in sources.items() if source.length is None)
+    if order == "sequential":
+        check_sequential(unknown, steps_per_epoch)
+        epoch_order = SequentialOrder(lengths, batch_size)
+    else:
+        check_training(unknown, sampling, steps_per_epoch)
+        epoch_order = TrainingOrder(
+            lengths,
+            batch_size,
+            steps_per_epoch or uniform_steps(lengths, batch_size),
+            seed=seed,
+            mixed=order == "mixed",
+            shares=sampling_shares(lengths, sampling, sampling_temperature),
+        )
+    return TaskBatches(sources, layout, epoch_order)
+
+
+class TaskBatches(keras.utils.PyDataset):
+    """The batches that `task_batches` makes.
+
+    The batches of an epoch are a pure function of the seed and `epoch`, on every
+    backend. Array data are random access: any index, in any sequence. Streamed
+    data give batch 0 first and then each next one.
+
+    `epoch` is 0 at the start and may be set. The models of this package set it in
+    `fit`, so that a resumed run goes on exactly. Elsewhere it moves on by one when
+    an epoch begins after the last batch of the one before was given; Keras's own
+    first look at a batch or two, before training, does not count.
+
+    Args:
+        sources: Dict, name -> source of that task's examples.
+        layout: An `ExampleLayout`.
+        order: A `TrainingOrder` or `SequentialOrder`.
+    """
+
+    def __init__(self, sources, layout, order):
+        super().__init__()
+        all_arrays = all(isinstance(source, ArraySource) for source in sources.values())
+        self._feed = (Table if all_arrays else Streams)(sources, layout, order)
+        self._sample = layout.sample
+        self._order = order
+        self._begun = False
+        self.epoch = 0
+
+    @property
+    def epoch(self):
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch):
+        self._epoch = epoch
+        self._finished = False
+
+    def __len__(self):
+        return self._order.num_batches
+
+    def __getitem__(self, index):
+        batch = self._feed.batch(self.epoch, index)
+        if index == len(self) - 1:
+            self._finished = self._begun
+        return batch
+
+    def on_epoch_begin(self):
+        if self._finished:
+            self.epoch += 1
+        self._begun = True
+
+    def as_tf_dataset(self):
+        """Returns the batches as a fast `tf.data.Dataset` of known cardinality.
+
+        Each iteration gives the epoch that `epoch` names when it starts. Python
+        cuts arrays into large stacks of batches, TensorFlow takes them apart.
+        """
+        import tensorflow as tf
+
+        batch_size = self._order.batch_size if self._order.same_sizes else None
+        stacks = keras.tree.map_structure(
+            lambda array: tf.TensorSpec((None, batch_size, *array.shape[1:]), array.dtype),
+            self._sample,
+        )
+        dataset = tf.data.Dataset.from_generator(
+            lambda: self._feed.chunks(self.epoch), output_signature=stacks
+        )
+        dataset = dataset.unbatch().apply(tf.data.experimental.assert_cardinality(len(self)))
+        return dataset.prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,68 @@
+"""Equal components on one input, computed as one operation.
+
+Components that are the same Dense or convolution differ in their weights only, so
+their kernels can be laid side by side and applied at once. Weights, names and
+freezing stay as they are: this is a way to call the components, not another layer.
+"""
+
+import keras
+from keras import ops
+
+_FUSIBLE = (
+    keras.layers.Dense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+)
+_OWN_VALUES = ("name", "kernel_initializer", "bias_initializer", "trainable")
+
+
+def fused_groups(components):
+    """Returns lists of positions in `components` that can be computed together.
+
+    A group of one is called as it is. Groups keep the order of first appearance.
+    """
+    groups = {}
+    for position, component in enumerate(components):
+        groups.setdefault(_signature(component) or position, []).append(position)
+    return list(groups.values())
+
+
+def _signature(component):
+    """Returns what components must agree in to be fused; `None` if they cannot be."""
+    if type(component) not in _FUSIBLE or getattr(component, "groups", 1) != 1:
+        return None
+    if component.activity_regularizer or getattr(component, "lora_enabled", False):
+        return None
+    if "float" not in component.compute_dtype or component.quantization_mode:
+        return None
+    config = component.get_config()
+    settings = {key: value for key, value in config.items() if key not in _OWN_VALUES}
+    return type(component).__name__, repr(settings)
+
+
+def fused_call(components, x):
+    """Applies equal components to `x`.
+
+    Returns:
+        Their outputs stacked before the last axis, `(..., C, units)`: with channels
+        last that is `(batch, ..., C, units)`.
+    """
+    first = components[0]
+    kernel = ops.concatenate([component.kernel for component in components], axis=-1)
+    if isinstance(first, keras.layers.Dense):
+        outputs = ops.matmul(x, kernel)
+    else:
+        outputs = ops.conv(
+            x,
+            kernel,
+            strides=first.strides,
+            padding=first.padding,
+            data_format=first.data_format,
+            dilation_rate=first.dilation_rate,
+        )
+    if first.use_bias:
+        outputs = outputs + ops.concatenate([component.bias for component in components], axis=-1)
+    units = outputs.shape[-1] // len(components)
+    outputs = ops.reshape(outputs, (*ops.shape(outputs)[:-1], len(components), units))
+    return outputs if first.activation is None else first.activation(outputs)

@@ -1,0 +1,141 @@
+"""Binary decisions with a gradient: straight-through Gumbel sampling."""
+
+import keras
+from keras import ops
+
+from keras_mtl.schedules import (
+    TemperatureSchedule,
+    check_setting,
+    deserialize_setting,
+    serialize_setting,
+    value_at,
+)
+
+_UNIFORM_MARGIN = 1e-6  # uniform() can return exact 0, whose logarithm is infinite
+_LOWEST_TEMPERATURE = 1e-6  # a schedule may underflow; 0 would divide by zero
+
+
+def logistic_noise(shape, seed):
+    """Returns float32 noise that turns a logit into a Bernoulli draw.
+
+    The difference of two independent Gumbel variables is logistic, so
+    `logit + noise >= 0` has probability `sigmoid(logit)`.
+    """
+    uniform = keras.random.uniform(
+        shape, _UNIFORM_MARGIN, 1.0 - _UNIFORM_MARGIN, dtype="float32", seed=seed
+    )
+    return ops.log(uniform) - ops.log1p(-uniform)
+
+
+def straight_through(logits, temperature=1.0, noise=None):
+    """Decides 0 or 1, with the gradient of a sigmoid.
+
+    The value is exactly 1 where `logits + noise >= 0` (a tie is active), else 0. The
+    gradient is that of `sigmoid((logits + noise) / temperature)`.
+
+    Args:
+        logits: Natural log-odds of being active, any shape.
+        temperature: Above 0, no unit; shapes the gradient only. Defaults to 1.0.
+        noise: Float32 noise of the shape of `logits`, or `None` for the most likely
+            decision. Defaults to `None`.
+
+    Returns:
+        Float32 tensor of the shape of `logits`.
+
+    Example:
+
+    >>> straight_through(keras.ops.array([-2.0, 0.0, 3.0])).tolist()
+    [0.0, 1.0, 1.0]
+    """
+    logits = ops.cast(logits, "float32")
+    if noise is not None:
+        logits = logits + noise
+    hard = ops.cast(logits >= 0, "float32")
+    soft = ops.sigmoid(logits / temperature)
+    return hard + (soft - ops.stop_gradient(soft))
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class GumbelRouter(keras.layers.Layer):
+    """Makes binary decisions from logits and lets the gradient through.
+
+    In training every logit gets an independent draw; in inference a logit of at
+    least 0 is active (a tie is active) and nothing is random. Feed it logits that
+    come from features to route each example or time step on its own. With
+    `trainable = False` it behaves as in inference.
+
+    Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section III-B;
+    Jang et al. 2017 and Maddison et al. 2017 for the relaxation. Differs from the
+    source: two-class Gumbel noise is drawn as one logistic variable, which has the
+    same distribution.
+
+    Args:
+        temperature: Number above 0, or a schedule over training batches; shapes the
+            gradient, not the decisions. `None` takes `TemperatureSchedule()`.
+            Defaults to `None`.
+        stochastic: Whether to draw in inference too. Defaults to `False`.
+        seed: Integer seed of the draws, or `None`. Defaults to `None`.
+
+    Call arguments:
+        logits: Natural log-odds of being active, any shape.
+        training: Whether to draw (`True`) or take the most likely decision.
+
+    Output shape:
+        The shape of `logits`; values 0 or 1 in the layer's compute dtype.
+
+    Weights:
+        updates: `()`, int32, not trainable: training batches seen.
+
+    Raises:
+        ValueError: `temperature` is not above 0.
+
+    Example:
+
+    >>> router = GumbelRouter(temperature=1.0, seed=0)
+    >>> router(keras.ops.array([[-3.0, 0.0, 3.0]])).tolist()
+    [[0.0, 1.0, 1.0]]
+    >>> draws = router(keras.ops.zeros((1000, 2)), training=True)
+    >>> bool(keras.ops.all((draws == 0) | (draws == 1)))
+    True
+    """
+
+    def __init__(self, temperature=None, stochastic=False, seed=None, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        if temperature is None:
+            temperature = TemperatureSchedule()
+        check_setting("temperature", temperature, above=0)
+        self.temperature = temperature
+        self.stochastic = stochastic
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+
+    def build(self, logits_shape):
+        self.updates = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
+        )
+
+    def call(self, logits, training=False):
+        learning = training and self.trainable
+        temperature = ops.maximum(value_at(self.temperature, self.updates), _LOWEST_TEMPERATURE)
+        noise = None
+        if learning or self.stochastic:
+            noise = logistic_noise(ops.shape(logits), self.seed_generator)
+        if learning:
+            self.updates.assign_add(1)
+        return ops.cast(straight_through(logits, temperature, noise), self.compute_dtype)
+
+    def compute_output_shape(self, logits_shape):
+        return logits_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "temperature": serialize_setting(self.temperature),
+            "stochastic": self.stochastic,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})

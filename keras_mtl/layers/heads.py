@@ -1,0 +1,222 @@
+"""From features to each task's prediction."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mtl.layers.allocation import take_rows
+from keras_mtl.tasks import kinds_of, largest_size
+
+_ACTIVATIONS = {
+    "classes": "softmax",
+    "tagging": "softmax",
+    "binary": "sigmoid",
+    "multilabel": "sigmoid",
+    "regression": "linear",
+}
+_CLOSED = -1e9  # logit of a class that the example's task does not have
+
+
+def _check_features(tasks, shape):
+    for name, task in tasks.items():
+        rank = 3 if task.kind == "tagging" else 2
+        if len(shape) != rank or shape[-1] is None:
+            wanted = "(batch, steps, features)" if rank == 3 else "(batch, features)"
+            advice = (
+                "Keep the time axis." if rank == 3 else "End `layers` with keras.layers.Flatten."
+            )
+            raise ValueError(
+                f"Task {name!r} of kind {task.kind!r} needs features of shape {wanted} before its "
+                f"head. Received: {tuple(shape)}. {advice}"
+            )
+
+
+def _glorot_columns(sizes, seed):
+    """Returns a Glorot initializer of heads side by side, each with its own fan-out."""
+    uniform = keras.initializers.RandomUniform(-1.0, 1.0, seed)
+
+    def initialize(shape, dtype):
+        limits = np.sqrt(6.0 / (shape[0] + np.repeat(sizes, sizes)))
+        return uniform(shape, dtype) * ops.convert_to_tensor(limits, dtype)
+
+    return initialize
+
+
+def _dense(name, task, kernel, bias, x):
+    """Applies one task's head as a stock layer that owns its weights."""
+    layer = keras.layers.Dense(
+        task.size, activation=_ACTIVATIONS[task.kind], dtype="float32", name=name
+    )
+    output = layer(x)
+    layer.set_weights([kernel, bias])
+    return output
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class TaskHead(keras.layers.Layer):
+    """Predicts one task: a dense layer and the activation of the task's kind.
+
+    Probabilities for classes, tags and labels, plain values for regression; computed
+    in float32 under any dtype policy.
+
+    Args:
+        task: A `keras_mtl.Task`.
+        task_id: The task's place among the model's tasks.
+
+    Output shape:
+        `(batch, size)`; tagging `(batch, steps, size)`.
+
+    Weights:
+        kernel: `(features, size)`.
+        bias: `(size,)`.
+
+    Raises:
+        ValueError: Features of another rank than the kind needs.
+    """
+
+    def __init__(self, task, task_id, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.task = task
+        self.task_id = task_id
+        self.activation = keras.activations.get(_ACTIVATIONS[task.kind])
+
+    def build(self, shape):
+        _check_features({self.name: self.task}, shape)
+        self.kernel = self.add_weight(shape=(shape[-1], self.task.size), name="kernel")
+        self.bias = self.add_weight(shape=(self.task.size,), initializer="zeros", name="bias")
+
+    def call(self, features):
+        return self.activation(ops.matmul(features, self.kernel) + self.bias)
+
+    def frozen_call(self, features, *, task_id, copy):
+        """Becomes a stock Dense."""
+        return _dense(self.name, self.task, *self.get_weights(), features)
+
+    def get_config(self):
+        task = keras.saving.serialize_keras_object(self.task)
+        return {**super().get_config(), "task": task, "task_id": self.task_id}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "task": keras.saving.deserialize_keras_object(config["task"])})
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class TaskHeads(keras.layers.Layer):
+    """Predicts for each example the task it belongs to.
+
+    The heads of all tasks are one dense layer, whose columns each example's task picks,
+    so one compiled program serves batches of one task and of many. Computed in float32
+    under any dtype policy.
+
+    Args:
+        tasks: Dict, name -> `keras_mtl.Task`; its order is the task index.
+        num_added_tasks: How many of the last tasks were added after training. Each has
+            variables of its own; only the newest trains. Defaults to 0.
+        seed: Integer seed of the initial weights, or `None`. Defaults to `None`.
+
+    Call arguments:
+        features: `(batch, features)`; tagging `(batch, steps, features)`.
+        task_id: Integers in `[0, len(tasks))`, shape `(batch,)`. Outside: NaN.
+
+    Output shape:
+        `(batch, largest size)`, zeros beyond a task's own size; when kinds differ a
+        dict by kind, with zeros for examples of tasks of another kind.
+
+    Weights:
+        kernel: `(features, sum of sizes)`, the tasks side by side.
+        bias: `(sum of sizes,)`.
+
+    Raises:
+        ValueError: Features of another rank than the kinds need.
+    """
+
+    def __init__(self, tasks, num_added_tasks=0, seed=None, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.tasks = dict(tasks)
+        self.num_added_tasks = num_added_tasks
+        self.seed = seed
+        sizes = [task.size for task in self.tasks.values()]
+        self._starts = np.cumsum([0, *sizes])
+        self._picks = {kind: self._pick(kind) for kind in kinds_of(self.tasks)}
+
+    def _pick(self, kind):
+        """Returns (T, largest size) columns of a kind's tasks and which of them exist."""
+        places = np.arange(largest_size(self.tasks, kind))
+        sizes = [task.size if task.kind == kind else 0 for task in self.tasks.values()]
+        exists = places < np.array(sizes)[:, None]
+        columns = np.where(exists, self._starts[:-1, None] + places, 0)
+        return columns.astype("int32"), exists
+
+    def build(self, features_shape, task_id_shape):
+        _check_features(self.tasks, features_shape)
+        sizes = [task.size for task in self.tasks.values()]
+        num_first = len(sizes) - self.num_added_tasks
+        self.blocks = []
+        for index, block in enumerate([sizes[:num_first], *([size] for size in sizes[num_first:])]):
+            suffix = f"_added_{index}" if index else ""
+            kernel = self.add_weight(
+                shape=(features_shape[-1], sum(block)),
+                initializer=_glorot_columns(block, self.seed),
+                name="kernel" + suffix,
+            )
+            bias = self.add_weight(shape=(sum(block),), initializer="zeros", name="bias" + suffix)
+            self.blocks.append([kernel, bias])
+        for kernel, bias in self.blocks[:-1]:
+            kernel.trainable = bias.trainable = False
+
+    def call(self, features, task_id):
+        kernel = ops.concatenate([kernel for kernel, _ in self.blocks], axis=-1)
+        bias = ops.concatenate([bias for _, bias in self.blocks], axis=-1)
+        logits = ops.matmul(features, kernel) + bias
+        outputs = {kind: self._output(kind, logits, task_id) for kind in self._picks}
+        return outputs if len(outputs) > 1 else outputs[next(iter(outputs))]
+
+    def _output(self, kind, logits, task_id):
+        columns, exists = self._picks[kind]
+        known = (task_id >= 0) & (task_id < len(self.tasks))
+        task_id = ops.where(known, task_id, 0)
+        per_row = (-1,) + (1,) * (len(logits.shape) - 2) + (columns.shape[-1],)
+        columns = ops.reshape(ops.take(columns, task_id, axis=0), per_row)
+        exists = ops.reshape(ops.take(exists, task_id, axis=0), per_row)
+        known = ops.reshape(known, per_row[:-1] + (1,))
+        if len(logits.shape) == 3:
+            columns = ops.broadcast_to(columns, (*ops.shape(logits)[:-1], columns.shape[-1]))
+        logits = ops.where(known, ops.take_along_axis(logits, columns, axis=-1), float("nan"))
+        if kind in ("classes", "tagging"):
+            probabilities = keras.activations.softmax(ops.where(exists, logits, _CLOSED))
+            return probabilities if len(self._picks) == 1 else ops.where(exists, probabilities, 0.0)
+        values = keras.activations.get(_ACTIVATIONS[kind])(logits)
+        return ops.where(exists, values, 0.0)
+
+    def compute_output_spec(self, features, task_id):
+        outputs = {
+            kind: keras.KerasTensor((*features.shape[:-1], columns.shape[-1]), dtype="float32")
+            for kind, (columns, _) in self._picks.items()
+        }
+        return outputs if len(outputs) > 1 else outputs[next(iter(outputs))]
+
+    def frozen_call(self, features, task_id_tensor, *, task_id, copy):
+        """Becomes a stock Dense with one task's columns."""
+        name, task = list(self.tasks.items())[task_id]
+        kernel, bias = (
+            np.concatenate([ops.convert_to_numpy(v) for v in block], axis=-1)
+            for block in zip(*self.blocks, strict=True)
+        )
+        columns = slice(*self._starts[task_id : task_id + 2])
+        output = _dense(name, task, kernel[:, columns], bias[columns], features)
+        return {kind: output for kind in self._picks} if len(self._picks) > 1 else output
+
+    def get_config(self):
+        tasks = {n: keras.saving.serialize_keras_object(t) for n, t in self.tasks.items()}
+        return {
+            **super().get_config(),
+            "tasks": list(tasks.items()),
+            "num_added_tasks": self.num_added_tasks,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        tasks = {n: keras.saving.deserialize_keras_object(t) for n, t in config["tasks"]}
+        return cls(**{**config, "tasks": tasks})

@@ -1,0 +1,150 @@
+"""Parallel components and how their outputs meet."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mtl.layers.fused import fused_call, fused_groups
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class Modular(keras.layers.Layer):
+    """Runs parallel components on one input and combines their outputs.
+
+    The weights say how much each example uses each component. `"mean"` divides by
+    the sum of the weights, but by no less than 1, so that zeros and ones give the
+    average of the active components, and no active component gives zeros. Every
+    component is computed, used or not: an unused one gets no gradient, but its output
+    is needed for the gradient of its weight. Components that are the same Dense or
+    convolution are computed as one operation.
+
+    Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, sections II and
+    III-B; the division by at least 1 is from its reference code.
+
+    Args:
+        components: List of Keras layers, whose outputs have one shape.
+        combine: `"mean"` or `"sum"`. Defaults to `"mean"`.
+        num_repeats: How many blocks of rows the weights have for each example, block
+            after block. The output has as many: one input, several tasks. Defaults to 1.
+
+    Call arguments:
+        x: The components' input, a tensor or a structure of tensors.
+        weights: `(num_repeats * batch, len(components))`.
+
+    Output shape:
+        `(num_repeats * batch, ...)`, the rest as of one component.
+
+    Raises:
+        ValueError: No component, components whose output shapes differ, an unknown
+            `combine`.
+
+    Example:
+
+    >>> constant = lambda value: keras.layers.Dense(
+    ...     1, kernel_initializer=keras.initializers.Constant(value))
+    >>> layer = Modular([constant(1.0), constant(3.0), constant(8.0)])
+    >>> weights = keras.ops.array([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    >>> layer(keras.ops.ones((2, 1)), weights).tolist()
+    [[2.0], [0.0]]
+    """
+
+    def __init__(self, components, combine="mean", num_repeats=1, **kwargs):
+        super().__init__(**kwargs)
+        if not components:
+            raise ValueError("Modular needs at least one component. Received an empty list.")
+        if combine not in ("mean", "sum"):
+            raise ValueError(f'combine must be "mean" or "sum". Received: {combine!r}')
+        self.components = list(components)
+        self.combine = combine
+        self.num_repeats = num_repeats
+        self.supports_masking = True
+
+    def build(self, x_shape, weights_shape):
+        for component in self.components:
+            if not component.built:
+                component.build(x_shape)
+        shapes = [component.compute_output_shape(x_shape) for component in self.components]
+        if any(tuple(shape) != tuple(shapes[0]) for shape in shapes):
+            described = ", ".join(
+                f"{component.name}: {tuple(shape)}"
+                for component, shape in zip(self.components, shapes, strict=True)
+            )
+            raise ValueError(
+                f"The components of layer {self.name!r} must have one output shape, because "
+                f"their outputs are combined. Received: {described}. Give them the same units, "
+                "filters, strides and padding."
+            )
+        self._groups = fused_groups(self.components)
+
+    def call(self, x, weights):
+        weights = ops.cast(weights, self.compute_dtype)
+        if self.combine == "mean":
+            weights = weights / ops.maximum(ops.sum(weights, axis=-1, keepdims=True), 1.0)
+        if len(self._groups) == 1:
+            return self._weighted_sum(self._outputs(self._groups[0], x), weights)
+        return sum(
+            self._weighted_sum(self._outputs(group, x), ops.take(weights, group, axis=-1))
+            for group in self._groups
+        )
+
+    def _outputs(self, group, x):
+        """Returns the outputs of a group of components, stacked before the last axis."""
+        components = [self.components[position] for position in group]
+        if len(components) > 1:
+            return fused_call(components, x)
+        return ops.expand_dims(components[0](x), axis=-2)
+
+    def _weighted_sum(self, outputs, weights):
+        if self.num_repeats > 1:
+            outputs = ops.tile(outputs, (self.num_repeats,) + (1,) * (len(outputs.shape) - 1))
+        middle = (1,) * (len(outputs.shape) - 3)
+        weights = ops.reshape(weights, (-1, *middle, weights.shape[-1], 1))
+        return ops.sum(outputs * weights, axis=-2)
+
+    def compute_output_shape(self, x_shape, weights_shape):
+        shape = self.components[0].compute_output_shape(x_shape)
+        return (weights_shape[0], *shape[1:])
+
+    def frozen_call(self, x, row, *, task_id, copy):
+        """Calls only the components with a weight in `row`, as stock layers."""
+        active = [copy(c)(x) for c, weight in zip(self.components, row, strict=True) if weight]
+        if not active:
+            return zeros_like_output(x, self.components[0])
+        weights = row[row != 0]
+        if self.combine == "mean":
+            weights = weights / max(weights.sum(), 1.0)
+        if len(active) > 1 and np.all(weights == 1 / len(active)):
+            return keras.layers.Average()(active)
+        scaled = [
+            output if weight == 1 else keras.layers.Rescaling(float(weight))(output)
+            for output, weight in zip(active, weights, strict=True)
+        ]
+        return keras.layers.Add()(scaled) if len(scaled) > 1 else scaled[0]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "components": [keras.saving.serialize_keras_object(c) for c in self.components],
+            "combine": self.combine,
+            "num_repeats": self.num_repeats,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        components = [keras.saving.deserialize_keras_object(c) for c in config["components"]]
+        return cls(**{**config, "components": components})
+
+
+def zeros_like_output(x, component):
+    """Returns symbolic zeros in the shape of a component's output, without its weights."""
+    first = keras.tree.flatten(x)[0]
+    shape = component.compute_output_shape(keras.tree.map_structure(lambda leaf: leaf.shape, x))
+    if None in shape[1:]:
+        if tuple(shape[1:-1]) != tuple(first.shape[1:-1]):
+            raise ValueError(
+                f"A task has no component in a layer whose output has no known size {shape}, so "
+                "its zeros cannot be frozen. Give the model's input a fixed size."
+            )
+        return ops.tile(ops.zeros_like(first[..., :1]), (1,) * (len(shape) - 1) + (shape[-1],))
+    zero = ops.zeros_like(ops.reshape(first, (-1, int(np.prod(first.shape[1:]))))[:, :1])
+    return ops.reshape(ops.tile(zero, (1, int(np.prod(shape[1:])))), (-1, *shape[1:]))

@@ -1,0 +1,219 @@
+"""Baselines: the same networks with an allocation that is given, not learned."""
+
+import numpy as np
+
+from keras_mtl.layers import FixedAllocation
+from keras_mtl.models.graph import build_allocated, new_input, new_layer, seeded
+from keras_mtl.tasks import as_tasks
+
+def build_shared_bottom(
+    inputs, tasks, layers, *, task_data="shared", stem=(), combine="mean", seed=None, name=None
+):
+    """Builds a network in which every task uses every component.
+
+    Hard parameter sharing: tasks differ in their heads only.
+
+    Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section V ("shared
+    bottom": the average of all components).
+
+    The arguments are those of `keras_mtl.build_gumbel_matrix`.
+
+    Example:
+
+    >>> from functools import partial
+    >>> import keras, keras_mtl
+    >>> model = keras_mtl.build_shared_bottom(
+    ...     keras.Input((5,)), {"a": 3, "b": "binary"}, [[partial(keras.layers.Dense, 8)] * 4])
+    >>> keras_mtl.allocation(model)[0].tolist()
+    [[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]
+    """
+    num_tasks = len(as_tasks(tasks))
+
+    def allocate(index, num_components):
+        ones = np.ones((num_tasks, num_components))
+        return FixedAllocation(ones, name=f"allocation_{index}")
+
+    return build_allocated(
+        inputs, tasks, layers, allocate,
+        task_data=task_data, stem=stem, combine=combine, seed=seed, name=name,
+    )  # fmt: skip
+
+
+def build_no_sharing(
+    inputs,
+    tasks,
+    layers,
+    *,
+    task_data="shared",
+    stem=(),
+    partition=None,
+    combine="mean",
+    seed=None,
+    name=None,
+):
+    """Builds a network in which no component serves two tasks.
+
+    Task i uses component i of every layer, or the components that `partition` gives it.
+    Bare layers and the stem are shared: give weightless ones, or use `build_single_tasks`.
+
+    Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section V, and
+    appendix A2 for two components per task.
+
+    Args:
+        partition: List with the name of the owning task for each component, the same for
+            all modular layers, or a list of such lists, one per modular layer. Defaults to
+            `None`: as many components as tasks, each with its own.
+
+    The other arguments are those of `keras_mtl.build_gumbel_matrix`.
+
+    Example:
+
+    >>> from functools import partial
+    >>> import keras, keras_mtl
+    >>> model = keras_mtl.build_no_sharing(
+    ...     keras.Input((5,)), {"a": 3, "b": "binary"}, [[partial(keras.layers.Dense, 8)] * 4],
+    ...     partition=["a", "b", "a", "b"])
+    >>> keras_mtl.allocation(model)[0].tolist()
+    [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]
+    """
+    names = list(as_tasks(tasks))
+
+    def allocate(index, num_components):
+        owners = _owners(partition, names, index, num_components)
+        matrix = [[float(owner == task) for owner in owners] for task in names]
+        return FixedAllocation(matrix, name=f"allocation_{index}")
+
+    return build_allocated(
+        inputs, tasks, layers, allocate,
+        task_data=task_data, stem=stem, combine=combine, seed=seed, name=name,
+    )  # fmt: skip
+
+
+def _owners(partition, names, index, num_components):
+    owners = names if partition is None else partition
+    if owners and not isinstance(owners[0], str):
+        owners = owners[index - 1]
+    if len(owners) != num_components:
+        what = "one component per task" if partition is None else "an owner for each component"
+        raise ValueError(
+            f"No sharing needs {what}. Modular layer {index} has {num_components} components, "
+            f"but there are {len(owners)} {'tasks' if partition is None else 'owners'}. "
+            'Give partition=["task", ...], the owner of each component.'
+        )
+    unknown = [owner for owner in owners if owner not in names]
+    if unknown:
+        raise ValueError(
+            f"partition names {unknown[0]!r}, which is no task. Tasks: {', '.join(names)}"
+        )
+    return owners
+
+
+def build_fixed_random(
+    inputs,
+    tasks,
+    layers,
+    *,
+    task_data="shared",
+    stem=(),
+    components_per_task=1,
+    combine="mean",
+    seed=None,
+    name=None,
+):
+    """Builds a network whose tasks use components drawn at random once, for good.
+
+    The baseline that learned routing has to beat.
+
+    Source: "Re-examining Routing Networks for Multi-task Learning", ICLR 2020 submission,
+    section 2.3, with one component per task and layer.
+
+    Args:
+        components_per_task: How many different components each task gets in each modular
+            layer. Defaults to 1.
+        seed: Integer, also of the draw; `None` draws anew for every model. Defaults to
+            `None`.
+
+    The other arguments are those of `keras_mtl.build_gumbel_matrix`.
+
+    Example:
+
+    >>> from functools import partial
+    >>> import keras, keras_mtl
+    >>> model = keras_mtl.build_fixed_random(
+    ...     keras.Input((5,)), {"a": 3, "b": "binary"}, [[partial(keras.layers.Dense, 8)] * 4],
+    ...     components_per_task=2, seed=0)
+    >>> keras_mtl.allocation(model)[0].sum(axis=1).tolist()
+    [2.0, 2.0]
+    """
+    num_tasks = len(as_tasks(tasks))
+    rng = np.random.default_rng(seed)
+
+    def allocate(index, num_components):
+        if not 1 <= components_per_task <= num_components:
+            raise ValueError(
+                f"components_per_task must be between 1 and {num_components}, the number of "
+                f"components of modular layer {index}. Received: {components_per_task}"
+            )
+        chosen = np.arange(num_components) < components_per_task
+        matrix = rng.permuted(np.tile(chosen, (num_tasks, 1)), axis=1)
+        return FixedAllocation(matrix, name=f"allocation_{index}")
+
+    return build_allocated(
+        inputs, tasks, layers, allocate,
+        task_data=task_data, stem=stem, combine=combine, seed=seed, name=name,
+    )  # fmt: skip
+
+
+def build_single_tasks(
+    inputs, tasks, layers, *, task_data="shared", stem=(), seed=None, name=None
+):
+    """Builds one network per task, side by side in one model.
+
+    Nothing that has weights is shared: stem and bare layers stand once per task, and a
+    list has one component per task. For single-task networks with all of a modular
+    layer's components, call `build_shared_bottom` with one task at a time.
+
+    Source: the "single task" rows of the papers.
+
+    The arguments are those of `keras_mtl.build_gumbel_matrix`.
+
+    Example:
+
+    >>> from functools import partial
+    >>> import keras, keras_mtl
+    >>> dense = partial(keras.layers.Dense, 8)
+    >>> model = keras_mtl.build_single_tasks(
+    ...     keras.Input((5,)), {"a": 3, "b": "binary"}, [dense, [dense, dense]])
+    >>> [matrix.tolist() for matrix in keras_mtl.allocation(model)]
+    [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]
+    """
+    tasks = as_tasks(tasks)
+    with seeded(seed):
+        towers = _per_task(inputs, stem, layers, list(tasks))
+
+    def allocate(index, num_components):
+        return FixedAllocation(np.eye(len(tasks)), name=f"allocation_{index}")
+
+    return build_allocated(
+        inputs, tasks, towers, allocate,
+        task_data=task_data, stem=(), combine="mean", seed=seed, name=name,
+    )  # fmt: skip
+
+
+def _per_task(inputs, stem, layers, names):
+    """Returns stem and layers with everything that has weights once per task."""
+    features = new_input(inputs)
+    places = [(f"stem[{i}]", entry) for i, entry in enumerate(stem)]
+    places += [(f"layers[{i}]", entry) for i, entry in enumerate(layers)]
+    towers = []
+    for where, entry in places:
+        alone = not isinstance(entry, list | tuple)
+        if not alone and len(entry) != len(names):
+            raise ValueError(
+                f"{where} has {len(entry)} components, but single-task networks need one for "
+                f"each of {len(names)} tasks: {', '.join(names)}."
+            )
+        trial = new_layer(entry if alone else entry[0], "trial", where)
+        features = trial(features)
+        towers.append([entry] * len(names) if alone and trial.weights else entry)
+    return towers

@@ -1,0 +1,119 @@
+"""Values that change with the number of training batches seen."""
+
+import math
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class TemperatureSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Cools a straight-through sampler: `max(minimum, initial / sqrt(step + 1))`.
+
+    `step` counts training batches. The counter lives in the layer that samples and
+    is saved with it, so a resumed run goes on where it stopped. Any other
+    `keras.optimizers.schedules.LearningRateSchedule` can be used in its place.
+
+    Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915. The paper only says
+    "annealing"; form and numbers are those of its reference code.
+
+    Args:
+        initial: Temperature of the first batch, above 0, no unit. Defaults to 50.0.
+        minimum: Smallest temperature, above 0. Defaults to 0.5.
+
+    Raises:
+        ValueError: `initial` or `minimum` is not above 0.
+
+    Example:
+
+    >>> schedule = TemperatureSchedule(initial=50.0, minimum=0.5)
+    >>> [round(float(schedule(step)), 3) for step in (0, 99, 9999, 20000)]
+    [50.0, 5.0, 0.5, 0.5]
+    """
+
+    def __init__(self, initial=50.0, minimum=0.5):
+        super().__init__()
+        if not (initial > 0 and minimum > 0):
+            raise ValueError(
+                "Temperatures must be above 0. "
+                f"Received: initial={initial}, minimum={minimum}"
+            )
+        self.initial = float(initial)
+        self.minimum = float(minimum)
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        return ops.maximum(self.minimum, self.initial / ops.sqrt(step + 1.0))
+
+    def get_config(self):
+        return {"initial": self.initial, "minimum": self.minimum}
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class RampSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Raises a penalty's weight from 0: `final * (step / num_steps) ** power`.
+
+    After `num_steps` training batches the value stays at `final`.
+
+    Source: the entropy penalty in the reference code of Maziarz et al. 2019.
+
+    Args:
+        final: Value at the end of the ramp.
+        num_steps: Length of the ramp in training batches, above 0.
+        power: Shape of the ramp, above 0. Defaults to 1.0, a straight line.
+
+    Raises:
+        ValueError: `num_steps` or `power` is not above 0.
+
+    Example:
+
+    >>> ramp = RampSchedule(final=2.0, num_steps=100)
+    >>> [float(ramp(step)) for step in (0, 50, 100, 500)]
+    [0.0, 1.0, 2.0, 2.0]
+    """
+
+    def __init__(self, final, num_steps, power=1.0):
+        super().__init__()
+        if not (num_steps > 0 and power > 0):
+            raise ValueError(
+                "A ramp needs num_steps and power above 0. "
+                f"Received: num_steps={num_steps}, power={power}"
+            )
+        self.final = float(final)
+        self.num_steps = int(num_steps)
+        self.power = float(power)
+
+    def __call__(self, step):
+        progress = ops.minimum(ops.cast(step, "float32") / self.num_steps, 1.0)
+        return self.final * progress**self.power
+
+    def get_config(self):
+        return {"final": self.final, "num_steps": self.num_steps, "power": self.power}
+
+
+def check_setting(name, setting, above=None):
+    """Raises a `ValueError` unless `setting` is a schedule or a finite number.
+
+    With `above` a number must exceed it, else it must be at least 0.
+    """
+    if callable(setting):
+        return
+    fits = math.isfinite(setting) and (setting >= 0 if above is None else setting > above)
+    if not fits:
+        bound = "at least 0" if above is None else f"above {above}"
+        raise ValueError(f"{name} must be a number {bound} or a schedule. Received: {setting}")
+
+
+def value_at(setting, step):
+    """Returns the value of `setting`, a number or a schedule, at a training step."""
+    return setting(step) if callable(setting) else setting
+
+
+def serialize_setting(setting):
+    """Returns the config form of a number or schedule."""
+    return keras.saving.serialize_keras_object(setting) if callable(setting) else setting
+
+
+def deserialize_setting(config):
+    """Returns the number or schedule that `serialize_setting` wrote."""
+    return keras.saving.deserialize_keras_object(config) if isinstance(config, dict) else config

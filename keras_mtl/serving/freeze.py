@@ -1,0 +1,156 @@
+"""From a network that allocates components to one that just has them."""
+
+import warnings
+
+import keras
+
+from keras_mtl.analysis.allocation import allocation_layers
+
+_RANDOM_IN_TRAINING_ONLY = (
+    keras.layers.Dropout,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
+
+
+def freeze(model, task=None):
+    """Returns the network that is left when every task keeps its most likely components.
+
+    The result is an independent, plain `keras.Model` of stock layers and operations: no
+    routers, no randomness, no unused components, no `task_id`. Its outputs are those of
+    `model(..., training=False)`; it can be saved, loaded and served where keras_mtl is not
+    installed. Layers that two tasks share are shared there too. Layers that act in
+    training only, such as Dropout, are left out.
+
+    Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section III-C.
+
+    Args:
+        model: A model made by a builder of this package.
+        task: Name of one task, or `None` for all. Defaults to `None`.
+
+    Returns:
+        A `keras.Model` with the input `inputs`. For all tasks it returns a dict, name ->
+        `(batch, size)`; for one task a plain tensor.
+
+    Raises:
+        ValueError: The model has no tasks, or `task` is not one of them.
+
+    Warns:
+        UserWarning: A task has no component in some layer. Its path is zeros there.
+
+    Example:
+
+    >>> from functools import partial
+    >>> import keras, keras_mtl
+    >>> dense = partial(keras.layers.Dense, 8, activation="relu")
+    >>> model = keras_mtl.build_gumbel_matrix(
+    ...     keras.Input((5,)), {"income": "binary", "age_group": 3}, [[dense] * 4])
+    >>> frozen = keras_mtl.freeze(model, "age_group")
+    >>> frozen.output.shape
+    (None, 3)
+    """
+    tasks = list(getattr(model, "tasks", {}))
+    if not tasks:
+        raise ValueError(
+            f"Model {getattr(model, 'name', model)!r} has no tasks to freeze. Give a model made by "
+            "a keras_mtl builder. A frozen model is frozen already."
+        )
+    if task is not None and task not in tasks:
+        raise ValueError(f"Unknown task {task!r}. Tasks of this model: {', '.join(tasks)}")
+    _warn_of_empty_rows(model, tasks if task is None else [task], tasks)
+    freezer = _Freezer(model, tasks)
+    if task is not None:
+        return keras.Model(freezer.inputs, freezer.output(task), name=task)
+    outputs = {name: freezer.output(name) for name in tasks}
+    return keras.Model(freezer.inputs, outputs, name=model.name)
+
+
+def _warn_of_empty_rows(model, frozen_tasks, tasks):
+    for layer in allocation_layers(model):
+        for name in frozen_tasks:
+            if not layer.matrix()[tasks.index(name)].any():
+                warnings.warn(
+                    f"Task {name!r} has no component in {layer.name!r}: what follows there sees "
+                    "zeros, and the answer no longer depends on the input. Train with a higher "
+                    "init_probability, a larger budget or a disconnect_weight.",
+                    stacklevel=3,
+                )
+
+
+class _Freezer:
+    """Runs a model's graph for one known task at a time, on copies of its layers.
+
+    A layer with a `frozen_call` says itself what is left of it for a task; any other layer
+    is copied once, with its weights. Equal calls are made once, so that what tasks share
+    is computed once.
+    """
+
+    def __init__(self, model, tasks):
+        self._model = model
+        self._tasks = tasks
+        original = model.input
+        if model.task_data == "separate":
+            original = original["inputs"]
+        self.inputs = keras.tree.map_structure(_same_input, original)
+        self._copies = {}
+        self._calls = {}
+
+    def output(self, task):
+        """Returns the symbolic output of one task."""
+        model, kind = self._model, self._model.tasks[task].kind
+        if model.task_data == "separate":
+            outputs, inputs = model.output, {"inputs": self.inputs}
+            inputs["task_id"] = keras.Input((), dtype="int32", name="task_id")
+        else:
+            outputs, inputs = model.output[task], self.inputs
+        graph = keras.models.clone_model(
+            keras.Model(model.input, outputs),
+            input_tensors=inputs,
+            clone_function=lambda layer: layer,
+            call_function=self._caller(self._tasks.index(task)),
+        )
+        return graph.output[kind] if isinstance(graph.output, dict) else graph.output
+
+    def _caller(self, task_id):
+        def call(layer, *args, **kwargs):
+            if hasattr(layer, "frozen_call"):
+                return layer.frozen_call(*args, task_id=task_id, copy=self._copy)
+            if isinstance(layer, _RANDOM_IN_TRAINING_ONLY):
+                return args[0]
+            kwargs.pop("training", None)
+            return self._copy(layer)(*args, **kwargs)
+
+        return call
+
+    def _copy(self, layer):
+        """Returns a function that calls the copy of a layer, once for equal arguments."""
+        if id(layer) not in self._copies:
+            self._copies[id(layer)] = _copied(layer)
+        copied = self._copies[id(layer)]
+
+        def call(*args, **kwargs):
+            key = (id(layer), *(id(leaf) for leaf in keras.tree.flatten((args, kwargs))))
+            if key not in self._calls:
+                self._calls[key] = copied(*args, **kwargs)
+                if isinstance(layer, keras.layers.Layer):
+                    copied.set_weights(layer.get_weights())
+            return self._calls[key]
+
+        return call
+
+
+def _same_input(tensor):
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
+
+
+def _copied(layer):
+    """Returns a new layer like `layer`; an operation without weights is its own copy."""
+    if not isinstance(layer, keras.layers.Layer):
+        return layer
+    if isinstance(layer, keras.Model):
+        return keras.models.clone_model(layer)
+    return type(layer).from_config(layer.get_config())

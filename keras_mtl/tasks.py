@@ -1,0 +1,164 @@
+"""What is predicted: tasks, their kinds and their names."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+KINDS = ("classes", "binary", "multilabel", "regression", "tagging")
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_LOG_AND_INPUT_NAMES = {"mean", "loss", "inputs", "task_id", "heads", "serving_default"}
+_TF_SERVING_NAMES = {
+    "serve",
+    "signatures",
+    "variables",
+    "trainable_variables",
+    "non_trainable_variables",
+}
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What one task predicts, and how it is judged.
+
+    Short forms are understood wherever tasks are given: `24` is
+    `Task("classes", 24)`, `"binary"` is `Task("binary")` and `"regression"` is
+    `Task("regression")`.
+
+    Args:
+        kind: `"classes"` (one of `size` classes), `"binary"` (one probability),
+            `"multilabel"` (`size` independent probabilities), `"regression"`
+            (`size` real values) or `"tagging"` (one of `size` classes at every
+            time step).
+        size: Number of classes, labels or values. At least 2 for `"classes"`
+            and `"tagging"`, always 1 for `"binary"`. Defaults to 1.
+        loss: Keras loss, its name, or a function `(y_true, y_pred)` that returns
+            one value per example. An example then counts as labelled when its
+            whole label is. `None` takes the loss of the kind, element by element:
+            sparse categorical cross-entropy, binary cross-entropy or squared
+            error. Defaults to `None`.
+        metrics: List of Keras metrics, their names, or functions as above. `None`
+            takes accuracy, for regression the mean absolute error (`"mae"`).
+            Defaults to `None`.
+        weight: Factor of the task's loss in the total, at least 0. Defaults to 1.0.
+
+    Raises:
+        ValueError: An unknown kind, a size that does not fit it, a negative weight.
+
+    Example:
+
+    >>> Task("classes", 24).size
+    24
+    >>> Task("regression", weight=0.1).weight
+    0.1
+    """
+
+    kind: str
+    size: int = 1
+    loss: Any = None
+    metrics: Any = None
+    weight: float = 1.0
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ValueError(
+                f"A task's kind must be one of {', '.join(map(repr, KINDS))}. "
+                f"Received: kind={self.kind!r}"
+            )
+        least = 2 if self.has_classes else 1
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < least:
+            raise ValueError(
+                f"A task of kind {self.kind!r} needs an integer size of at least {least}. "
+                f"Received: size={self.size!r}"
+            )
+        if self.kind == "binary" and self.size != 1:
+            raise ValueError(
+                f"A binary task is one probability, but size={self.size} was given. "
+                f'Use Task("multilabel", {self.size}) for {self.size} yes-or-no labels.'
+            )
+        if not self.weight >= 0:
+            raise ValueError(f"A task's weight must be at least 0. Received: weight={self.weight}")
+
+    @property
+    def has_classes(self):
+        """Whether labels are class indices (integers, -1 when missing)."""
+        return self.kind in ("classes", "tagging")
+
+    def get_config(self):
+        return {
+            "kind": self.kind,
+            "size": self.size,
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "metrics": keras.saving.serialize_keras_object(self.metrics),
+            "weight": self.weight,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for field in ("loss", "metrics"):
+            config[field] = keras.saving.deserialize_keras_object(config[field])
+        return cls(**config)
+
+
+def as_task(specification) -> Task:
+    """Returns the `Task` that a short form (24, "binary", "regression") stands for."""
+    if isinstance(specification, Task):
+        return specification
+    if isinstance(specification, int) and not isinstance(specification, bool):
+        return Task("classes", specification)
+    if specification in ("binary", "regression"):
+        return Task(specification)
+    raise ValueError(
+        'A task is a number of classes, "binary", "regression" or a keras_mtl.Task. '
+        f"Received: {specification!r}"
+    )
+
+
+def as_tasks(tasks) -> dict[str, Task]:
+    """Returns `tasks` with every short form replaced, after a check of the names.
+
+    The order of the dict is the task index.
+    """
+    if not isinstance(tasks, Mapping) or not tasks:
+        raise ValueError(
+            "tasks must be a dict with at least one entry, name -> what is predicted, "
+            f'such as {{"income": "binary", "age_group": 5}}. Received: {tasks!r}'
+        )
+    for name in tasks:
+        check_task_name(name)
+    return {name: as_task(specification) for name, specification in tasks.items()}
+
+
+def check_task_name(name, taken=()):
+    """Raises a `ValueError` when `name` cannot name a task.
+
+    `taken` are further names in use, such as a builder's layers.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"Task name {name!r} cannot be used: a name starts with a letter and holds "
+            "letters, digits and underscores only, because it becomes a signature name."
+        )
+    if name in _LOG_AND_INPUT_NAMES or name in _TF_SERVING_NAMES:
+        raise ValueError(
+            f"Task name {name!r} is reserved "
+            f"({'by TF Serving' if name in _TF_SERVING_NAMES else 'for inputs and logs'}). "
+            "Choose another name."
+        )
+    if name in taken:
+        raise ValueError(f"Task name {name!r} is also the name of a layer. Choose another name.")
+
+
+def kinds_of(tasks: Mapping[str, Task]) -> tuple[str, ...]:
+    """Returns the kinds that occur in `tasks`, each once, in order of appearance."""
+    return tuple(dict.fromkeys(task.kind for task in tasks.values()))
+
+
+def largest_size(tasks: Mapping[str, Task], kind: str) -> int:
+    """Returns the size of the largest task of `kind`: the width of its padded arrays."""
+    return max(task.size for task in tasks.values() if task.kind == kind)

@@ -1,0 +1,116 @@
+"""The two forms of a batch, seen task by task."""
+
+from keras import ops
+
+from keras_mtl.tasks import kinds_of
+from keras_mtl.training.losses import labelled, per_example, weighted_sums
+
+
+class SharedBatch:
+    """One input with a label for each task: `y` and `y_pred` are dicts by task."""
+
+    def __init__(self, tasks, x, y, y_pred, sample_weight):
+        self.tasks, self.y, self.y_pred = tasks, y, y_pred
+        if not isinstance(sample_weight, dict):
+            sample_weight = dict.fromkeys(tasks, sample_weight)
+        self.sample_weight = sample_weight
+
+    def sums(self, measures):
+        """Returns (T,) sums of `measures`, a dict by task, and (T,) sums of weights."""
+        totals, counts = [], []
+        for name, task in self.tasks.items():
+            if name in measures:
+                y, y_pred = self.y[name], self.y_pred[name]
+                values, mask = per_example(measures[name], task, y, y_pred, task.size)
+                sums = weighted_sums(values, mask, self.sample_weight[name])
+            else:
+                sums = (0.0, 0.0)
+            totals.append(ops.sum(sums[0]))
+            counts.append(ops.sum(sums[1]))
+        return ops.stack(totals), ops.stack(counts)
+
+    def total(self, weights, totals, counts):
+        """Returns the loss: the tasks' weighted means, summed."""
+        return ops.sum(weights * totals / ops.where(counts > 0, counts, 1.0))
+
+    def view(self, name):
+        """Returns one task's labels, predictions and weights (0 = missing), for a metric."""
+        return _view(
+            self.tasks[name], self.y[name], self.y_pred[name], self.sample_weight[name]
+        )
+
+
+class SeparateBatch:
+    """Examples of one task each: `x["task_id"]` says which; arrays padded, by kind."""
+
+    def __init__(self, tasks, x, y, y_pred, sample_weight):
+        self.tasks, self.sample_weight = tasks, sample_weight
+        kinds = kinds_of(tasks)
+        self.y = y if len(kinds) > 1 else {kinds[0]: y}
+        self.y_pred = y_pred if len(kinds) > 1 else {kinds[0]: y_pred}
+        task_id = ops.reshape(ops.cast(x["task_id"], "int32"), (-1,))
+        self.known = (task_id >= 0) & (task_id < len(tasks))
+        self.task_id = ops.where(self.known, task_id, 0)
+
+    def sums(self, measures):
+        """Returns (T,) sums of `measures`, a dict by task, and (T,) sums of weights."""
+        num_tasks = len(self.tasks)
+        totals, counts = ops.zeros((num_tasks,)), ops.zeros((num_tasks,))
+        for (measure, kind, width), names in self._groups(measures).items():
+            sizes = [task.size if name in names else 0 for name, task in self.tasks.items()]
+            chosen = ops.take(ops.array([size > 0 for size in sizes]), self.task_id, axis=0)
+            size = ops.take(ops.array(sizes, dtype="int32"), self.task_id, axis=0)
+            y, y_pred = _own_width(self.y[kind], self.y_pred[kind], width)
+            size = ops.reshape(size, (-1,) + (1,) * (len(y_pred.shape) - 2))
+            values, mask = per_example(measure, self.tasks[names[0]], y, y_pred, size)
+            value_sums, mask_sums = weighted_sums(values, mask, self.sample_weight)
+            value_sums = ops.where(chosen, value_sums, 0.0)
+            value_sums = ops.where(self.known, value_sums, float("nan"))
+            totals += ops.segment_sum(value_sums, self.task_id, num_tasks)
+            counts += ops.segment_sum(ops.where(chosen, mask_sums, 0.0), self.task_id, num_tasks)
+        return totals, counts
+
+    def _groups(self, measures):
+        """Groups tasks whose values are computed in one go.
+
+        Elementwise measures see padding as missing labels; others see a task's own width.
+        """
+        groups = {}
+        for name, measure in measures.items():
+            task = self.tasks[name]
+            width = None if measure.elementwise or task.has_classes else task.size
+            groups.setdefault((measure, task.kind, width), []).append(name)
+        return groups
+
+    def total(self, weights, totals, counts):
+        """Returns the loss: the weighted mean over the labelled examples."""
+        count = ops.sum(counts)
+        return ops.sum(weights * totals) / ops.where(count > 0, count, 1.0)
+
+    def view(self, name):
+        """Returns one task's labels, predictions and weights (0 = missing), for a metric."""
+        task = self.tasks[name]
+        y, y_pred = _own_width(self.y[task.kind], self.y_pred[task.kind], task.size)
+        belongs = self.known & (self.task_id == list(self.tasks).index(name))
+        weight = ops.cast(belongs, "float32")
+        if self.sample_weight is not None:
+            weight = weight * ops.reshape(ops.cast(self.sample_weight, "float32"), (-1,))
+        return _view(task, y, y_pred, weight)
+
+
+def _own_width(y, y_pred, width):
+    """Cuts the padding of narrower tasks; `None` leaves it."""
+    if width is None:
+        return y, y_pred
+    padded = len(y.shape) == len(y_pred.shape)
+    return (y[..., :width] if padded else y), y_pred[..., :width]
+
+
+def _view(task, y, y_pred, sample_weight):
+    y, known, wrong = labelled(task, y, y_pred, task.size)
+    usable = known & ~wrong
+    weight = ops.cast(usable if task.has_classes else ops.all(usable, axis=-1), "float32")
+    if sample_weight is not None:
+        sample_weight = ops.cast(sample_weight, "float32")
+        weight = weight * ops.reshape(sample_weight, (-1,) + (1,) * (len(weight.shape) - 1))
+    return y, y_pred, weight

@@ -1,0 +1,41 @@
+"""Callbacks that look on while a network trains."""
+
+import keras
+from keras import ops
+
+from keras_mtl.layers import AllocationMatrix
+
+
+class AllocationRecorder(keras.callbacks.Callback):
+    """Records the allocation probabilities at the start and after every epoch.
+
+    Attributes:
+        epochs: List of what was recorded when: 0 at the start, then 1, 2, ...
+        probabilities: List of the same length; each entry is a list of
+            `(num_tasks, num_components)` arrays, one per routed layer.
+
+    Example:
+
+    >>> recorder = AllocationRecorder()
+    >>> recorder.epochs
+    []
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+        self.probabilities = []
+
+    def on_train_begin(self, logs=None):
+        if not self.epochs:
+            self._record(0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._record(epoch + 1)
+
+    def _record(self, epoch):
+        layers = [layer for layer in self.model.layers if isinstance(layer, AllocationMatrix)]
+        self.epochs.append(epoch)
+        self.probabilities.append(
+            [ops.convert_to_numpy(layer.probabilities()) for layer in layers]
+        )

@@ -1,0 +1,127 @@
+"""Loss and metric values per task, over labelled examples only.
+
+Two things are worked out for every task: the sum of a function over its labelled
+examples, and the sum of their weights. Means, totals and logs follow from these.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+_LOSSES = {
+    "classes": keras.losses.sparse_categorical_crossentropy,
+    "tagging": keras.losses.sparse_categorical_crossentropy,
+    "binary": keras.losses.binary_crossentropy,
+    "multilabel": keras.losses.binary_crossentropy,
+    "regression": keras.losses.mean_squared_error,
+}
+_ACCURACIES = {
+    "classes": keras.metrics.sparse_categorical_accuracy,
+    "tagging": keras.metrics.sparse_categorical_accuracy,
+    "binary": keras.metrics.binary_accuracy,
+    "multilabel": keras.metrics.binary_accuracy,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """A function of labels and predictions.
+
+    `elementwise` functions judge every element of a label on its own, so that a label
+    may be missing in part; others see whole labels.
+    """
+
+    function: Callable
+    elementwise: bool
+
+
+def loss_measure(task):
+    """Returns how the loss of a `Task` is measured."""
+    if task.loss is None:
+        return Measure(_LOSSES[task.kind], elementwise=not task.has_classes)
+    loss = keras.losses.get(task.loss)
+    return Measure(loss.call if isinstance(loss, keras.losses.Loss) else loss, elementwise=False)
+
+
+def metric_measures(task):
+    """Returns a dict, name -> `Measure` or Keras metric, of what a `Task` logs."""
+    metrics = task.metrics
+    if metrics is None:
+        metrics = ["mae" if task.kind == "regression" else "accuracy"]
+    return dict(_metric(task, metric) for metric in metrics)
+
+
+def _metric(task, metric):
+    if metric == "accuracy" and task.kind in _ACCURACIES:
+        return "accuracy", Measure(_ACCURACIES[task.kind], elementwise=not task.has_classes)
+    if metric in ("mae", "mse") and task.kind == "regression":
+        function = keras.losses.mean_absolute_error if metric == "mae" else _LOSSES["regression"]
+        return metric, Measure(function, elementwise=True)
+    resolved = keras.metrics.get(metric)
+    if isinstance(resolved, keras.metrics.Metric):
+        return resolved.name, resolved
+    return resolved.__name__, Measure(resolved, elementwise=False)
+
+
+def labelled(task, y, y_pred, size):
+    """Splits labels into what can be computed with, what is known, and what is wrong.
+
+    Args:
+        task: A `Task`, for its kind.
+        y: Labels, `(batch,)` or with further axes; NaN (for classes also -1) = missing.
+        y_pred: Predictions, for their rank.
+        size: The task's number of classes, a number or one per example.
+
+    Returns:
+        Labels with a harmless value where one is missing or wrong, class indices without
+        and other labels with a last axis; a mask of labels that are known; a mask of
+        labels that are no label of the task.
+    """
+    same_rank = len(y.shape) == len(y_pred.shape)
+    if task.has_classes and same_rank:
+        y = ops.squeeze(y, axis=-1)
+    elif not task.has_classes and not same_rank:
+        y = ops.expand_dims(y, axis=-1)
+    missing = ops.isnan(y) if "float" in keras.backend.standardize_dtype(y.dtype) else None
+    if task.has_classes:
+        if missing is not None:
+            y = ops.where(missing, -1, y)
+        y = ops.cast(y, "int32")
+        known = y != -1
+        wrong = known & ((y < 0) | (y >= size))
+        return ops.where(known & ~wrong, y, 0), known, wrong
+    if missing is None:
+        y = ops.cast(y, "float32")
+        missing = ops.zeros_like(y, dtype="bool")
+    wrong = ops.zeros_like(missing)
+    if task.kind in ("binary", "multilabel"):
+        wrong = ~missing & (y != 0) & (y != 1)
+    return ops.where(missing | wrong, 0.0, ops.cast(y, "float32")), ~missing, wrong
+
+
+def per_example(measure, task, y, y_pred, size):
+    """Returns the values of a measure and the 0/1 mask of those that count.
+
+    A wrong label makes its value NaN: compiled code cannot raise, and no number would
+    be right.
+    """
+    y, known, wrong = labelled(task, y, y_pred, size)
+    if measure.elementwise:
+        values = ops.reshape(measure.function(y[..., None], y_pred[..., None]), ops.shape(y))
+    else:
+        values = measure.function(y, y_pred)
+        if not task.has_classes:
+            known, wrong = ops.all(known, axis=-1), ops.any(wrong, axis=-1)
+    values = ops.where(wrong, float("nan"), ops.where(known, values, 0.0))
+    return values, ops.cast(known, values.dtype)
+
+
+def weighted_sums(values, mask, sample_weight):
+    """Returns each example's weighted sum of values, and its sum of weights."""
+    if sample_weight is not None:
+        weight = ops.cast(sample_weight, values.dtype)
+        mask = mask * ops.reshape(weight, (-1,) + (1,) * (len(mask.shape) - 1))
+    axes = tuple(range(1, len(values.shape)))
+    return ops.sum(values * mask, axis=axes), ops.sum(mask, axis=axes)

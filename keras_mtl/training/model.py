@@ -1,0 +1,141 @@
+"""The model class behind every builder: losses, logs and checks for several tasks."""
+
+import keras
+from keras import ops
+
+from keras_mtl.data import TaskBatches
+from keras_mtl.layers.heads import TaskHead, TaskHeads
+from keras_mtl.training.batches import SeparateBatch, SharedBatch
+from keras_mtl.training.checks import check_arrays
+from keras_mtl.training.losses import loss_measure, metric_measures
+from keras_mtl.training.metrics import TaskMetric
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class MultiTaskModel(keras.Model):
+    """A functional `keras.Model` that knows its tasks.
+
+    `compile(optimizer)` uses the tasks' own losses and metrics, which skip missing labels.
+    `compile(loss=..., metrics=...)` is stock Keras and knows none. Tasks live in the head
+    layers, so that clones and reloaded models keep them. Builders make these models.
+    """
+
+    @property
+    def tasks(self):
+        """Dict, name -> `keras_mtl.Task`, in the order of the task index."""
+        for layer in self.layers:
+            if isinstance(layer, TaskHeads):
+                return dict(layer.tasks)
+        heads = [layer for layer in self.layers if isinstance(layer, TaskHead)]
+        return {head.name: head.task for head in sorted(heads, key=lambda head: head.task_id)}
+
+    @property
+    def task_data(self):
+        """`"separate"` if each example belongs to one task, `"shared"` if to all."""
+        separate = any(isinstance(layer, TaskHeads) for layer in self.layers)
+        return "separate" if separate else "shared"
+
+    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
+        if loss is None:
+            for name in ("loss_weights", "metrics", "weighted_metrics"):
+                if kwargs.get(name) is not None:
+                    raise ValueError(
+                        f"compile({name}=...) needs compile(loss=...), which is stock Keras and "
+                        "knows no missing labels. Put a task's own loss, metrics and weight in "
+                        "keras_mtl.Task instead."
+                    )
+        super().compile(optimizer, loss, **kwargs)
+        self._uses_task_losses = loss is None
+        self._loss_tracker_by_task, self._metric_trackers = None, []
+        if loss is None:
+            self._build_trackers()
+        self._penalty_trackers = {
+            name: keras.metrics.Mean(name=name) for name in self._penalty_values()
+        }
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def _build_trackers(self):
+        tasks = self.tasks
+        self._loss_measures = {name: loss_measure(task) for name, task in tasks.items()}
+        self._task_weights = [task.weight for task in tasks.values()]
+        self._loss_tracker_by_task = TaskMetric("loss", self._loss_measures, tasks, mean=False)
+        by_metric = {}
+        for name, task in tasks.items():
+            for metric, measure in metric_measures(task).items():
+                by_metric.setdefault(metric, {})[name] = measure
+        self._metric_trackers = [TaskMetric(m, by_task, tasks) for m, by_task in by_metric.items()]
+
+    def _penalty_values(self):
+        """Returns the named penalties of the last forward pass, summed over layers."""
+        values = {}
+        for layer in self.layers:
+            for name, value in getattr(layer, "penalties", {}).items():
+                values[name] = values[name] + value if name in values else value
+        return values
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        for name, value in self._penalty_values().items():
+            self._penalty_trackers[name].update_state(value)
+        if not self._uses_task_losses:
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        batch_form = SeparateBatch if self.task_data == "separate" else SharedBatch
+        batch = batch_form(self.tasks, x, y, y_pred, sample_weight)
+        totals, counts = batch.sums(self._loss_measures)
+        self._loss_tracker_by_task.add(totals, counts)
+        for tracker in self._metric_trackers:
+            tracker.update_state(batch)
+        weights = ops.array(self._task_weights, dtype="float32")
+        loss = batch.total(weights, totals, counts)
+        return loss + sum(ops.sum(ops.cast(term, "float32")) for term in self.losses)
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        if kwargs.get("class_weight") is not None:
+            raise ValueError(
+                "class_weight is refused: it cannot say which task it means. "
+                "Use sample_weight, or Task(weight=...)."
+            )
+        self._check(x, y, kwargs.get("sample_weight"))
+        validation = kwargs.get("validation_data")
+        if validation is not None:
+            kwargs["validation_data"] = self._prepared(validation)
+        if isinstance(validation, tuple):
+            self._check(*validation[:2], *validation[2:])
+        if isinstance(x, TaskBatches):
+            follow = keras.callbacks.LambdaCallback(
+                on_epoch_begin=lambda epoch, logs: setattr(x, "epoch", epoch)
+            )
+            kwargs["callbacks"] = [follow, *(kwargs.get("callbacks") or [])]
+            kwargs["shuffle"] = False  # the batches are in order already
+        return super().fit(self._prepared(x), y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        if not kwargs.get("_use_cached_eval_dataset"):
+            self._check(x, y, kwargs.get("sample_weight"))
+        return super().evaluate(self._prepared(x), y, *args, **kwargs)
+
+    def _check(self, x, y, sample_weight=None):
+        if getattr(self, "_uses_task_losses", False):
+            check_arrays(self, x, y, sample_weight)
+
+    def _prepared(self, data):
+        """Returns task batches in the form that the backend reads fastest."""
+        if isinstance(data, TaskBatches) and keras.backend.backend() == "tensorflow":
+            return data.as_tf_dataset()
+        return data
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        for index, state in enumerate(self._seed_states()):
+            store[f"seed_state_{index}"] = ops.convert_to_numpy(state)
+
+    def load_own_variables(self, store):
+        for index, state in enumerate(self._seed_states()):
+            state.assign(store[f"seed_state_{index}"])
+
+    def _seed_states(self):
+        """Returns the state of every random generator, which Keras itself does not save."""
+        weights = {id(variable) for variable in self.non_trainable_weights}
+        return [v for v in self.non_trainable_variables if id(v) not in weights]
