@@ -10,6 +10,7 @@ from keras_mtl.analysis import (
 )
 from keras_mtl.data import task_batches
 from keras_mtl.models import (
+    add_task,
     build_fixed_random,
     build_gumbel_matrix,
     build_no_sharing,
@@ -27,6 +28,7 @@ __all__ = [
     "RampSchedule",
     "Task",
     "TemperatureSchedule",
+    "add_task",
     "allocation",
     "allocation_entropy",
     "allocation_optimizer",

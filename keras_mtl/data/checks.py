@@ -1,5 +1,6 @@
 """Refusals of `task_batches`, in the words of its caller."""
 
+from collections.abc import Mapping
 from numbers import Integral
 
 
@@ -16,9 +17,11 @@ def check_count(argument, count, least=1):
 
 
 def check_names(tasks, data):
-    if not data:
+    if not isinstance(data, Mapping) or not data:
+        received = "an empty dict" if isinstance(data, Mapping) else type(data)
         raise ValueError(
-            f"data is empty. Give examples to at least one of the tasks {', '.join(tasks)}."
+            "data must be a dict, task name -> examples, with at least one of the tasks "
+            f"{', '.join(tasks)}. Received: {received}"
         )
     unknown = [name for name in data if name not in tasks]
     if unknown:

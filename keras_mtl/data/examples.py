@@ -26,7 +26,7 @@ class ExampleLayout:
         self.tasks = tasks
         self.places = {name: place for place, name in enumerate(tasks)}
         self.weighted = any(len(first) == 3 for first in firsts.values())
-        self._model_name, (x, *_) = next(iter(firsts.items()))
+        self._first_name, (x, *_) = next(iter(firsts.items()))
         self._signature = _signature(x)
         self._steps_name, self._steps = self._find_steps(firsts, x)
         self.sample = [self.pack(name, *first) for name, first in firsts.items()][0]
@@ -37,14 +37,14 @@ class ExampleLayout:
         for name, (_, labels, *_) in firsts.items():
             if self.tasks[name].kind == "tagging":
                 return name, labels.shape[1]
-        return self._model_name, keras.tree.flatten(x)[0].shape[1]
+        return self._first_name, keras.tree.flatten(x)[0].shape[1]
 
     def pack(self, name, x, labels, weights=None):
         """Returns examples of one task in the structure of all batches."""
         if _signature(x) != self._signature:
             raise ValueError(
                 "All tasks need inputs of one shape and dtype (without the first axis). "
-                f'Task "{self._model_name}" has {_in_words(self._signature)}, '
+                f'Task "{self._first_name}" has {_in_words(self._signature)}, '
                 f'task "{name}" has {_in_words(_signature(x))}. Convert one of them.'
             )
         if self.tasks[name].kind == "tagging" and labels.shape[1] != self._steps:

@@ -3,8 +3,8 @@
 A source has `length`, the number of examples (`None`: unknown), `first`, some
 first examples, and `blocks(count, start, rng, batch_size)`, an iterator over at
 least `count` examples in pieces of any size, reshuffled with `rng` or as they lie
-(`rng=None`). Streams read on after `start` examples, so that epochs which follow
-each other see new ones. Examples are `(x, labels)` or `(x, labels, weights)`, checked.
+(`rng=None`). `start` is how many examples earlier epochs took: endless streams read on
+from there. Examples are `(x, labels)` or `(x, labels, weights)`, checked.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from keras_mtl.data.examples import take
 from keras_mtl.data.labels import check_labels
 from keras_mtl.data.order import passes
 
-SHUFFLE_BUFFER = 4096
+SHUFFLE_WINDOW = 4096
 
 
 def as_source(name, task, data):
@@ -52,9 +52,11 @@ class ArraySource:
 
 
 class DatasetSource:
-    """Single examples of a `tf.data.Dataset`, shuffled in a buffer.
+    """Single examples of a `tf.data.Dataset`, shuffled in windows of a few thousand.
 
-    An epoch reads the window `[start, start + count)` of the repeated dataset.
+    An epoch reads the examples `[start, start + count)` of the repeated dataset.
+    NumPy shuffles them, since the order of `Dataset.shuffle` depends on the global
+    seed of TensorFlow too.
     """
 
     def __init__(self, name, task, dataset):
@@ -66,15 +68,16 @@ class DatasetSource:
             raise _no_examples(name)
 
     def blocks(self, count, start, rng, batch_size):
-        dataset = self._dataset
-        if rng is not None:
-            skipped = start % self.length if self.length else start
-            dataset = dataset.repeat().skip(skipped).take(count)
-            dataset = dataset.shuffle(min(count, SHUFFLE_BUFFER), seed=int(rng.integers(2**31)))
-        yield from self._checked(dataset, batch_size)
+        if rng is None:
+            yield from self._checked(self._dataset, batch_size)
+            return
+        skipped = start % self.length if self.length else start
+        dataset = self._dataset.repeat().skip(skipped).take(count)
+        for examples in self._checked(dataset, min(count, SHUFFLE_WINDOW)):
+            yield take(examples, rng.permutation(len(examples[1])))
 
     def _checked(self, dataset, batch_size):
-        for examples in dataset.batch(batch_size).as_numpy_iterator():
+        for examples in dataset.batch(batch_size).prefetch(1).as_numpy_iterator():
             yield check_examples(self._name, self._task, examples)
 
 

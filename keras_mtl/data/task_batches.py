@@ -52,7 +52,8 @@ def task_batches(
             sample_weight)` arrays, `x` an array or a dict of arrays; a
             `tf.data.Dataset` of single examples; or a `keras.utils.PyDataset` of
             batches, all of one size but the last. Lengths may differ and tasks may
-            be left out. Arrays are copied once.
+            be left out. Arrays of several tasks are copied into one; a
+            `tf.data.Dataset` is shuffled in windows of 4096 examples.
         batch_size: Number of examples in a batch.
         seed: Integer, at least 0: the same seed gives the same batches. `None`
             draws one. Defaults to `None`.
@@ -130,9 +131,9 @@ class TaskBatches(keras.utils.PyDataset):
     data give batch 0 first and then each next one.
 
     `epoch` is 0 at the start and may be set. The models of this package set it in
-    `fit`, so that a resumed run goes on exactly. Elsewhere it moves on by one when
-    an epoch begins after the last batch of the one before was given; Keras's own
-    first look at a batch or two, before training, does not count.
+    `fit`, so that a resumed run goes on exactly. Under any other `fit` it moves on by
+    one when an epoch begins after all batches of the one before were given, so that
+    Keras's own first look at a batch or two, before training, does not count.
 
     Args:
         sources: Dict, name -> source of that task's examples.
@@ -156,19 +157,18 @@ class TaskBatches(keras.utils.PyDataset):
     @epoch.setter
     def epoch(self, epoch):
         self._epoch = epoch
-        self._finished = False
+        self._num_given = 0
 
     def __len__(self):
         return self._order.num_batches
 
     def __getitem__(self, index):
-        batch = self._feed.batch(self.epoch, index)
-        if index == len(self) - 1:
-            self._finished = self._begun
-        return batch
+        if self._begun:
+            self._num_given += 1
+        return self._feed.batch(self.epoch, index)
 
     def on_epoch_begin(self):
-        if self._finished:
+        if self._num_given >= len(self):
             self.epoch += 1
         self._begun = True
 

@@ -67,6 +67,7 @@ class MultiTaskModel(keras.Model):
             for metric, measure in metric_measures(task).items():
                 by_metric.setdefault(metric, {})[name] = measure
         self._metric_trackers = [TaskMetric(m, by_task, tasks) for m, by_task in by_metric.items()]
+        self._task_log_names = {f"{task}_{log}" for task in tasks for log in ["loss", *by_metric]}
 
     def _penalty_values(self):
         """Returns the named penalties of the last forward pass, summed over layers."""
@@ -90,6 +91,20 @@ class MultiTaskModel(keras.Model):
         weights = ops.array(self._task_weights, dtype="float32")
         loss = batch.total(weights, totals, counts)
         return loss + sum(ops.sum(ops.cast(term, "float32")) for term in self.losses)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Logs a step: the loss, means over tasks and penalties.
+
+        A compiled step pays for every number it returns, and a progress bar has no room
+        for all tasks. Their own values follow at the end of the epoch.
+        """
+        logs = super().compute_metrics(x, y, y_pred, sample_weight)
+        if not self._uses_task_losses:
+            return logs
+        return {name: value for name, value in logs.items() if name not in self._task_log_names}
+
+    def _get_metrics_result_or_logs(self, logs):
+        return self.get_metrics_result()
 
     def fit(self, x=None, y=None, *args, **kwargs):
         if kwargs.get("class_weight") is not None:

@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 
@@ -16,7 +15,11 @@ def numbered(count, first=0, size=3):
 
 
 def three_tasks():
-    return {"shape": numbered(4, 200, 4), "color": numbered(10, 0, 3), "animal": numbered(7, 100, 5)}
+    return {
+        "shape": numbered(4, 200, 4),
+        "color": numbered(10, 0, 3),
+        "animal": numbered(7, 100, 5),
+    }
 
 
 def numbers_in(batch):
@@ -36,7 +39,7 @@ def flat(lists):
 
 
 def test_a_batch_is_inputs_task_id_and_labels():
-    (inputs, y) = task_batches(TASKS, three_tasks(), batch_size=4, order="sequential")[0]
+    inputs, y = task_batches(TASKS, three_tasks(), batch_size=4, order="sequential")[0]
     np.testing.assert_array_equal(inputs["inputs"], [[0, 0], [1, -1], [2, -2], [3, -3]])
     assert inputs["task_id"].tolist() == [0, 0, 0, 0]
     assert inputs["task_id"].dtype == y.dtype == "int32"
@@ -155,9 +158,7 @@ def test_drawn_tasks_give_as_many_full_batches(sampling):
 
 def test_drawn_tasks_follow_the_number_of_examples():
     data = {"color": numbered(90), "animal": numbered(10)}
-    batches = task_batches(
-        TASKS, data, 1, seed=0, sampling="proportional", steps_per_epoch=1000
-    )
+    batches = task_batches(TASKS, data, 1, seed=0, sampling="proportional", steps_per_epoch=1000)
     share = np.mean([inputs["task_id"][0] == 0 for inputs, _ in batches])
     assert abs(share - 0.9) < 0.04
 
@@ -187,10 +188,7 @@ def test_batches_are_a_function_of_seed_and_epoch(order):
 
 def test_the_order_is_the_same_on_every_backend_and_machine():
     batches = task_batches(TASKS, three_tasks(), batch_size=4, seed=0)
-    assert epoch_of(batches)[:2] == GOLDEN
-
-
-GOLDEN = None
+    assert epoch_of(batches)[:2] == [[200, 201, 203, 202], [5, 1, 6, 3]]
 
 
 def test_no_seed_draws_one_and_keeps_it():
@@ -206,18 +204,19 @@ def test_arrays_are_random_access():
     assert numbers_in(batches[2]) == in_sequence[2]
 
 
-def test_no_epoch_moves_on_before_its_last_batch_was_given():
+def test_no_epoch_moves_on_before_all_its_batches_were_given():
     batches = task_batches(TASKS, three_tasks(), batch_size=4, seed=0)
     list(batches)  # a look from outside
     batches.on_epoch_end()  # Keras does this before training
     batches.on_epoch_begin()
     assert batches.epoch == 0
-    batches[3]
+    batches[8]  # the last index, and nothing else
     batches.on_epoch_end()
     batches.on_epoch_begin()
     assert batches.epoch == 0
-    batches[8]
+    list(batches)
     batches.on_epoch_end()
+    assert batches.epoch == 0
     batches.on_epoch_begin()
     assert batches.epoch == 1
 
@@ -229,138 +228,3 @@ def test_an_epoch_that_was_set_is_the_one_that_begins():
     batches.epoch = 5
     batches.on_epoch_begin()
     assert batches.epoch == 5
-
-
-# Refusals
-
-
-def refused(message, tasks=None, data=None, **arguments):
-    arguments = {"batch_size": 4, **arguments}
-    with pytest.raises(ValueError, match=message):
-        task_batches(tasks or TASKS, three_tasks() if data is None else data, **arguments)
-
-
-def test_unknown_words_are_refused():
-    refused("order must be one of 'shuffled', 'mixed', 'sequential'.*'random'", order="random")
-    refused("sampling must be one of 'uniform', 'prop.*'equal'", sampling="equal")
-
-
-def test_numbers_out_of_range_are_refused():
-    refused("batch_size must be an integer of at least 1.*0", batch_size=0)
-    refused("steps_per_epoch must be an integer of at least 1.*2.5", steps_per_epoch=2.5)
-    refused("sampling_temperature must be above 0.*0", sampling_temperature=0)
-    refused("seed must be an integer of at least 0.*-1", seed=-1)
-
-
-def test_sequential_has_no_number_of_steps():
-    refused("every example once.*steps_per_epoch=3", order="sequential", steps_per_epoch=3)
-
-
-def test_unknown_task_names_are_refused():
-    refused("data names 'colour'.*tasks are color, animal, shape", data={"colour": numbered(2)})
-
-
-def test_empty_data_are_refused():
-    refused("data is empty.*color, animal, shape", data={})
-
-
-def test_a_task_without_examples_is_refused():
-    refused('Task "animal" has no examples', data={"animal": numbered(0)})
-
-
-def test_lengths_that_differ_are_refused():
-    x, y = numbered(4)
-    refused(r'"color".*same number.*x \(4, 2\), y \(3,\)', data={"color": (x, y[:3])})
-    refused(r"y \(4,\), sample_weight \(2,\)", data={"color": (x, y, [1, 1])})
-
-
-def test_labels_are_checked_when_the_batches_are_made():
-    x, y = numbered(4)
-    refused('"color" expects labels 0 to 2.*Received: 4', data={"color": (x, y + 2)})
-
-
-def test_inputs_of_different_shapes_name_both_tasks():
-    data = {"color": numbered(3), "shape": (np.zeros((2, 7)), [0, 1])}
-    refused(r'"color" has float32 \(2,\), task "shape" has float32 \(7,\)', data=data)
-
-
-def test_inputs_of_different_dtypes_name_both_tasks():
-    data = {"color": numbered(3), "shape": (np.zeros((2, 2), "uint8"), [0, 1])}
-    refused(r'"color" has float32 \(2,\), task "shape" has uint8 \(2,\)', data=data)
-
-
-def test_tagging_tasks_of_different_steps_are_refused():
-    tasks = {"chunk": Task("tagging", 3), "pos": Task("tagging", 4)}
-    data = {
-        "chunk": (np.zeros((2, 6)), np.zeros((2, 6))),
-        "pos": (np.zeros((2, 6)), np.zeros((2, 5))),
-    }
-    refused('"chunk" has 6, task "pos" has 5.*Pad', tasks=tasks, data=data)
-
-
-def test_data_of_another_type_are_refused():
-    refused('data of task "color" must be.*Received.*generator', data={"color": iter(())})
-    refused('data of task "color" must be', data={"color": np.zeros((3, 2))})
-
-
-# Keras
-
-
-def small_model(outputs, loss):
-    inputs = {"inputs": keras.Input((2,)), "task_id": keras.Input((), dtype="int32")}
-    merged = keras.layers.Concatenate()(
-        [inputs["inputs"], keras.layers.Embedding(3, 2)(inputs["task_id"])]
-    )
-    model = keras.Model(inputs, outputs(merged))
-    model.compile("sgd", loss=loss)
-    return model
-
-
-@pytest.mark.parametrize("order", ["shuffled", "mixed", "sequential"])
-def test_keras_fits_and_evaluates_the_batches(order):
-    model = small_model(keras.layers.Dense(5), keras.losses.SparseCategoricalCrossentropy(True))
-    batches = task_batches(TASKS, three_tasks(), batch_size=4, seed=0, order=order)
-    history = model.fit(batches, epochs=2, shuffle=False, validation_data=batches, verbose=0)
-    assert np.isfinite(history.history["loss"]).all()
-
-
-def test_plain_keras_fit_walks_through_the_epochs():
-    seen = []
-
-    class Seen(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            seen.append(batches.epoch)
-
-    model = small_model(keras.layers.Dense(5), keras.losses.SparseCategoricalCrossentropy(True))
-    batches = task_batches(TASKS, three_tasks(), batch_size=4, seed=0)
-    model.fit(batches, epochs=2, callbacks=[Seen()], verbose=0)
-    model.fit(batches, epochs=1, callbacks=[Seen()], verbose=0)
-    assert seen == [0] * 9 + [1] * 9 + [2] * 9
-
-
-def test_labels_keep_structure_and_dtype_through_fit():
-    tasks = {"color": 3, "height": "regression", "sick": "binary"}
-    data = {
-        "color": numbered(5),
-        "height": (numbered(7, 100)[0], np.linspace(0, 1, 7)),
-        "sick": (numbered(3, 200)[0], [1, 0, 1]),
-    }
-    batches = task_batches(tasks, data, batch_size=2, seed=0)
-    specs = {
-        str(keras.tree.map_structure(lambda array: (array.dtype.name, array.shape), batch))
-        for batch in batches
-    }
-    assert len(specs) == 1
-
-    def masked(y_true, y_pred):
-        y_true = keras.ops.cast(y_true, "float32")
-        known = keras.ops.where(keras.ops.isnan(y_true), 0.0, y_true)
-        return keras.ops.square(known - y_pred[:, 0])
-
-    def outputs(merged):
-        kinds = ("classes", "regression", "binary")
-        return {kind: keras.layers.Dense(1, name=kind)(merged) for kind in kinds}
-
-    model = small_model(outputs, dict.fromkeys(("classes", "regression", "binary"), masked))
-    history = model.fit(batches, epochs=2, verbose=0)
-    assert np.isfinite(history.history["loss"]).all()

@@ -1,0 +1,199 @@
+"""What tasks share and what each costs, as freezing will leave it."""
+
+import dataclasses
+import itertools
+import textwrap
+
+import numpy as np
+
+from keras_mtl.analysis.flops import layer_flops
+from keras_mtl.analysis.task_paths import task_calls
+from keras_mtl.layers import Modular
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class SharingReport:
+    """What `sharing_report` found. Prints as a table.
+
+    Attributes:
+        tasks: Names of the tasks, in the order of the task index.
+        component_names: Names of the components of all modular layers, in order of depth.
+        usage: `(num_tasks, num_components)` array, `True` where the task uses the component.
+        parameters: Dict, task -> number of weights it needs, those of its head included.
+        flops: Dict, task -> FLOPs per example.
+        trained_parameters: Number of weights of the whole model, allocation included.
+        kept_parameters: Number of weights that any task needs.
+        not_counted: Names of layer classes with weights whose FLOPs are not known.
+    """
+
+    tasks: tuple[str, ...]
+    component_names: tuple[str, ...]
+    usage: np.ndarray
+    parameters: dict[str, int]
+    flops: dict[str, int]
+    trained_parameters: int
+    kept_parameters: int
+    not_counted: tuple[str, ...]
+
+    @property
+    def components(self) -> dict[str, int]:
+        """Dict, task -> number of components it uses."""
+        return dict(zip(self.tasks, self.usage.sum(axis=1).tolist(), strict=True))
+
+    @property
+    def shared(self) -> dict[str, float]:
+        """Dict, task -> fraction of its components that other tasks use too; NaN for none."""
+        shared = self.usage[:, self.usage.sum(axis=0) > 1].sum(axis=1)
+        return {
+            task: float(part / whole) if whole else float("nan")
+            for (task, whole), part in zip(self.components.items(), shared, strict=True)
+        }
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Names of the components that no task uses."""
+        used = self.usage.any(axis=0)
+        return tuple(itertools.compress(self.component_names, ~used))
+
+    @property
+    def components_by_num_tasks(self) -> tuple[int, ...]:
+        """How many components are used by 0, by 1, ..., by all tasks."""
+        return tuple(np.bincount(self.usage.sum(axis=0), minlength=len(self.tasks) + 1).tolist())
+
+    @property
+    def distinct_embeddings(self) -> int:
+        """Number of different sets of components."""
+        return len(np.unique(self.usage, axis=0))
+
+    @property
+    def overlap(self) -> float:
+        """Components used by both tasks over those used by either, mean over pairs of tasks.
+
+        A pair without any component counts 0; a single task has no pairs, which gives NaN.
+        """
+        pairs = list(itertools.combinations(self.usage, 2))
+        if not pairs:
+            return float("nan")
+        return float(np.mean([(a & b).sum() / max((a | b).sum(), 1) for a, b in pairs]))
+
+    def __str__(self):
+        return "\n".join([*self._task_table(), "", *self._summary()])
+
+    __repr__ = __str__
+
+    def _task_table(self):
+        total = len(self.component_names)
+        rows = [("task", "parameters", "FLOPs", "components", "shared")]
+        for task in self.tasks:
+            share = self.shared[task]
+            rows.append(
+                (
+                    task,
+                    f"{self.parameters[task]:,}",
+                    f"{self.flops[task]:,}",
+                    f"{self.components[task]} / {total}",
+                    "-" if np.isnan(share) else f"{share:.0%}",
+                )
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+            for row in rows
+        ]
+        return [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+    def _summary(self):
+        kept = self.kept_parameters / self.trained_parameters
+        facts = {"Parameters": f"{self.trained_parameters:,} trained, {self.kept_parameters:,} kept"}
+        facts["Parameters"] += f" when frozen ({kept:.0%})"
+        if self.component_names:
+            by_num_tasks = [
+                f"{count} by {num_tasks}"
+                for num_tasks, count in enumerate(self.components_by_num_tasks)
+                if count
+            ]
+            facts["Components by number of tasks"] = ", ".join(by_num_tasks)
+            facts["Unused components"] = ", ".join(self.unused) or "none"
+            facts["Distinct embeddings"] = f"{self.distinct_embeddings} of {len(self.tasks)} tasks"
+            if len(self.tasks) > 1:
+                facts["Mean overlap of two tasks"] = f"{self.overlap:.0%}"
+        if self.not_counted:
+            facts["FLOPs not counted"] = ", ".join(self.not_counted)
+        return [_wrapped(f"{name}: {fact}") for name, fact in facts.items()]
+
+
+def _wrapped(text):
+    return textwrap.fill(text, 88, subsequent_indent="    ", break_long_words=False)
+
+
+def sharing_report(model):
+    """Reports what each task costs and what tasks share, once the model is frozen.
+
+    Parameters are those of `keras_mtl.freeze(model, task)`. FLOPs per example are twice the
+    multiply-adds of dense, convolution and recurrent layers; sizes that are not fixed count
+    as 1, so that a network for sequences of any length has FLOPs per time step. Other layers
+    with weights are named as not counted.
+
+    Args:
+        model: A model made by a builder of this package, trained or not.
+
+    Returns:
+        A `SharingReport`.
+
+    Raises:
+        ValueError: The model has no tasks.
+
+    Example:
+
+    >>> from functools import partial
+    >>> import keras, keras_mtl
+    >>> model = keras_mtl.build_no_sharing(
+    ...     keras.Input((5,)), {"a": 3, "b": "binary"}, [[partial(keras.layers.Dense, 8)] * 3],
+    ...     partition=["a", "b", "a"])
+    >>> report = sharing_report(model)
+    >>> report.parameters["b"], report.flops["b"]  # 5 * 8 + 8 and 8 + 1; 2 * (5 * 8 + 8)
+    (57, 96)
+    >>> report
+    task  parameters  FLOPs  components  shared
+    -------------------------------------------
+    a            123    208       2 / 3      0%
+    b             57     96       1 / 3      0%
+    <BLANKLINE>
+    Parameters: 180 trained, 180 kept when frozen (100%)
+    Components by number of tasks: 3 by 1
+    Unused components: none
+    Distinct embeddings: 2 of 2 tasks
+    Mean overlap of two tasks: 0%
+    """
+    tasks = list(getattr(model, "tasks", {}))
+    if not tasks:
+        raise ValueError(
+            f"Model {getattr(model, 'name', model)!r} has no tasks to report on. Give a model made "
+            "by a keras_mtl builder, before it is frozen."
+        )
+    modulars = [layer for layer in model.layers if isinstance(layer, Modular)]
+    components = [component for modular in modulars for component in modular.components]
+    kept, usage, parameters, flops, not_counted = {}, [], {}, {}, {}
+    for task in tasks:
+        calls = task_calls(model, task)
+        layers = {id(layer): layer for layer, _, _ in calls}
+        kept |= layers
+        usage.append([id(component) in layers for component in components])
+        parameters[task] = _count_params(layers)
+        costs = [cost for call in calls for cost in layer_flops(*call)]
+        flops[task] = sum(number or 0 for _, number in costs)
+        not_counted |= {type(layer).__name__: None for layer, number in costs if number is None}
+    return SharingReport(
+        tasks=tuple(tasks),
+        component_names=tuple(component.name for component in components),
+        usage=np.array(usage, bool).reshape(len(tasks), len(components)),
+        parameters=parameters,
+        flops=flops,
+        trained_parameters=model.count_params(),
+        kept_parameters=_count_params(kept),
+        not_counted=tuple(not_counted),
+    )
+
+
+def _count_params(layers):
+    return sum(layer.count_params() for layer in layers.values() if hasattr(layer, "weights"))

@@ -1,0 +1,72 @@
+"""What a task runs: every layer call that is left when the model is frozen for it."""
+
+import keras
+
+
+class LayerCall(keras.Operation):
+    """One call of a layer in a symbolic graph: shapes only, the layer stays as it is.
+
+    Calling the layer itself would add a node to it, a copy would hold weights.
+    """
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def compute_output_spec(self, *args, **kwargs):
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+
+def task_calls(model, task):
+    """Returns the calls that `keras_mtl.freeze(model, task)` makes.
+
+    Layers with a `frozen_call` say themselves what is left of them, here as in freezing,
+    so this holds for every method that can be frozen.
+
+    Args:
+        model: A model made by a builder of this package.
+        task: Name of one task.
+
+    Returns:
+        List of `(layer, inputs, output)`: a layer of the model, or the stock layer that one
+        of them becomes; its input tensors; its first output tensor.
+    """
+    task_id = list(model.tasks).index(task)
+
+    def call(layer, *args, **kwargs):
+        if hasattr(layer, "frozen_call"):
+            return layer.frozen_call(*args, task_id=task_id, copy=LayerCall)
+        kwargs.pop("training", None)
+        return LayerCall(layer)(*args, **kwargs)
+
+    separate = model.task_data == "separate"
+    outputs = model.output if separate else model.output[task]
+    graph = _traced(keras.Model(model.input, outputs), call)
+    if isinstance(graph.output, dict):
+        graph = keras.Model(graph.input, graph.output[model.tasks[task].kind])
+    return _calls(graph)
+
+
+def inner_calls(model, inputs):
+    """Returns the calls that a functional model makes on `inputs`, as `task_calls` does."""
+    tensors = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in inputs]
+    tensors = keras.tree.pack_sequence_as(model.input, tensors)
+    return _calls(_traced(model, lambda layer, *args, **kw: LayerCall(layer)(*args, **kw), tensors))
+
+
+def _traced(model, call, inputs=None):
+    return keras.models.clone_model(
+        model, input_tensors=inputs, clone_function=lambda layer: layer, call_function=call
+    )
+
+
+def _calls(graph):
+    return [
+        (
+            getattr(operation, "layer", operation),
+            keras.tree.flatten(operation.input),
+            keras.tree.flatten(operation.output)[0],
+        )
+        for operation in graph.operations
+        if not isinstance(operation, keras.layers.InputLayer)
+    ]
