@@ -1,14 +1,15 @@
 """Multi-task learning for Keras 3: networks that learn what tasks share."""
 
-from keras_mtl import layers
+from keras_mtl import analysis, data, layers, plots, tuning
 from keras_mtl.analysis import (
     allocation,
     allocation_entropy,
     allocation_probabilities,
+    sharing_report,
     task_embeddings,
     task_similarity,
 )
-from keras_mtl.data import task_batches
+from keras_mtl.data import synthetic_pairs, task_batches
 from keras_mtl.models import (
     add_task,
     build_fixed_random,
@@ -18,7 +19,7 @@ from keras_mtl.models import (
     build_single_tasks,
 )
 from keras_mtl.schedules import RampSchedule, TemperatureSchedule
-from keras_mtl.serving import freeze
+from keras_mtl.serving import check_freeze, export, freeze, load_served
 from keras_mtl.tasks import Task
 from keras_mtl.training import AllocationRecorder, MultiTaskModel, allocation_optimizer
 
@@ -33,14 +34,23 @@ __all__ = [
     "allocation_entropy",
     "allocation_optimizer",
     "allocation_probabilities",
+    "analysis",
     "build_fixed_random",
     "build_gumbel_matrix",
     "build_no_sharing",
     "build_shared_bottom",
     "build_single_tasks",
+    "check_freeze",
+    "data",
+    "export",
     "freeze",
     "layers",
+    "load_served",
+    "plots",
+    "sharing_report",
+    "synthetic_pairs",
     "task_batches",
     "task_embeddings",
     "task_similarity",
+    "tuning",
 ]

@@ -1,6 +1,7 @@
 """Values that change with the number of training batches seen."""
 
 import math
+import numbers
 
 import keras
 from keras import ops
@@ -59,11 +60,11 @@ class RampSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         final: Value at the end of the ramp.
-        num_steps: Length of the ramp in training batches, above 0.
+        num_steps: Length of the ramp in training batches, at least 1.
         power: Shape of the ramp, above 0. Defaults to 1.0, a straight line.
 
     Raises:
-        ValueError: `num_steps` or `power` is not above 0.
+        ValueError: `num_steps` is below 1 or `power` not above 0.
 
     Example:
 
@@ -74,9 +75,9 @@ class RampSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, final, num_steps, power=1.0):
         super().__init__()
-        if not (num_steps > 0 and power > 0):
+        if not (num_steps >= 1 and power > 0):
             raise ValueError(
-                "A ramp needs num_steps and power above 0. "
+                "A ramp needs num_steps of at least 1 and power above 0. "
                 f"Received: num_steps={num_steps}, power={power}"
             )
         self.final = float(final)
@@ -98,10 +99,10 @@ def check_setting(name, setting, above=None):
     """
     if callable(setting):
         return
-    fits = math.isfinite(setting) and (setting >= 0 if above is None else setting > above)
-    if not fits:
+    is_number = isinstance(setting, numbers.Real) and math.isfinite(setting)
+    if not is_number or not (setting >= 0 if above is None else setting > above):
         bound = "at least 0" if above is None else f"above {above}"
-        raise ValueError(f"{name} must be a number {bound} or a schedule. Received: {setting}")
+        raise ValueError(f"{name} must be a number {bound} or a schedule. Received: {setting!r}")
 
 
 def value_at(setting, step):

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -42,12 +43,14 @@ class Task:
             sparse categorical cross-entropy, binary cross-entropy or squared
             error. Defaults to `None`.
         metrics: List of Keras metrics, their names, or functions as above. `None`
-            takes accuracy, for regression the mean absolute error (`"mae"`).
-            Defaults to `None`.
+            takes accuracy, for regression the mean absolute error (`"mae"`). Logs call
+            an object without a name of its own by its class: `<task>_auc`. Defaults to
+            `None`.
         weight: Factor of the task's loss in the total, at least 0. Defaults to 1.0.
 
     Raises:
-        ValueError: An unknown kind, a size that does not fit it, a negative weight.
+        ValueError: An unknown kind, a size that does not fit it, a negative weight,
+            metrics that are no list.
 
     Example:
 
@@ -70,18 +73,25 @@ class Task:
                 f"Received: kind={self.kind!r}"
             )
         least = 2 if self.has_classes else 1
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < least:
+        if isinstance(self.size, bool) or not isinstance(self.size, Integral) or self.size < least:
             raise ValueError(
                 f"A task of kind {self.kind!r} needs an integer size of at least {least}. "
                 f"Received: size={self.size!r}"
             )
+        object.__setattr__(self, "size", int(self.size))  # NumPy's cannot be saved
         if self.kind == "binary" and self.size != 1:
             raise ValueError(
                 f"A binary task is one probability, but size={self.size} was given. "
                 f'Use Task("multilabel", {self.size}) for {self.size} yes-or-no labels.'
             )
-        if not self.weight >= 0:
-            raise ValueError(f"A task's weight must be at least 0. Received: weight={self.weight}")
+        if not 0 <= self.weight < float("inf"):
+            raise ValueError(
+                f"A task's weight must be a number of at least 0. Received: weight={self.weight}"
+            )
+        if not isinstance(self.metrics, list | tuple | None):
+            raise ValueError(
+                f"A task's metrics must be a list or None. Received: metrics={self.metrics!r}"
+            )
 
     @property
     def has_classes(self):
@@ -109,9 +119,9 @@ def as_task(specification) -> Task:
     """Returns the `Task` that a short form (24, "binary", "regression") stands for."""
     if isinstance(specification, Task):
         return specification
-    if isinstance(specification, int) and not isinstance(specification, bool):
+    if isinstance(specification, Integral) and not isinstance(specification, bool):
         return Task("classes", specification)
-    if specification in ("binary", "regression"):
+    if isinstance(specification, str) and specification in ("binary", "regression"):
         return Task(specification)
     raise ValueError(
         'A task is a number of classes, "binary", "regression" or a keras_mtl.Task. '

@@ -2,11 +2,11 @@
 
 import dataclasses
 import itertools
-import textwrap
 
 import numpy as np
 
 from keras_mtl.analysis.flops import layer_flops
+from keras_mtl.analysis.report_text import report_text
 from keras_mtl.analysis.task_paths import task_calls
 from keras_mtl.layers import Modular
 
@@ -77,53 +77,9 @@ class SharingReport:
         return float(np.mean([(a & b).sum() / max((a | b).sum(), 1) for a, b in pairs]))
 
     def __str__(self):
-        return "\n".join([*self._task_table(), "", *self._summary()])
+        return report_text(self)
 
     __repr__ = __str__
-
-    def _task_table(self):
-        total = len(self.component_names)
-        rows = [("task", "parameters", "FLOPs", "components", "shared")]
-        for task in self.tasks:
-            share = self.shared[task]
-            rows.append(
-                (
-                    task,
-                    f"{self.parameters[task]:,}",
-                    f"{self.flops[task]:,}",
-                    f"{self.components[task]} / {total}",
-                    "-" if np.isnan(share) else f"{share:.0%}",
-                )
-            )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-            for row in rows
-        ]
-        return [lines[0], "-" * len(lines[0]), *lines[1:]]
-
-    def _summary(self):
-        kept = self.kept_parameters / self.trained_parameters
-        facts = {"Parameters": f"{self.trained_parameters:,} trained, {self.kept_parameters:,} kept"}
-        facts["Parameters"] += f" when frozen ({kept:.0%})"
-        if self.component_names:
-            by_num_tasks = [
-                f"{count} by {num_tasks}"
-                for num_tasks, count in enumerate(self.components_by_num_tasks)
-                if count
-            ]
-            facts["Components by number of tasks"] = ", ".join(by_num_tasks)
-            facts["Unused components"] = ", ".join(self.unused) or "none"
-            facts["Distinct embeddings"] = f"{self.distinct_embeddings} of {len(self.tasks)} tasks"
-            if len(self.tasks) > 1:
-                facts["Mean overlap of two tasks"] = f"{self.overlap:.0%}"
-        if self.not_counted:
-            facts["FLOPs not counted"] = ", ".join(self.not_counted)
-        return [_wrapped(f"{name}: {fact}") for name, fact in facts.items()]
-
-
-def _wrapped(text):
-    return textwrap.fill(text, 88, subsequent_indent="    ", break_long_words=False)
 
 
 def sharing_report(model):

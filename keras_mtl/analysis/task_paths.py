@@ -41,10 +41,7 @@ def task_calls(model, task):
 
     separate = model.task_data == "separate"
     outputs = model.output if separate else model.output[task]
-    graph = _traced(keras.Model(model.input, outputs), call)
-    if isinstance(graph.output, dict):
-        graph = keras.Model(graph.input, graph.output[model.tasks[task].kind])
-    return _calls(graph)
+    return _calls(_traced(keras.Model(model.input, outputs), call))
 
 
 def inner_calls(model, inputs):
@@ -63,7 +60,7 @@ def _traced(model, call, inputs=None):
 def _calls(graph):
     return [
         (
-            getattr(operation, "layer", operation),
+            operation.layer if isinstance(operation, LayerCall) else operation,
             keras.tree.flatten(operation.input),
             keras.tree.flatten(operation.output)[0],
         )

@@ -83,7 +83,7 @@ class FixedAllocation(Allocation):
     Example:
 
     >>> allocation = FixedAllocation([[1, 0], [0, 1], [1, 1]])
-    >>> allocation(keras.ops.array([2, 0])).tolist()
+    >>> keras.ops.convert_to_numpy(allocation(keras.ops.array([2, 0]))).tolist()
     [[1.0, 1.0], [1.0, 0.0]]
     """
 

@@ -44,7 +44,8 @@ def straight_through(logits, temperature=1.0, noise=None):
 
     Example:
 
-    >>> straight_through(keras.ops.array([-2.0, 0.0, 3.0])).tolist()
+    >>> decisions = straight_through(keras.ops.array([-2.0, 0.0, 3.0]))
+    >>> keras.ops.convert_to_numpy(decisions).tolist()
     [0.0, 1.0, 1.0]
     """
     logits = ops.cast(logits, "float32")
@@ -92,7 +93,7 @@ class GumbelRouter(keras.layers.Layer):
     Example:
 
     >>> router = GumbelRouter(temperature=1.0, seed=0)
-    >>> router(keras.ops.array([[-3.0, 0.0, 3.0]])).tolist()
+    >>> keras.ops.convert_to_numpy(router(keras.ops.array([[-3.0, 0.0, 3.0]]))).tolist()
     [[0.0, 1.0, 1.0]]
     >>> draws = router(keras.ops.zeros((1000, 2)), training=True)
     >>> bool(keras.ops.all((draws == 0) | (draws == 1)))

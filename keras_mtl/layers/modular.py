@@ -44,7 +44,7 @@ class Modular(keras.layers.Layer):
     ...     1, kernel_initializer=keras.initializers.Constant(value))
     >>> layer = Modular([constant(1.0), constant(3.0), constant(8.0)])
     >>> weights = keras.ops.array([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
-    >>> layer(keras.ops.ones((2, 1)), weights).tolist()
+    >>> keras.ops.convert_to_numpy(layer(keras.ops.ones((2, 1)), weights)).tolist()
     [[2.0], [0.0]]
     """
 

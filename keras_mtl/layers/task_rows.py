@@ -20,7 +20,7 @@ class TaskRows(keras.layers.Layer):
 
     Example:
 
-    >>> TaskRows(2)(keras.ops.zeros((3, 5))).tolist()
+    >>> keras.ops.convert_to_numpy(TaskRows(2)(keras.ops.zeros((3, 5)))).tolist()
     [0, 0, 0, 1, 1, 1]
     """
 
@@ -56,7 +56,8 @@ class SplitTasks(keras.layers.Layer):
 
     Example:
 
-    >>> [part.tolist() for part in SplitTasks(2)(keras.ops.array([[1], [2], [3], [4]]))]
+    >>> parts = SplitTasks(2)(keras.ops.array([[1], [2], [3], [4]]))
+    >>> [keras.ops.convert_to_numpy(part).tolist() for part in parts]
     [[[1], [2]], [[3], [4]]]
     """
 

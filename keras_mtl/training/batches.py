@@ -73,12 +73,12 @@ class SeparateBatch:
     def _groups(self, measures):
         """Groups tasks whose values are computed in one go.
 
-        Elementwise measures see padding as missing labels; others see a task's own width.
+        Measures that mind padding see a task's own width.
         """
         groups = {}
         for name, measure in measures.items():
             task = self.tasks[name]
-            width = None if measure.elementwise or task.has_classes else task.size
+            width = None if measure.any_width else task.size
             groups.setdefault((measure, task.kind, width), []).append(name)
         return groups
 

@@ -5,6 +5,7 @@ examples, and the sum of their weights. Means, totals and logs follow from these
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 import keras
@@ -30,39 +31,63 @@ class Measure:
     """A function of labels and predictions.
 
     `elementwise` functions judge every element of a label on its own, so that a label
-    may be missing in part; others see whole labels.
+    may be missing in part; others see whole labels. `any_width` functions do not mind
+    the padding of tasks that are narrower than others; others see a task's own width.
     """
 
     function: Callable
-    elementwise: bool
+    elementwise: bool = False
+    any_width: bool = False
 
 
 def loss_measure(task):
     """Returns how the loss of a `Task` is measured."""
     if task.loss is None:
-        return Measure(_LOSSES[task.kind], elementwise=not task.has_classes)
+        return _own_measure(task, _LOSSES[task.kind])
     loss = keras.losses.get(task.loss)
-    return Measure(loss.call if isinstance(loss, keras.losses.Loss) else loss, elementwise=False)
+    return Measure(loss.call if isinstance(loss, keras.losses.Loss) else loss)
 
 
-def metric_measures(task):
-    """Returns a dict, name -> `Measure` or Keras metric, of what a `Task` logs."""
+def _own_measure(task, function):
+    return Measure(function, elementwise=not task.has_classes, any_width=True)
+
+
+def metric_measures(name, task):
+    """Returns a dict, name in the logs -> `Measure` or Keras metric, of what a `Task` logs."""
     metrics = task.metrics
     if metrics is None:
         metrics = ["mae" if task.kind == "regression" else "accuracy"]
-    return dict(_metric(task, metric) for metric in metrics)
+    measures = {}
+    for metric, measure in (_metric(task, metric) for metric in metrics):
+        if metric in measures:
+            raise ValueError(
+                f"Task {name!r} has two metrics named {metric!r}. Give one of them another name, "
+                "such as keras.metrics.AUC(..., name=...)."
+            )
+        measures[metric] = measure
+    return measures
 
 
 def _metric(task, metric):
     if metric == "accuracy" and task.kind in _ACCURACIES:
-        return "accuracy", Measure(_ACCURACIES[task.kind], elementwise=not task.has_classes)
+        return metric, _own_measure(task, _ACCURACIES[task.kind])
     if metric in ("mae", "mse") and task.kind == "regression":
         function = keras.losses.mean_absolute_error if metric == "mae" else _LOSSES["regression"]
-        return metric, Measure(function, elementwise=True)
+        return metric, _own_measure(task, function)
     resolved = keras.metrics.get(metric)
-    if isinstance(resolved, keras.metrics.Metric):
-        return resolved.name, resolved
-    return resolved.__name__, Measure(resolved, elementwise=False)
+    if not isinstance(resolved, keras.metrics.Metric):
+        return resolved.__name__, Measure(resolved)
+    return metric if isinstance(metric, str) else _log_name(resolved), resolved
+
+
+def _log_name(metric):
+    """Returns a metric's name, without the number by which Keras tells unnamed ones apart.
+
+    The name of a log must not depend on how many metrics a process made before.
+    """
+    name = re.sub(r"_\d+$", "", metric.name)
+    unnamed = name.replace("_", "") == type(metric).__name__.lower()
+    return name if unnamed else metric.name
 
 
 def labelled(task, y, y_pred, size):
@@ -88,10 +113,11 @@ def labelled(task, y, y_pred, size):
     if task.has_classes:
         if missing is not None:
             y = ops.where(missing, -1, y)
-        y = ops.cast(y, "int32")
-        known = y != -1
-        wrong = known & ((y < 0) | (y >= size))
-        return ops.where(known & ~wrong, y, 0), known, wrong
+        index = ops.cast(y, "int32")
+        changed = ops.not_equal(index, y)  # a fraction, or too large
+        known = (index != -1) | changed
+        wrong = known & (changed | (index < 0) | (index >= size))
+        return ops.where(known & ~wrong, index, 0), known, wrong
     if missing is None:
         y = ops.cast(y, "float32")
         missing = ops.zeros_like(y, dtype="bool")
@@ -104,18 +130,33 @@ def labelled(task, y, y_pred, size):
 def per_example(measure, task, y, y_pred, size):
     """Returns the values of a measure and the 0/1 mask of those that count.
 
-    A wrong label makes its value NaN: compiled code cannot raise, and no number would
-    be right.
+    There is one value for each example, of tagging one for each time step. Elementwise
+    measures are averaged over an example's labelled elements. A wrong label makes its
+    value NaN: compiled code cannot raise, and no number would be right.
     """
     y, known, wrong = labelled(task, y, y_pred, size)
     if measure.elementwise:
         values = ops.reshape(measure.function(y[..., None], y_pred[..., None]), ops.shape(y))
+        count = ops.sum(ops.cast(known, values.dtype), axis=-1)
+        values = ops.sum(ops.where(known, values, 0.0), axis=-1) / ops.maximum(count, 1.0)
+        known, wrong = ops.any(known, axis=-1), ops.any(wrong, axis=-1)
     else:
         values = measure.function(y, y_pred)
         if not task.has_classes:
             known, wrong = ops.all(known, axis=-1), ops.any(wrong, axis=-1)
+        _check_rank(measure.function, task, values, known)
     values = ops.where(wrong, float("nan"), ops.where(known, values, 0.0))
     return values, ops.cast(known, values.dtype)
+
+
+def _check_rank(function, task, values, known):
+    if len(values.shape) != len(known.shape):
+        unit = "time step" if task.kind == "tagging" else "example"
+        raise ValueError(
+            f"{getattr(function, '__name__', function)!r} must return one value per {unit}, of "
+            f"shape {tuple(known.shape)}. It returned shape {tuple(values.shape)}. Sums and means "
+            "over the batch are taken afterwards, over what is labelled."
+        )
 
 
 def weighted_sums(values, mask, sample_weight):

@@ -64,7 +64,7 @@ class MultiTaskModel(keras.Model):
         self._loss_tracker_by_task = TaskMetric("loss", self._loss_measures, tasks, mean=False)
         by_metric = {}
         for name, task in tasks.items():
-            for metric, measure in metric_measures(task).items():
+            for metric, measure in metric_measures(name, task).items():
                 by_metric.setdefault(metric, {})[name] = measure
         self._metric_trackers = [TaskMetric(m, by_task, tasks) for m, by_task in by_metric.items()]
         self._task_log_names = {f"{task}_{log}" for task in tasks for log in ["loss", *by_metric]}

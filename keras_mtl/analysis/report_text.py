@@ -1,0 +1,52 @@
+"""A sharing report as text: a table of tasks, then facts about all of them."""
+
+import math
+import textwrap
+
+
+def report_text(report):
+    """Returns a `SharingReport` as aligned lines."""
+    return "\n".join([*_table(_rows(report)), "", *_facts(report)])
+
+
+def _rows(report):
+    total = len(report.component_names)
+    yield "task", "parameters", "FLOPs", "components", "shared"
+    for task in report.tasks:
+        share = report.shared[task]
+        yield (
+            task,
+            f"{report.parameters[task]:,}",
+            f"{report.flops[task]:,}",
+            f"{report.components[task]} / {total}" if total else "-",
+            "-" if math.isnan(share) else f"{share:.0%}",
+        )
+
+
+def _table(rows):
+    """Yields lines whose first column is aligned left and the others right."""
+    rows = list(rows)
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    for row in rows:
+        yield "  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)])
+        if row is rows[0]:
+            yield "-" * (first + sum(others) + 2 * len(others))
+
+
+def _facts(report):
+    trained, kept = report.trained_parameters, report.kept_parameters
+    yield f"Parameters: {trained:,} trained, {kept:,} kept when frozen ({kept / trained:.0%})"
+    if report.component_names:
+        counts = enumerate(report.components_by_num_tasks)
+        by_num_tasks = ", ".join(f"{count} by {tasks}" for tasks, count in counts if count)
+        yield f"Components by number of tasks: {by_num_tasks}"
+        yield _wrapped(f"Unused components: {', '.join(report.unused) or 'none'}")
+        yield f"Distinct embeddings: {report.distinct_embeddings} of {len(report.tasks)} tasks"
+        if len(report.tasks) > 1:
+            yield f"Mean overlap of two tasks: {report.overlap:.0%}"
+    if report.not_counted:
+        yield _wrapped(f"FLOPs not counted: {', '.join(report.not_counted)}")
+
+
+def _wrapped(text):
+    return textwrap.fill(text, 88, subsequent_indent="    ", break_long_words=False)

@@ -1,0 +1,75 @@
+"""What the plots have in common: figures, colors, task names, separated layers."""
+
+import itertools
+
+USE_COLORS = ["#f7fbff", "#c6dbef", "#6baed6", "#2171b5"]  # one hue, evenly darker
+PROBABILITY_COLORS = "RdBu"  # pale at one half, where nothing is decided; blue is used
+BAR_COLOR = USE_COLORS[-1]
+_GRID_COLOR = "0.9"
+
+
+def given_or_new(ax, width, height):
+    """Returns `ax`, or the axes of a new figure of that size in inches.
+
+    The figure is not known to `pyplot`, so nothing has to be closed.
+    """
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            'Plots need matplotlib. Install it with: pip install "keras_mtl[plots]"'
+        ) from error
+    figsize = (min(max(width, 3.5), 24), min(max(height, 2.5), 24))
+    return Figure(figsize=figsize, layout="constrained").add_subplot()
+
+
+def show_matrix(ax, matrix, task_names, colors=None):
+    """Draws numbers in [0, 1] with one row per task; returns the image."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colors = colors or LinearSegmentedColormap.from_list("use", USE_COLORS)
+    image = ax.imshow(matrix, cmap=colors, vmin=0, vmax=1, interpolation="none")
+    ax.set_yticks(range(len(task_names)), task_names)
+    ax.tick_params(length=0)
+    num_rows, num_columns = matrix.shape
+    ax.set_xticks([column + 0.5 for column in range(num_columns - 1)], minor=True)
+    ax.set_yticks([row + 0.5 for row in range(num_rows - 1)], minor=True)
+    ax.grid(which="minor", color=_GRID_COLOR, linewidth=1)
+    ax.tick_params(which="minor", length=0)
+    return image
+
+
+def add_colorbar(ax, image, label):
+    """Explains the colors of an image."""
+    ax.figure.colorbar(image, ax=ax, label=label, fraction=0.05, pad=0.02, aspect=25)
+
+
+def layer_labels(allocation_layers):
+    """Returns how to call layers that allocate: `allocation_2` decides in layer 2."""
+    return [f"layer {layer.name.removeprefix('allocation_')}" for layer in allocation_layers]
+
+
+def separate_layers(ax, labels, sizes, axis="x"):
+    """Draws lines between layers that stand side by side, and writes their names.
+
+    Components are numbered from 1 within their layer.
+
+    Args:
+        labels: Names of the layers.
+        sizes: Their numbers of components.
+        axis: `"x"` for layers from left to right, named above; `"y"` for layers from top
+            to bottom, named at the right. Defaults to `"x"`.
+    """
+    ends = list(itertools.accumulate(sizes))
+    centers = [end - (size + 1) / 2 for end, size in zip(ends, sizes, strict=True)]
+    numbers = [number for size in sizes for number in range(1, size + 1)]
+    across = axis == "x"
+    for end in ends[:-1]:
+        (ax.axvline if across else ax.axhline)(end - 0.5, color="black", linewidth=2)
+    ax.set(**{f"{axis}ticks": range(len(numbers)), f"{axis}ticklabels": numbers})
+    ax.set(**{f"{axis}label": "component"})
+    beside = ax.secondary_xaxis("top") if across else ax.secondary_yaxis("right")
+    beside.set(**{f"{axis}ticks": centers, f"{axis}ticklabels": labels})
+    beside.tick_params(length=0)

@@ -1,0 +1,132 @@
+"""Writes a network in the form that servers and devices read."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import uuid
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+
+from keras_mtl.serving.check_freeze import check_freeze
+from keras_mtl.serving.freeze import freeze
+from keras_mtl.serving.manifest import write_allocation, write_manifest
+from keras_mtl.serving.saved_model import ASSETS, write_saved_model
+from keras_mtl.serving.single_files import write_litert, write_onnx
+
+
+class _Format(NamedTuple):
+    """How to write a format, with which packages by backend, and where extras belong."""
+
+    write: Callable
+    packages: dict
+    extras: str = "."
+
+
+_FORMATS = {
+    "tf_saved_model": _Format(
+        write_saved_model, {"tensorflow": [], "jax": ["tensorflow"]}, extras=ASSETS
+    ),
+    "onnx": _Format(write_onnx, {"tensorflow": ["onnx", "tf2onnx"], "torch": ["onnx"]}),
+    "litert": _Format(write_litert, {"tensorflow": []}),
+}
+
+
+def export(model, path, *, format="tf_saved_model", validation_data=None):
+    """Freezes a model and writes it for serving, into a new folder.
+
+    - `"tf_saved_model"` (TensorFlow and JAX backends): a signature for each task, named as
+      the task, that returns `{task: output}`, and `serving_default`, which returns all
+      tasks. A weight that tasks share is stored once. TensorFlow Serving answers one example
+      of zeros per signature while it loads (sizes that are `None` are 1 there).
+    - `"onnx"` (TensorFlow and torch backends): a file `<task>.onnx` for each task.
+    - `"litert"` (TensorFlow backend): a file `<task>.tflite` for each task. Only its
+      signature knows names: the output tensor itself has lost that of the task.
+
+    Inputs are named as the model's: `inputs`, or the names of a dict of inputs; there is no
+    `task_id`. The batch size is free. Beside the network stand `allocation.json`, which
+    components each task uses, and `manifest.json`, the tasks and a fingerprint of every
+    file; in a SavedModel both are in `assets.extra`. The folder appears when it is complete:
+    a failure leaves nothing behind.
+
+    Args:
+        model: A model made by a builder of this package.
+        path: Folder to write. Parents are made; the folder itself must not exist, or be
+            empty. TensorFlow Serving wants a number as the last part: the version.
+        format: `"tf_saved_model"`, `"onnx"` or `"litert"`. Defaults to `"tf_saved_model"`.
+        validation_data: What `evaluate` takes, to compare the frozen network with what was
+            trained; see `keras_mtl.serving.check_freeze`. Defaults to `None`.
+
+    Returns:
+        The path as a string.
+
+    Raises:
+        ValueError: An unknown format, a backend that cannot write it, a path that is in
+            use, a model without tasks.
+        ImportError: A package that the format needs is missing.
+
+    Warns:
+        UserWarning: The allocation is undecided, or the frozen network is clearly worse than
+            what was trained; a task has no component in some layer.
+
+    Example:
+
+    ```python
+    path = keras_mtl.export(model, "saved_models/digits/1")
+    keras_mtl.load_served(path).predict("upright", x)
+    ```
+    """
+    _check_format(format)
+    chosen, folder = _FORMATS[format], Path(os.path.abspath(path))
+    _check_unused(folder)
+    frozen = freeze(model)
+    for problem in check_freeze(model, validation_data).problems():
+        warnings.warn(problem, stacklevel=2)
+    with _complete_or_nothing(folder) as draft:
+        chosen.write(frozen, list(model.tasks), draft)
+        write_allocation(model, draft / chosen.extras)
+        write_manifest(model, format, draft, draft / chosen.extras)
+    return str(path)
+
+
+def _check_format(format):
+    if format not in _FORMATS:
+        raise ValueError(f"Unknown format {format!r}. Formats: {', '.join(map(repr, _FORMATS))}")
+    packages, backend = _FORMATS[format].packages, keras.backend.backend()
+    if backend not in packages:
+        raise ValueError(
+            f"Format {format!r} cannot be written on the {backend} backend. Save the model, set "
+            f"KERAS_BACKEND to {' or '.join(packages)} and load it there to export."
+        )
+    missing = [name for name in packages[backend] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"Format {format!r} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+        )
+
+
+def _check_unused(folder):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(
+            f"{folder} exists already, and nothing is overwritten. Give a new path, such as the "
+            "next version number."
+        )
+
+
+@contextlib.contextmanager
+def _complete_or_nothing(folder):
+    """Gives a folder to write into, beside `folder`, and renames it when all went well."""
+    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        if folder.exists():
+            folder.rmdir()
+        draft.rename(folder)
+    except BaseException:
+        shutil.rmtree(draft)
+        raise

@@ -1,0 +1,113 @@
+"""Uses an export as a server would: by the names of tasks, without the code of the model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from keras_mtl.serving.manifest import (
+    MANIFEST,
+    check_files,
+    read_allocation,
+    read_manifest,
+)
+from keras_mtl.serving.saved_model import ASSETS
+
+
+def load_served(path):
+    """Loads a SavedModel that `keras_mtl.export` wrote, after a check of every file.
+
+    Needs TensorFlow, whatever the Keras backend.
+
+    Args:
+        path: The folder that was exported to.
+
+    Returns:
+        A `ServedModel`.
+
+    Raises:
+        ValueError: `path` holds no such export, or one of its files is missing or damaged.
+
+    Example:
+
+    ```python
+    served = keras_mtl.load_served("saved_models/digits/1")
+    served.tasks                      # ["upright", "rotated"]
+    served.predict("upright", x)      # (batch, 10)
+    ```
+    """
+    path = Path(path)
+    if not (path / ASSETS / MANIFEST).is_file():
+        raise ValueError(
+            f"{path} is no SavedModel written by keras_mtl: it has no {ASSETS}/{MANIFEST}. "
+            "Expected: a folder made by keras_mtl.export(model, path). ONNX and LiteRT files are "
+            "loaded by their own runtimes."
+        )
+    manifest = read_manifest(path / ASSETS)
+    check_files(manifest, path)
+    return ServedModel(
+        path, [task["name"] for task in manifest["tasks"]], read_allocation(path / ASSETS)
+    )
+
+
+class ServedModel:
+    """An exported network. `load_served` makes these.
+
+    Attributes:
+        tasks: List of the names of the tasks, in order.
+        allocation: List of `(num_tasks, num_components)` arrays, as `keras_mtl.allocation` of
+            the model that was exported; empty when it allocates nothing.
+    """
+
+    def __init__(self, path, tasks, allocation):
+        import tensorflow as tf
+
+        self.tasks = tasks
+        self.allocation = allocation
+        self._network = tf.saved_model.load(str(path))  # its signatures do not keep it alive
+
+    def predict(self, task, x):
+        """Returns the answers to one task.
+
+        Args:
+            task: Name of the task.
+            x: Array, or dict of arrays if the model has several inputs.
+
+        Returns:
+            `(batch, size)` array; for tagging `(batch, steps, size)`.
+
+        Raises:
+            ValueError: An unknown task, or `x` with other names, shapes or types than the
+                model's inputs.
+        """
+        if task not in self.tasks:
+            raise ValueError(f"Unknown task {task!r}. Tasks of this export: {self.tasks}")
+        signature = self._network.signatures[task]
+        specs = signature.structured_input_signature[1]
+        if not isinstance(x, Mapping) and set(specs) == {"inputs"}:
+            tensors = {"inputs": _as_tensor("x", x, specs["inputs"])}
+        elif isinstance(x, Mapping) and set(x) == set(specs):
+            tensors = {name: _as_tensor(f"x[{name!r}]", x[name], specs[name]) for name in specs}
+        else:
+            wanted = "an array" if set(specs) == {"inputs"} else f"a dict of {sorted(specs)}"
+            came = sorted(x) if isinstance(x, Mapping) else type(x).__name__
+            raise ValueError(f"x must be {wanted}. Received: {came}")
+        return signature(**tensors)[task].numpy()
+
+
+def _as_tensor(name, value, spec):
+    import tensorflow as tf
+
+    value = np.asarray(value)
+    if not spec.shape.is_compatible_with(value.shape):
+        raise ValueError(
+            f"{name} must have shape {tuple(spec.shape)}, with None for any size. "
+            f"Received: {value.shape}"
+        )
+    if spec.dtype == tf.string:
+        fits = value.dtype.kind in "OSU"
+    else:
+        fits = np.can_cast(value.dtype, spec.dtype.as_numpy_dtype, casting="same_kind")
+    if not fits:
+        raise ValueError(f"{name} must hold {spec.dtype.name} values. Received: {value.dtype}")
+    return tf.convert_to_tensor(value.astype(spec.dtype.as_numpy_dtype), spec.dtype)

@@ -1,0 +1,5 @@
+"""Search for good settings with keras_tuner. Needs `pip install "keras_mtl[tune]"`."""
+
+from keras_mtl.tuning.search import hypermodel
+
+__all__ = ["hypermodel"]

@@ -1,0 +1,67 @@
+"""A method as something keras_tuner can search."""
+
+import importlib.util
+
+_NEEDED = ("keras_tuner", "tensorboard", "sklearn", "scipy")
+
+
+def hypermodel(builder, inputs, tasks, layers, *, space=None, **arguments):
+    """Makes a builder searchable by any tuner of keras_tuner.
+
+    Every trial builds the model, compiles it with Adam, and calls `model.fit` with what
+    `tuner.search` is given. Evaluation uses the most likely allocation, without draws, so
+    `val_mean_accuracy` is the score that the network has after `keras_mtl.freeze`.
+
+    Each method comes with a search space: the learning rate, for the Gumbel-Matrix also the
+    learning rate of its allocation and `init_probability`, for fixed random routing
+    `components_per_task`. What `arguments` fixes is not searched.
+
+    The first error in a trial ends the search with that error. So does an objective that the
+    logs do not have. keras_tuner by itself would go on with the next trials.
+
+    Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, whose settings lie within
+    the bounds of the Gumbel-Matrix.
+
+    Args:
+        builder: A builder, such as `keras_mtl.build_gumbel_matrix`.
+        inputs: As for the builder.
+        tasks: As for the builder.
+        layers: As for the builder.
+        space: Function that takes a `keras_tuner.HyperParameters` and returns a dict of
+            builder arguments, with `learning_rate` (else 0.001) and, for a rate of its own,
+            `allocation_learning_rate`. `None` takes the method's own space. Defaults to
+            `None`.
+        arguments: Fixed arguments of the builder; `learning_rate` and
+            `allocation_learning_rate` can be fixed too.
+
+    Returns:
+        A `keras_tuner.HyperModel`.
+
+    Raises:
+        ImportError: keras_tuner or something that it needs is missing.
+        ValueError: No space is known for the builder.
+
+    Example:
+
+    >>> from functools import partial
+    >>> import keras, keras_mtl, keras_tuner
+    >>> from keras_mtl.tuning import hypermodel
+    >>> hyper = hypermodel(
+    ...     keras_mtl.build_gumbel_matrix, keras.Input((5,)), {"a": 3, "b": "binary"},
+    ...     [[partial(keras.layers.Dense, 8)] * 4], init_probability=0.9)
+    >>> hp = keras_tuner.HyperParameters()
+    >>> model = hyper.build(hp)
+    >>> hp.values
+    {'learning_rate': 0.001, 'allocation_learning_rate': 0.005}
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"A search needs {', '.join(missing)}, which cannot be imported. "
+            'Install all it needs with: pip install "keras_mtl[tune]"'
+        )
+    from keras_mtl.tuning.spaces import default_space
+    from keras_mtl.tuning.trials import BuilderHyperModel
+
+    space = space or default_space(builder, layers, fixed=arguments)
+    return BuilderHyperModel(builder, (inputs, tasks, layers), space, arguments)

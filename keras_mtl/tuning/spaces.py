@@ -1,0 +1,65 @@
+"""What is worth searching in each method, and between which bounds.
+
+A function draws one hyperparameter from a `keras_tuner.HyperParameters`. Names are the
+builder's argument names, or those of the two learning rates.
+"""
+
+from keras_mtl.models import (
+    build_fixed_random,
+    build_gumbel_matrix,
+    build_no_sharing,
+    build_shared_bottom,
+    build_single_tasks,
+)
+
+
+def _learning_rate(hp, layers):
+    return hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
+
+
+def _allocation_learning_rate(hp, layers):
+    return hp.Float("allocation_learning_rate", 5e-4, 5e-2, sampling="log", default=5e-3)
+
+
+def _init_probability(hp, layers):
+    even_in_log_odds = [0.5, 0.75, 0.9, 0.97]
+    return hp.Choice("init_probability", even_in_log_odds, default=0.5)
+
+
+def _components_per_task(hp, layers):
+    counts = [len(entry) for entry in layers if isinstance(entry, list | tuple)]
+    most = min((count for count in counts if count > 1), default=1)
+    return hp.Int("components_per_task", 1, most, default=1)
+
+
+_WEIGHTS_ONLY = {"learning_rate": _learning_rate}
+
+SPACES = {
+    # The bounds hold the settings of all experiments of Maziarz et al. 2019. A budget is
+    # what the user can afford: searched for accuracy it would only grow.
+    build_gumbel_matrix: {
+        "learning_rate": _learning_rate,
+        "allocation_learning_rate": _allocation_learning_rate,
+        "init_probability": _init_probability,
+    },
+    build_fixed_random: {
+        "learning_rate": _learning_rate,
+        "components_per_task": _components_per_task,
+    },
+    build_shared_bottom: _WEIGHTS_ONLY,
+    build_no_sharing: _WEIGHTS_ONLY,
+    build_single_tasks: _WEIGHTS_ONLY,
+}
+
+
+def default_space(builder, layers, fixed):
+    """Returns the function hp -> settings that searches all that is not `fixed`."""
+    if builder not in SPACES:
+        name = getattr(builder, "__name__", repr(builder))
+        raise ValueError(
+            f"No search space is known for {name}. Give your own, such as "
+            'space=lambda hp: {"learning_rate": hp.Float("learning_rate", 1e-4, 1e-2, '
+            'sampling="log")}.'
+        )
+    draws = {name: draw for name, draw in SPACES[builder].items() if name not in fixed}
+    return lambda hp: {name: draw(hp, layers) for name, draw in draws.items()}

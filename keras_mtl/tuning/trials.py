@@ -1,0 +1,88 @@
+"""One trial of a search: build, compile, fit, and say what went wrong."""
+
+import contextlib
+
+import keras
+import keras_tuner
+
+from keras_mtl.training import allocation_optimizer
+
+
+class BuilderHyperModel(keras_tuner.HyperModel):
+    """Builds and trains what a builder makes of one draw from a search space.
+
+    Args:
+        builder: A builder of this package.
+        inputs_tasks_layers: Its first three arguments.
+        space: Function hp -> dict of builder arguments and learning rates.
+        arguments: Dict of fixed ones.
+    """
+
+    def __init__(self, builder, inputs_tasks_layers, space, arguments):
+        super().__init__()
+        self.builder = builder
+        self.inputs_tasks_layers = inputs_tasks_layers
+        self.space = space
+        self.arguments = arguments
+
+    def build(self, hp):
+        with _errors_end_the_search("build"):
+            drawn = self.space(hp)
+            _check_disjoint(drawn, self.arguments)
+            settings = {**self.arguments, **drawn}
+            optimizer = keras.optimizers.Adam(settings.pop("learning_rate", 1e-3))
+            if "allocation_learning_rate" in settings:
+                optimizer = allocation_optimizer(
+                    optimizer, settings.pop("allocation_learning_rate")
+                )
+            model = self.builder(*self.inputs_tasks_layers, **settings)
+            model.compile(optimizer)
+            optimizer.build(model.trainable_variables)  # so that the best model's state loads
+            return model
+
+    def fit(self, hp, model, *args, callbacks=(), **kwargs):
+        with _errors_end_the_search("fit"):
+            return model.fit(*args, callbacks=[*callbacks, _objective_check(callbacks)], **kwargs)
+
+
+def _check_disjoint(drawn, fixed):
+    both = sorted(set(drawn) & set(fixed))
+    if both:
+        raise ValueError(
+            f"{', '.join(both)}: both fixed in hypermodel(...) and searched by its space. "
+            "Leave one of them out."
+        )
+
+
+def _objective_check(callbacks):
+    """Returns a callback that misses the objective after the first epoch.
+
+    keras_tuner's own callbacks know it, and need it in the logs of every epoch.
+    """
+    objectives = [callback.objective for callback in callbacks if hasattr(callback, "objective")]
+
+    def check(epoch, logs):
+        for objective in objectives:
+            if not objective.has_value(logs):
+                raise ValueError(
+                    f"The logs do not have what the search is to improve: {objective}. They have: "
+                    f"{', '.join(sorted(logs))}. Names with val_ need validation_data."
+                )
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=check)
+
+
+@contextlib.contextmanager
+def _errors_end_the_search(doing):
+    """Turns errors into those that keras_tuner does not keep to itself.
+
+    Its own errors pass, such as `FailedTrialError`, which gives up one trial only.
+    """
+    errors = keras_tuner.errors
+    try:
+        yield
+    except (errors.FatalError, errors.FailedTrialError):
+        raise
+    except Exception as error:
+        fatal = errors.FatalValueError if isinstance(error, ValueError) else errors.FatalError
+        raise fatal(f"A trial failed to {doing}. {type(error).__name__}: {error}") from error

@@ -1,0 +1,60 @@
+"""The public contract's code, as printed: people write scripts against it."""
+
+IMPORTS = """\
+from functools import partial
+import keras, keras_mtl
+"""
+
+SEPARATE = (
+    IMPORTS
+    + """\
+
+conv = partial(keras.layers.Conv2D, 4, activation="relu")
+pool = partial(keras.layers.AveragePooling2D, 2)
+layers = [
+    [partial(conv, 5)] * 4, pool,
+    [partial(conv, 3)] * 4, pool,
+    [partial(conv, 3)] * 4, keras.layers.Flatten, partial(keras.layers.Dropout, 0.5),
+]
+tasks = {"upright": 10, "upright_again": 10, "rotated": 10, "rotated_again": 10}
+train = keras_mtl.task_batches(tasks, {name: (x[name], y[name]) for name in tasks}, batch_size=16, seed=0)
+validation = keras_mtl.task_batches(tasks, {name: (x_val[name], y_val[name]) for name in tasks}, batch_size=64, order="sequential")
+
+model = keras_mtl.build_gumbel_matrix(keras.Input((28, 28, 1)), tasks, layers, task_data="separate", init_probability=0.5, budget=0.75, budget_weight=1.0)
+model.compile(keras_mtl.allocation_optimizer(keras.optimizers.Adam(0.005), allocation_learning_rate=0.005))
+model.fit(train, epochs=2, validation_data=validation)     # temperature and its counter live in the model: no callback to forget
+
+model.evaluate(validation, return_dict=True)       # loss, budget_penalty, upright_accuracy, ..., mean_accuracy
+keras_mtl.allocation(model)                        # [(T, C) array of 0/1 for each modular layer], in the order of tasks
+keras_mtl.allocation_probabilities(model)          # the same shapes, in [0, 1]
+keras_mtl.task_embeddings(model)                   # (T, sum of C): the concatenated rows
+keras_mtl.task_similarity(model)                   # (T, T) cosine similarity
+keras_mtl.sharing_report(model)                    # printable: parameters, FLOPs and components per task, unused components, overlap
+"""  # noqa: E501
+)
+
+FREEZE = """\
+frozen = keras_mtl.freeze(model)                   # plain keras.Model: maximum-likelihood allocation, unused components gone
+upright = keras_mtl.freeze(model, "upright")       # plain single-task model: input x, output (batch, 10); no task_id, no randomness
+upright.save("upright.keras")                      # loads where keras_mtl is not installed
+path = keras_mtl.export(model, "saved_models/digits/1")   # SavedModel: one signature per task (named as it) + serving_default, weights once, allocation + manifest in assets.extra
+keras_mtl.export(model, "digits_onnx", format="onnx")     # one file per task; also "litert"; default format="tf_saved_model"
+served = keras_mtl.load_served(path)               # checks the manifest, lists tasks
+served.predict("upright", x)
+"""  # noqa: E501
+
+SEARCH = """\
+import keras_tuner
+tuner = keras_tuner.BayesianOptimization(
+    keras_mtl.tuning.hypermodel(keras_mtl.build_gumbel_matrix, keras.Input((28, 28, 1)), tasks, layers, task_data="separate"),
+    objective=keras_tuner.Objective("val_mean_accuracy", "max"), max_trials=10, directory="search")
+tuner.search(train, validation_data=validation, epochs=3)
+"""  # noqa: E501
+
+GROW = """\
+grown = keras_mtl.add_task(model, "braille", 26)   # learns the new task's rows and head only (and, for MT-RMN, its decoder)
+"""  # noqa: E501
+
+GROW_DATA = """\
+task_batches({**tasks, "braille": 26}, {"braille": (x_new, y_new)}, batch_size=16)
+"""

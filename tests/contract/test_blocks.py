@@ -1,0 +1,126 @@
+"""Every code block of the contract runs as printed, given the arrays it names."""
+
+import importlib.util
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mtl
+from tests.contract import blocks
+
+TASKS = ("upright", "upright_again", "rotated", "rotated_again")
+DESIGN = pathlib.Path(__file__).parents[3] / "shared" / "design.md"
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the blocks run on the TensorFlow backend"
+)
+
+
+def arrays(num_examples, seed):
+    rng = np.random.default_rng(seed)
+    x = {name: rng.random((num_examples, 28, 28, 1), "float32") for name in TASKS}
+    return x, {name: rng.integers(0, 10, num_examples) for name in TASKS}
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    """Runs block A once; the other blocks go on from its names."""
+    folder = tmp_path_factory.mktemp("script")
+    x, y = arrays(40, 0)
+    x_val, y_val = arrays(20, 1)
+    names = {"x": x, "y": y, "x_val": x_val, "y_val": y_val}
+    exec(blocks.SEPARATE, names)
+    return names, folder
+
+
+@on_tensorflow
+def test_block_a_trains_and_reads_the_allocation(script):
+    names, _ = script
+    model = names["model"]
+    logs = model.evaluate(names["validation"], return_dict=True, verbose=0)
+    task_logs = {f"{task}_{log}" for task in TASKS for log in ("loss", "accuracy")}
+    assert set(logs) == {"loss", "budget_penalty", "mean_accuracy"} | task_logs
+    assert [matrix.shape for matrix in keras_mtl.allocation(model)] == [(4, 4)] * 3
+    assert set(np.unique(keras_mtl.task_embeddings(model))) <= {0.0, 1.0}
+    assert keras_mtl.task_embeddings(model).shape == (4, 12)
+    assert keras_mtl.task_similarity(model).shape == (4, 4)
+    assert all(((p >= 0) & (p <= 1)).all() for p in keras_mtl.allocation_probabilities(model))
+    assert "upright" in str(keras_mtl.sharing_report(model))
+
+
+@on_tensorflow
+@pytest.mark.skipif(not importlib.util.find_spec("tf2onnx"), reason="tf2onnx is not installed")
+def test_block_d_freezes_exports_and_serves(script, monkeypatch):
+    names, folder = script
+    monkeypatch.chdir(folder)
+    images = names["x"]["upright"]
+    names = {**names, "x": images}
+    exec(blocks.FREEZE, names)
+    ids = np.zeros(len(images), "int32")
+    expected = names["model"].predict({"inputs": images, "task_id": ids}, verbose=0)
+    np.testing.assert_allclose(names["served"].predict("upright", images), expected, atol=1e-6)
+    assert names["served"].tasks == list(TASKS)
+    assert names["upright"].output.shape == (None, 10)
+    assert sorted(file.name for file in folder.glob("digits_onnx/*.onnx")) == sorted(
+        f"{task}.onnx" for task in TASKS
+    )
+    _assert_loads_without_keras_mtl(folder / "upright.keras")
+
+
+def _assert_loads_without_keras_mtl(file):
+    code = (
+        "import sys; sys.modules['keras_mtl'] = None; import keras; "
+        f"print(keras.models.load_model({str(file)!r}).output.shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "(None, 10)" in done.stdout, done.stderr
+
+
+@on_tensorflow
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("keras_tuner"), reason="no keras-tuner")
+def test_block_e_searches(script, monkeypatch):
+    names, folder = script
+    monkeypatch.chdir(folder)
+    exec(blocks.SEARCH, names)
+    trials = names["tuner"].oracle.get_best_trials(10)
+    assert len(trials) == 10
+    assert all(0 <= trial.score <= 1 for trial in trials)
+
+
+@on_tensorflow
+def test_block_f_grows(script):
+    names, _ = script
+    x_new = np.random.default_rng(2).random((30, 28, 28, 1), "float32")
+    names = {**names, "x_new": x_new, "y_new": np.arange(30) % 26}
+    exec(blocks.GROW, names)
+    batches = eval(blocks.GROW_DATA, {**names, "task_batches": keras_mtl.task_batches})
+    old, grown = names["model"], names["grown"]
+    assert not getattr(grown, "compiled", False)
+    frozen = {
+        variable.path: variable.numpy().copy()
+        for variable in grown.weights
+        if not variable.trainable and not variable.path.endswith("updates")
+    }
+    grown.compile(keras.optimizers.AdamW(0.01, weight_decay=0.1))
+    grown.fit(batches, epochs=1, verbose=0)
+    after = {variable.path: variable.numpy() for variable in grown.weights}
+    assert all((after[path] == value).all() for path, value in frozen.items())
+    for task_id in range(4):
+        inputs = {"inputs": names["x"]["rotated"], "task_id": np.full(40, task_id, "int32")}
+        expected = old.predict(inputs, verbose=0)
+        np.testing.assert_allclose(grown.predict(inputs, verbose=0)[:, :10], expected, atol=1e-6)
+
+
+@pytest.mark.skipif(not DESIGN.exists(), reason="the contract's own text is not here")
+@pytest.mark.parametrize("block", ["SEPARATE", "FREEZE", "SEARCH", "GROW"])
+def test_blocks_are_the_contract_to_the_letter(block):
+    assert getattr(blocks, block) in DESIGN.read_text()
+
+
+@pytest.mark.skipif(not DESIGN.exists(), reason="the contract's own text is not here")
+def test_data_of_a_later_task_is_the_contract_to_the_letter():
+    assert f"`{blocks.GROW_DATA.strip()}`" in DESIGN.read_text()

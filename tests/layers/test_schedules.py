@@ -1,0 +1,71 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_mtl import RampSchedule, TemperatureSchedule
+from keras_mtl.schedules import (
+    check_setting,
+    deserialize_setting,
+    serialize_setting,
+    value_at,
+)
+
+
+def test_temperature_falls_with_the_root_of_the_step_to_its_minimum():
+    schedule = TemperatureSchedule()
+    temperatures = [float(schedule(step)) for step in (0, 3, 99, 9998, 9999, 10**6)]
+    np.testing.assert_allclose(temperatures, [50, 25, 5, 0.500025, 0.5, 0.5], rtol=1e-6)
+
+
+def test_a_minimum_above_the_start_holds_from_the_start():
+    assert float(TemperatureSchedule(initial=1.0, minimum=3.0)(0)) == 3.0
+
+
+def test_a_ramp_rises_with_its_power_and_stays():
+    ramp = RampSchedule(final=8.0, num_steps=10, power=2.0)
+    values = [float(ramp(step)) for step in (0, 5, 10, 99)]
+    np.testing.assert_allclose(values, [0.0, 2.0, 8.0, 8.0], rtol=1e-6)
+
+
+def test_schedules_count_with_integer_variables():
+    step = keras.Variable(3, dtype="int32", trainable=False)
+    assert float(TemperatureSchedule()(step)) == 25.0
+    assert float(RampSchedule(2.0, 6)(step)) == 1.0
+
+
+@pytest.mark.parametrize(
+    "schedule", [TemperatureSchedule(7.0, 0.25), RampSchedule(3.0, 20, power=0.5)]
+)
+def test_a_schedule_survives_serialization(schedule):
+    copy = deserialize_setting(serialize_setting(schedule))
+    assert type(copy) is type(schedule)
+    assert copy.get_config() == schedule.get_config()
+    assert float(copy(5)) == float(schedule(5))
+
+
+def test_a_number_is_its_own_config_and_value():
+    assert serialize_setting(0.25) == deserialize_setting(0.25) == value_at(0.25, 1000) == 0.25
+
+
+@pytest.mark.parametrize("settings", [(0.0, 0.5), (1.0, -1.0), (float("nan"), 0.5)])
+def test_a_temperature_must_be_above_0(settings):
+    with pytest.raises(ValueError, match="Temperatures must be above 0"):
+        TemperatureSchedule(*settings)
+
+
+@pytest.mark.parametrize("settings", [(0, 1.0), (-3, 1.0), (0.5, 1.0), (5, 0.0)])
+def test_a_ramp_needs_steps_and_power(settings):
+    with pytest.raises(ValueError, match="A ramp needs num_steps of at least 1 and power above 0"):
+        RampSchedule(1.0, *settings)
+
+
+@pytest.mark.parametrize("setting", [-0.1, float("inf"), float("nan"), None, "much", [1.0]])
+def test_a_setting_is_a_schedule_or_a_finite_number(setting):
+    with pytest.raises(ValueError, match="budget_weight must be a number at least 0 or a schedule"):
+        check_setting("budget_weight", setting)
+
+
+def test_numpy_numbers_and_schedules_are_settings():
+    check_setting("budget_weight", np.float32(0.5))
+    check_setting("budget_weight", 0)
+    check_setting("temperature", TemperatureSchedule(), above=0)

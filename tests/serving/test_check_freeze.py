@@ -1,0 +1,154 @@
+"""Whether freezing keeps what was trained."""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mtl
+from keras_mtl.serving import check_freeze, export
+
+BACKEND = keras.backend.backend()
+FORMAT = "onnx" if BACKEND == "torch" else "tf_saved_model"
+
+
+def sign_network(probability, entropy_weight=0.0):
+    """Returns a network whose every component tells the sign of its input, and examples.
+
+    Components are used with `probability`; without any, the answer is always class 0.
+    """
+    layers = [[partial(keras.layers.Dense, 2)] * 8]
+    model = keras_mtl.build_gumbel_matrix(
+        keras.Input((1,)), {"sign": 2}, layers, init_probability=probability,
+        entropy_weight=entropy_weight, task_data="separate",
+    )  # fmt: skip
+    for component in model.get_layer("modular_1").components:
+        component.set_weights([np.array([[-1.0, 1.0]]), np.zeros(2)])
+    model.get_layer("heads").set_weights([np.eye(2), np.zeros(2)])
+    model.compile("sgd")
+    x = np.array([[-1.0], [1.0]] * 10, "float32")
+    data = keras_mtl.task_batches(
+        model.tasks, {"sign": (x, (x[:, 0] > 0).astype(int))}, batch_size=10, order="sequential"
+    )
+    return model, data
+
+
+def test_half_is_one_bit_and_certainty_is_none(build, allocate):
+    model = build(tasks={"a": 2, "b": 3})
+    assert check_freeze(model).bits == pytest.approx(0.0, abs=1e-3)
+    zeros = np.zeros((2, 4))
+    allocate(model, [zeros, np.zeros((2, 3))], log_odds=0.0)
+    assert check_freeze(model).bits == pytest.approx(2 * 4 + 2 * 3)
+
+
+def test_the_least_certain_choice_is_named(build):
+    model = build()
+    logits = np.full((4, 3, 2), [15.0, 0.0])
+    logits[1, 2] = [np.log(0.4), np.log(0.6)]
+    model.get_layer("allocation_2").row_blocks[0].assign(logits)
+    check = check_freeze(model)
+    assert check.least_certain[:3] == ("age", "allocation_2", 3)
+    assert check.least_certain.probability == pytest.approx(0.4)
+    assert check.agreement["age"] == pytest.approx(0.6, abs=1e-3)
+    assert check.agreement["income"] == pytest.approx(1.0, abs=1e-3)
+    assert "least certain is task 'age' in 'allocation_2', component 3" in str(check)
+    assert check.problems() == []  # most batches draw what is frozen
+
+
+def test_an_undecided_allocation_is_a_problem(build, allocate):
+    model = build()
+    allocate(model, [np.ones((4, 4)), np.ones((4, 3))], log_odds=0.0)
+    (problem,) = check_freeze(model).problems()
+    assert "undecided" in problem and "Train longer" in problem and "entropy_weight" in problem
+
+
+def test_a_given_allocation_needs_no_check():
+    model = keras_mtl.build_shared_bottom(
+        keras.Input((5,)), {"a": 2, "b": 3}, [[partial(keras.layers.Dense, 4)] * 2]
+    )
+    check = check_freeze(model)
+    assert (check.bits, check.least_certain, check.problems()) == (0.0, None, [])
+    assert str(check) == "Nothing to check: no allocation of this model is learned."
+
+
+def test_an_allocation_that_was_settled_needs_no_check(build, allocate):
+    model = build()
+    allocate(model, [np.ones((4, 4)), np.ones((4, 3))], log_odds=0.0)
+    for name in ("allocation_1", "allocation_2"):
+        model.get_layer(name).freeze()
+    assert check_freeze(model).least_certain is None
+
+
+def test_a_network_that_relies_on_its_draws_is_found_out():
+    model, data = sign_network(probability=0.48)
+    check = check_freeze(model, data)
+    assert check.score == "mean_accuracy"
+    assert check.frozen == 0.5  # no component has a probability of one half: zeros
+    assert check.sampled_mean == 1.0
+    assert any("Freezing costs quality. mean_accuracy is 0.5" in p for p in check.problems())
+    assert "over 5 sampled allocations" in str(check)
+
+
+def test_a_network_that_does_not_care_is_not_blamed_for_its_score():
+    model, data = sign_network(probability=0.52)
+    check = check_freeze(model, data)
+    assert check.frozen == check.sampled_mean == 1.0
+    assert [problem[:27] for problem in check.problems()] == ["The allocation is undecided"]
+
+
+def test_without_accuracy_the_loss_counts_and_penalties_do_not(build):
+    model = build(tasks={"age": 3, "height": "regression"}, entropy_weight=5.0)
+    model.compile("sgd")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 5)).astype("float32")
+    y = {"age": rng.integers(3, size=12), "height": rng.normal(size=12).astype("float32")}
+    model.get_layer("allocation_1").row_blocks[0].assign(rng.normal(size=(2, 4, 2)))
+    check = check_freeze(model, (x, y))
+    logs = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert check.score == "loss"
+    assert logs["entropy_penalty"] > 1
+    assert check.frozen == pytest.approx(logs["loss"] - logs["entropy_penalty"], abs=1e-5)
+    assert len(set(check.sampled)) > 1
+
+
+def test_equal_seeds_draw_equal_allocations():
+    model, data = sign_network(probability=0.3)
+    first, second = (check_freeze(model, data, seed=3).sampled for _ in range(2))
+    assert first == second
+
+
+def test_the_model_is_left_bit_for_bit_as_it_was():
+    model, data = sign_network(probability=0.3)
+    before = [weight.copy() for weight in model.get_weights()]
+    check_freeze(model, data)
+    with pytest.raises(ValueError, match="x must be a dict"):
+        check_freeze(model, (np.ones((3, 9)), np.ones(3)))
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert old.tobytes() == new.tobytes()
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch compiles nothing")
+def test_forced_allocations_retrace_nothing():
+    model, data = sign_network(probability=0.3)
+    model.evaluate(data, verbose=0)
+    layer, traces = model.get_layer("allocation_1"), []
+    inner = layer.call
+    layer.call = lambda *args, **kwargs: (traces.append(1), inner(*args, **kwargs))[1]
+    check_freeze(model, data)
+    assert traces == []
+
+
+def test_one_sample_is_too_few(build):
+    with pytest.raises(ValueError, match="num_samples must be at least 2.*Received: 1"):
+        check_freeze(build(), num_samples=1)
+
+
+def test_export_passes_validation_data_on(tmp_path):
+    model, data = sign_network(probability=0.48)
+    with (
+        pytest.warns(UserWarning, match="Freezing costs quality"),
+        pytest.warns(UserWarning, match="The allocation is undecided"),
+        pytest.warns(UserWarning, match="Task 'sign' has no component"),
+    ):
+        export(model, tmp_path / "1", format=FORMAT, validation_data=data)

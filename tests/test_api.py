@@ -1,0 +1,54 @@
+"""The public names, which scripts rest on."""
+
+import subprocess
+import sys
+
+import keras_mtl
+
+PUBLIC = [
+    "AllocationRecorder",
+    "MultiTaskModel",
+    "RampSchedule",
+    "Task",
+    "TemperatureSchedule",
+    "add_task",
+    "allocation",
+    "allocation_entropy",
+    "allocation_optimizer",
+    "allocation_probabilities",
+    "analysis",
+    "build_fixed_random",
+    "build_gumbel_matrix",
+    "build_no_sharing",
+    "build_shared_bottom",
+    "build_single_tasks",
+    "check_freeze",
+    "data",
+    "export",
+    "freeze",
+    "layers",
+    "load_served",
+    "plots",
+    "sharing_report",
+    "synthetic_pairs",
+    "task_batches",
+    "task_embeddings",
+    "task_similarity",
+    "tuning",
+]
+
+
+def test_public_names_are_these():
+    assert sorted(keras_mtl.__all__) == PUBLIC
+
+
+def test_every_public_name_has_a_docstring():
+    for name in keras_mtl.__all__:
+        assert getattr(keras_mtl, name).__doc__, name
+
+
+def test_extras_are_not_needed_to_import():
+    banned = ["matplotlib", "keras_tuner", "sklearn", "tensorflow_datasets", "onnx", "tf2onnx"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({banned})); import keras_mtl"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,58 @@
+"""What documents show is what happens."""
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mtl
+
+ROOT = pathlib.Path(__file__).parents[1]
+MODULES = sorted(
+    module.name for module in pkgutil.walk_packages(keras_mtl.__path__, "keras_mtl.")
+)
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    failures, _ = doctest.testmod(module, extraglobs={"keras_mtl": keras_mtl, "keras": keras})
+    assert failures == 0
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="README exports a SavedModel")
+def test_readme_blocks_run(tmp_path):
+    rng = np.random.default_rng(0)
+    names = {
+        "x": rng.random((20, 12), "float32"),
+        "income": np.where(np.arange(20) < 15, np.arange(20) % 2, np.nan),
+        "age_group": np.arange(20) % 5,
+        "folder": str(tmp_path),
+        "a": rng.random((20, 8, 8, 1), "float32"),
+        "b": rng.random((30, 8, 8, 1), "float32"),
+        "label_a": np.arange(20) % 10,
+        "label_b": np.arange(30) % 10,
+    }
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, names)
+    assert list(names["grown"].tasks) == ["upright", "rotated", "mirrored"]
+
+
+def test_readme_table_names_every_builder():
+    listed = set(re.findall(r"`(build_\w+)`", README))
+    assert listed == {name for name in keras_mtl.__all__ if name.startswith("build_")}
+
+
+def test_ci_runs_readmes_test_command():
+    commands = [line for line in README.splitlines() if line.endswith("python -m pytest")]
+    assert len(commands) == 1
+    assert "grep -m1 'python -m pytest' README.md" in (ROOT / ".ci" / "run").read_text()
