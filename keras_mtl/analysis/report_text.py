@@ -35,7 +35,7 @@ def _table(rows):
 
 def _facts(report):
     trained, kept = report.trained_parameters, report.kept_parameters
-    yield f"Parameters: {trained:,} trained, {kept:,} kept when frozen ({kept / trained:.0%})"
+    yield f"Parameters: {trained:,} trained, {kept:,} kept when frozen ({kept / trained:.1%})"
     if report.component_names:
         counts = enumerate(report.components_by_num_tasks)
         by_num_tasks = ", ".join(f"{count} by {tasks}" for tasks, count in counts if count)

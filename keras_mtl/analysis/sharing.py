@@ -115,7 +115,7 @@ def sharing_report(model):
     a            123    208       2 / 3      0%
     b             57     96       1 / 3      0%
     <BLANKLINE>
-    Parameters: 180 trained, 180 kept when frozen (100%)
+    Parameters: 180 trained, 180 kept when frozen (100.0%)
     Components by number of tasks: 3 by 1
     Unused components: none
     Distinct embeddings: 2 of 2 tasks

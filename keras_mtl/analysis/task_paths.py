@@ -46,7 +46,10 @@ def task_calls(model, task):
 
 def inner_calls(model, inputs):
     """Returns the calls that a functional model makes on `inputs`, as `task_calls` does."""
-    tensors = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in inputs]
+    tensors = [
+        keras.Input(batch_shape=x.shape, dtype=x.dtype, name=own.name)
+        for x, own in zip(inputs, model.inputs, strict=True)
+    ]
     tensors = keras.tree.pack_sequence_as(model.input, tensors)
     return _calls(_traced(model, lambda layer, *args, **kw: LayerCall(layer)(*args, **kw), tensors))
 

@@ -124,7 +124,7 @@ def check_freeze(model, validation_data=None, num_samples=5, seed=0):
     >>> dense = partial(keras.layers.Dense, 8, activation="relu")
     >>> model = keras_mtl.build_gumbel_matrix(
     ...     keras.Input((5,)), {"income": "binary"}, [[dense] * 4], init_probability=0.5)
-    >>> check_freeze(model).bits
+    >>> round(check_freeze(model).bits, 3)
     4.0
     """
     if num_samples < 2:

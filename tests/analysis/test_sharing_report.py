@@ -80,6 +80,22 @@ def test_mixed_kinds_with_separate_data_are_reported():
     assert report.flops == {"a": 2 * (20 + 12), "b": 2 * (20 + 4), "c": 2 * (20 + 4)}
 
 
+def test_named_inputs_pass_through_a_model_as_stem():
+    dense = keras.layers.Dense
+
+    def joined():
+        x, z = keras.Input((5,), name="x"), keras.Input((3,), name="z")
+        return keras.Model({"z": z, "x": x}, keras.layers.Concatenate()([dense(4)(x), z]))
+
+    inputs = {"x": keras.Input((5,), name="x"), "z": keras.Input((3,), name="z")}
+    model = keras_mtl.build_shared_bottom(
+        inputs, {"a": 3, "b": "binary"}, [[partial(dense, 8)] * 2], stem=[joined]
+    )
+    report = sharing_report(model)
+    assert report.flops == {"a": 2 * (5 * 4 + 2 * 7 * 8 + 8 * 3), "b": 2 * (20 + 112 + 8)}
+    assert report.parameters["a"] == keras_mtl.freeze(model, "a").count_params()
+
+
 def test_a_task_without_components_needs_its_head_only():
     allocation = [[0.9, 0.9], [0.1, 0.1]]
     model = keras_mtl.build_gumbel_matrix(
@@ -157,7 +173,7 @@ def test_report_prints_an_aligned_table():
         "b          1,234  5,000,000       3 / 5     67%",
         "c          1,234  5,000,000       0 / 5       -",
         "",
-        "Parameters: 2,000 trained, 1,500 kept when frozen (75%)",
+        "Parameters: 2,000 trained, 1,500 kept when frozen (75.0%)",
         "Components by number of tasks: 2 by 0, 1 by 1, 2 by 2",
         "Unused components: component_1_4, component_1_5",
         "Distinct embeddings: 3 of 3 tasks",

@@ -31,6 +31,8 @@ def pytest_collection_modifyitems(items):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "saved_model: writes a SavedModel")
+    keras_gives_it_to_jax = "ignore:The `native_serialization` parameter:DeprecationWarning"
+    config.addinivalue_line("filterwarnings", keras_gives_it_to_jax)
 
 
 def _allocate(model, matrices, log_odds=15.0):

@@ -127,7 +127,7 @@ def test_text_is_looked_up_in_the_exported_network(build, tmp_path):
 
 def test_a_free_time_axis_stays_free(features, tmp_path):
     tasks = {"chunk": keras_mtl.Task("tagging", 3), "pos": keras_mtl.Task("tagging", 4)}
-    embed = partial(keras.layers.Embedding, 9, 4, mask_zero=True)
+    embed = partial(keras.layers.Embedding, 9, 4)
     lstm = partial(keras.layers.LSTM, 5, return_sequences=True)
     model = keras_mtl.build_gumbel_matrix(
         keras.Input((None,), dtype="int32"), tasks, [[lstm] * 2], stem=[embed], seed=1,

@@ -11,9 +11,10 @@ from keras_mtl.tuning import hypermodel
 
 keras_tuner = pytest.importorskip("keras_tuner")
 
-pytestmark = pytest.mark.filterwarnings(  # keras_tuner 1.4.8 on recent Python
-    "ignore:currentThread:DeprecationWarning"
-)
+pytestmark = [  # keras_tuner 1.4.8 names its threads in the old way
+    pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:getName:DeprecationWarning"),
+]
 
 TASKS = {"upright": 3, "rotated": 4}
 BUILDERS = {

@@ -1,0 +1,203 @@
+"""A frozen network is the trained one, without what nobody uses."""
+
+import warnings
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mtl
+
+MIXED = {
+    "digit": 5,
+    "even": "binary",
+    "marks": keras_mtl.Task("multilabel", 3),
+    "size": "regression",
+}
+BUILDERS = [
+    keras_mtl.build_gumbel_matrix,
+    keras_mtl.build_shared_bottom,
+    keras_mtl.build_no_sharing,
+    keras_mtl.build_fixed_random,
+    keras_mtl.build_single_tasks,
+]
+
+
+def layers(num_components=4):
+    conv = partial(keras.layers.Conv2D, 3, 3, padding="same", activation="relu")
+    dense = partial(keras.layers.Dense, 6, activation="relu")
+    return [
+        [conv] * num_components,
+        partial(keras.layers.AveragePooling2D, 2),
+        keras.layers.BatchNormalization,
+        keras.layers.Flatten,
+        partial(keras.layers.Dropout, 0.5),
+        [dense] * num_components,
+    ]
+
+
+def network(builder=keras_mtl.build_gumbel_matrix, tasks=MIXED, task_data="separate", **arguments):
+    model = builder(keras.Input((6, 6, 2)), tasks, layers(), task_data=task_data, **arguments)
+    return scrambled(model)
+
+
+def scrambled(model, seed=0):
+    """Gives every weight and logit random values, every task a component in each layer."""
+    rng = np.random.default_rng(seed)
+    for variable in model.weights:
+        if "moving" in variable.path:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif variable.path.endswith("logits"):
+            values = rng.normal(size=variable.shape)
+            values[:, 0, 0] = values[:, 0, 1] + 1
+            variable.assign(values)
+        elif "float" in variable.dtype:
+            variable.assign(0.3 * rng.normal(size=variable.shape))
+    return model
+
+
+def answers(model, x, task):
+    """Returns what the trained network answers for one task, its own columns only."""
+    place, size = list(model.tasks).index(task), model.tasks[task].size
+    if model.task_data == "shared":
+        return np.asarray(keras.ops.convert_to_numpy(model(x, training=False)[task]))
+    outputs = model({"inputs": x, "task_id": np.full(len(x), place, "int32")}, training=False)
+    outputs = outputs[model.tasks[task].kind] if isinstance(outputs, dict) else outputs
+    return keras.ops.convert_to_numpy(outputs)[:, :size]
+
+
+def images(number):
+    return np.random.default_rng(number).normal(size=(number, 6, 6, 2)).astype("float32")
+
+
+@pytest.mark.parametrize("task_data", ["separate", "shared"])
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_frozen_answers_are_the_networks_own(builder, task_data):
+    model = network(builder, task_data=task_data)
+    frozen = keras_mtl.freeze(model)
+    for batch in (1, 7, 64):
+        x = images(batch)
+        outputs = frozen(x, training=False)
+        assert set(outputs) == set(MIXED)
+        for task in MIXED:
+            expected = answers(model, x, task)
+            np.testing.assert_allclose(
+                keras.ops.convert_to_numpy(outputs[task]), expected, rtol=1e-6, atol=1e-6
+            )
+
+
+@pytest.mark.parametrize("task", MIXED)
+def test_one_tasks_network_takes_x_and_returns_a_tensor(task):
+    model = network()
+    alone = keras_mtl.freeze(model, task)
+    x = images(7)
+    output = keras.ops.convert_to_numpy(alone(x))
+    assert output.shape == (7, model.tasks[task].size)
+    np.testing.assert_allclose(output, answers(model, x, task), rtol=1e-6, atol=1e-6)
+
+
+def test_a_frozen_network_holds_active_components_only():
+    model = network(tasks={"a": 5, "b": 4})
+    first = model.get_layer("allocation_1").row_blocks[0]
+    active = np.array([[1, 0, 1, 0], [0, 0, 1, 0]])
+    first.assign(np.stack([np.where(active, 5.0, -5.0), np.zeros((2, 4))], axis=-1))
+    names = {layer.name for layer in keras_mtl.freeze(model).layers}
+    assert {"component_1_1", "component_1_3"} <= names
+    assert not {"component_1_2", "component_1_4"} & names
+    assert "component_1_1" not in {layer.name for layer in keras_mtl.freeze(model, "b").layers}
+
+
+def test_a_frozen_network_is_made_of_stock_layers_without_randomness():
+    frozen = keras_mtl.freeze(network())
+    assert all(type(layer).__module__.startswith("keras.") for layer in frozen.layers)
+    assert not any(isinstance(layer, keras.layers.Dropout) for layer in frozen.layers)
+    assert frozen.input.name == "inputs"
+    assert [v for v in frozen.variables if "seed" in v.path or "logits" in v.path] == []
+
+
+def test_what_tasks_share_is_stored_and_computed_once():
+    tasks = {"a": 5, "b": 4}
+    model = network(keras_mtl.build_shared_bottom, tasks=tasks)
+    frozen = keras_mtl.freeze(model)
+    assert frozen.count_params() == model.count_params()
+    convolutions = [layer for layer in frozen.layers if layer.name.startswith("component_1")]
+    assert len(convolutions) == 4
+    assert all(len(layer._inbound_nodes) == 1 for layer in convolutions)
+
+
+def test_a_frozen_network_does_not_change_when_training_goes_on():
+    model = network()
+    frozen = keras_mtl.freeze(model)
+    x = images(3)
+    before = keras.ops.convert_to_numpy(frozen(x)["digit"])
+    scrambled(model, seed=1)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(frozen(x)["digit"]), before)
+
+
+@pytest.mark.parametrize("combine", ["mean", "sum"])
+def test_combine_survives_freezing(combine):
+    model = network(combine=combine)
+    x = images(7)
+    frozen = keras.ops.convert_to_numpy(keras_mtl.freeze(model, "marks")(x))
+    np.testing.assert_allclose(frozen, answers(model, x, "marks"), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["allocation_1", "allocation_2"])
+def test_a_task_without_a_component_warns_by_name_and_sees_zeros(layer):
+    model = network(tasks={"a": 5, "b": 4})
+    logits = model.get_layer(layer).row_blocks[0]
+    values = logits.numpy().copy()
+    values[1, :, 0] = values[1, :, 1] - 1
+    logits.assign(values)
+    with pytest.warns(UserWarning, match=f"Task 'b' has no component in '{layer}'"):
+        frozen = keras_mtl.freeze(model)
+    x = images(7)
+    output = keras.ops.convert_to_numpy(frozen(x)["b"])
+    np.testing.assert_allclose(output, answers(model, x, "b"), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(output, np.tile(output[:1], (7, 1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        keras_mtl.freeze(model, "a")
+
+
+def test_frozen_networks_reload(tmp_path):
+    frozen = keras_mtl.freeze(network())
+    frozen.save(tmp_path / "frozen.keras")
+    reloaded = keras.models.load_model(tmp_path / "frozen.keras")
+    x = images(7)
+    for task, output in frozen(x).items():
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(reloaded(x)[task]), keras.ops.convert_to_numpy(output)
+        )
+
+
+def test_a_grown_network_freezes():
+    model = keras_mtl.add_task(network(tasks={"a": 5, "b": 4}), "c", 7)
+    x = images(7)
+    for task, output in keras_mtl.freeze(model)(x).items():
+        expected = answers(model, x, task)
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(output), expected, rtol=1e-6, atol=1e-6
+        )
+
+
+def test_components_may_be_whole_networks():
+    def block():
+        return keras.Sequential([keras.layers.Dense(4), keras.layers.Dropout(0.5)])
+
+    model = keras_mtl.build_gumbel_matrix(
+        keras.Input((5,)), {"a": 2, "b": 3}, [[block] * 3], task_data="separate"
+    )
+    scrambled(model)
+    x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
+    output = keras.ops.convert_to_numpy(keras_mtl.freeze(model, "b")(x))
+    np.testing.assert_allclose(output, answers(model, x, "b"), rtol=1e-6, atol=1e-6)
+
+
+def test_unknown_tasks_and_frozen_models_are_refused():
+    model = network(tasks={"a": 5, "b": 4})
+    with pytest.raises(ValueError, match="Unknown task 'c'. Tasks of this model: a, b"):
+        keras_mtl.freeze(model, "c")
+    with pytest.raises(ValueError, match="has no tasks to freeze"):
+        keras_mtl.freeze(keras_mtl.freeze(model))

@@ -1,0 +1,48 @@
+"""Networks find out who belongs together. Minutes of training, fixed seeds, wide margins."""
+
+import importlib.util
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mtl
+
+ROOT = pathlib.Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
+
+
+def script(name):
+    """Returns an example or benchmark as a module."""
+    file = ROOT / name
+    specification = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[file.stem] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_synthetic_pairs_are_nearer_within_than_across_after_300_batches(seed):
+    synthetic = script("benchmarks/synthetic.py")
+    tasks, data = keras_mtl.synthetic_pairs(num_pairs=2, relatedness=1.0, seed=seed)
+    keras.utils.set_random_seed(seed)
+    router = keras_mtl.layers.AllocationMatrix(4, 4, seed=seed, name="allocation_1")
+    model = synthetic.headless(router)
+    synthetic.fit(model, tasks, data, seed, rounds=300)
+    rows = keras_mtl.allocation(model)[0]
+    distance = np.abs(rows[:, None] - rows[None]).sum(axis=-1)
+    assert (distance[0, 1] + distance[2, 3]) / 2 < distance[:2, 2:].mean()
+
+
+def test_digits_that_belong_together_share_more_and_are_read():
+    pytest.importorskip("sklearn")
+    digits = script("examples/digits.py")
+    train, test = digits.load_tasks()
+    model, accuracy, parameters = digits.run_method("gumbel matrix", train, test, 0, 7200)
+    within, across = digits.pair_distances(model)
+    assert within < across
+    assert min(accuracy.values()) > 0.85
+    assert all(parameters[task] < model.count_params() for task in digits.TASKS)
