@@ -62,7 +62,6 @@ def pairs(seeds):
             4, 4, seed=seed, name="allocation_1"
         ),
         "no sharing": lambda seed: keras_mtl.layers.FixedAllocation(np.eye(4)),
-        "shared bottom": lambda seed: keras_mtl.layers.FixedAllocation(np.ones((4, 4))),
     }
     final = {method: [] for method in routers}
     found = []

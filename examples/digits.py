@@ -11,7 +11,6 @@ is drawn, frozen, exported as a SavedModel, loaded as a server would load it, an
 
 import argparse
 import pathlib
-import shutil
 import time
 from functools import partial
 
@@ -129,9 +128,9 @@ def draw(model, folder):
 
 
 def serve(model, test_data, path):
-    """Freezes, exports, loads and compares the answers."""
-    if path.exists():
-        shutil.rmtree(path)
+    """Freezes, exports as the next version, loads and compares the answers."""
+    versions = [int(folder.name) for folder in path.glob("[0-9]*")]
+    path = path / str(max(versions, default=0) + 1)
     keras_mtl.export(model, path)
     served = keras_mtl.load_served(path)
     worst = 0.0
@@ -158,7 +157,7 @@ def one_seed(arguments, train_data, test_data):
     within, across = pair_distances(model)
     print(f"\nRows differ in {within:.2f} of 12 entries within a pair, {across:.2f} across pairs.")
     draw(model, arguments.out / "figures")
-    serve(model, test_data, arguments.out / "saved_models" / "digits" / "1")
+    serve(model, test_data, arguments.out / "saved_models" / "digits")
 
 
 def many_seeds(arguments, train_data, test_data):

@@ -36,8 +36,7 @@ class TemperatureSchedule(keras.optimizers.schedules.LearningRateSchedule):
         super().__init__()
         if not (initial > 0 and minimum > 0):
             raise ValueError(
-                "Temperatures must be above 0. "
-                f"Received: initial={initial}, minimum={minimum}"
+                f"Temperatures must be above 0. Received: initial={initial}, minimum={minimum}"
             )
         self.initial = float(initial)
         self.minimum = float(minimum)

@@ -37,7 +37,8 @@ def _jax(function, variables):
     import jax
 
     def stateless(values):
-        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+        mapping = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
             return function()
 
     return jax.grad(stateless)([variable.value for variable in variables])

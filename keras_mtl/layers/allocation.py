@@ -25,6 +25,10 @@ class Allocation(keras.layers.Layer):
 
     A final class implements `rows(training)`, the matrix of this step, and
     `probabilities()`. All examples of a task in a batch get the same row.
+
+    Args:
+        num_tasks: Number of tasks (rows).
+        num_components: Number of components (columns).
     """
 
     def __init__(self, num_tasks, num_components, **kwargs):

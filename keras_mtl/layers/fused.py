@@ -14,31 +14,44 @@ _FUSIBLE = (
     keras.layers.Conv2D,
     keras.layers.Conv3D,
 )
-_OWN_VALUES = ("name", "kernel_initializer", "bias_initializer", "trainable")
+_SETTINGS = (
+    "units",
+    "filters",
+    "kernel_size",
+    "strides",
+    "padding",
+    "dilation_rate",
+    "use_bias",
+    "activation",
+)
 
 
-def fused_groups(components):
+def fused_groups(components, compute_dtype):
     """Returns lists of positions in `components` that can be computed together.
 
     A group of one is called as it is. Groups keep the order of first appearance.
     """
     groups = {}
     for position, component in enumerate(components):
-        groups.setdefault(_signature(component) or position, []).append(position)
+        groups.setdefault(_signature(component, compute_dtype) or position, []).append(position)
     return list(groups.values())
 
 
-def _signature(component):
+def _signature(component, compute_dtype):
     """Returns what components must agree in to be fused; `None` if they cannot be."""
     if type(component) not in _FUSIBLE or getattr(component, "groups", 1) != 1:
         return None
+    if getattr(component, "padding", None) == "causal":
+        return None
+    if getattr(component, "data_format", None) == "channels_first":
+        return None
     if component.activity_regularizer or getattr(component, "lora_enabled", False):
         return None
-    if "float" not in component.compute_dtype or component.quantization_mode:
+    if isinstance(component.activation, keras.layers.Layer):
+        return None  # it may have weights
+    if component.compute_dtype != compute_dtype or component.quantization_mode:
         return None
-    config = component.get_config()
-    settings = {key: value for key, value in config.items() if key not in _OWN_VALUES}
-    return type(component).__name__, repr(settings)
+    return type(component), *(getattr(component, name, None) for name in _SETTINGS)
 
 
 def fused_call(components, x):

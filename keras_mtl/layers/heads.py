@@ -4,7 +4,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl.layers.allocation import take_rows
 from keras_mtl.tasks import kinds_of, largest_size
 
 _ACTIVATIONS = {
@@ -79,6 +78,7 @@ class TaskHead(keras.layers.Layer):
         self.task = task
         self.task_id = task_id
         self.activation = keras.activations.get(_ACTIVATIONS[task.kind])
+        self.supports_masking = task.kind == "tagging"
 
     def build(self, shape):
         _check_features({self.name: self.task}, shape)
@@ -139,6 +139,7 @@ class TaskHeads(keras.layers.Layer):
         sizes = [task.size for task in self.tasks.values()]
         self._starts = np.cumsum([0, *sizes])
         self._picks = {kind: self._pick(kind) for kind in kinds_of(self.tasks)}
+        self.supports_masking = "tagging" in self._picks
 
     def _pick(self, kind):
         """Returns (T, largest size) columns of a kind's tasks and which of them exist."""
@@ -157,7 +158,9 @@ class TaskHeads(keras.layers.Layer):
             suffix = f"_added_{index}" if index else ""
             kernel = self.add_weight(
                 shape=(features_shape[-1], sum(block)),
-                initializer=_glorot_columns(block, self.seed),
+                initializer=_glorot_columns(
+                    block, None if self.seed is None else self.seed + index
+                ),
                 name="kernel" + suffix,
             )
             bias = self.add_weight(shape=(sum(block),), initializer="zeros", name="bias" + suffix)
@@ -182,12 +185,9 @@ class TaskHeads(keras.layers.Layer):
         known = ops.reshape(known, per_row[:-1] + (1,))
         if len(logits.shape) == 3:
             columns = ops.broadcast_to(columns, (*ops.shape(logits)[:-1], columns.shape[-1]))
-        logits = ops.where(known, ops.take_along_axis(logits, columns, axis=-1), float("nan"))
-        if kind in ("classes", "tagging"):
-            probabilities = keras.activations.softmax(ops.where(exists, logits, _CLOSED))
-            return probabilities if len(self._picks) == 1 else ops.where(exists, probabilities, 0.0)
+        logits = ops.where(exists, ops.take_along_axis(logits, columns, axis=-1), _CLOSED)
         values = keras.activations.get(_ACTIVATIONS[kind])(logits)
-        return ops.where(exists, values, 0.0)
+        return ops.where(known, ops.where(exists, values, 0.0), float("nan"))
 
     def compute_output_spec(self, features, task_id):
         outputs = {
@@ -200,7 +200,7 @@ class TaskHeads(keras.layers.Layer):
         """Becomes a stock Dense with one task's columns."""
         name, task = list(self.tasks.items())[task_id]
         kernel, bias = (
-            np.concatenate([ops.convert_to_numpy(v) for v in block], axis=-1)
+            np.concatenate([variable.numpy() for variable in block], axis=-1)
             for block in zip(*self.blocks, strict=True)
         )
         columns = slice(*self._starts[task_id : task_id + 2])

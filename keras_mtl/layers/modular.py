@@ -57,7 +57,6 @@ class Modular(keras.layers.Layer):
         self.components = list(components)
         self.combine = combine
         self.num_repeats = num_repeats
-        self.supports_masking = True
 
     def build(self, x_shape, weights_shape):
         for component in self.components:
@@ -74,12 +73,16 @@ class Modular(keras.layers.Layer):
                 f"their outputs are combined. Received: {described}. Give them the same units, "
                 "filters, strides and padding."
             )
-        self._groups = fused_groups(self.components)
+        if not self.trainable:  # a reloaded layer's own layers do not know yet
+            for layer in self._flatten_layers(include_self=False):
+                layer.trainable = False
+        self._groups = fused_groups(self.components, self.compute_dtype)
 
     def call(self, x, weights):
         weights = ops.cast(weights, self.compute_dtype)
         if self.combine == "mean":
-            weights = weights / ops.maximum(ops.sum(weights, axis=-1, keepdims=True), 1.0)
+            total = ops.sum(weights, axis=-1, keepdims=True)
+            weights = weights / ops.where(total < 1.0, 1.0, total)  # maximum halves gradients at 1
         if len(self._groups) == 1:
             return self._weighted_sum(self._outputs(self._groups[0], x), weights)
         return sum(
@@ -95,11 +98,19 @@ class Modular(keras.layers.Layer):
         return ops.expand_dims(components[0](x), axis=-2)
 
     def _weighted_sum(self, outputs, weights):
+        outputs = ops.cast(outputs, self.compute_dtype)
         if self.num_repeats > 1:
             outputs = ops.tile(outputs, (self.num_repeats,) + (1,) * (len(outputs.shape) - 1))
         middle = (1,) * (len(outputs.shape) - 3)
         weights = ops.reshape(weights, (-1, *middle, weights.shape[-1], 1))
         return ops.sum(outputs * weights, axis=-2)
+
+    def compute_mask(self, x, previous_mask):
+        first, masks = self.components[0], keras.tree.flatten(previous_mask)
+        if len(masks) > 1 or masks[0] is None or not first.supports_masking:
+            return None
+        mask = first.compute_mask(x, masks[0])
+        return mask if mask is None else ops.tile(mask, (self.num_repeats, 1))
 
     def compute_output_shape(self, x_shape, weights_shape):
         shape = self.components[0].compute_output_shape(x_shape)

@@ -18,8 +18,7 @@ def binary_entropy(probability):
     other = 1.0 - probability
     log = ops.log
     return -(
-        probability * log(ops.maximum(probability, _TINY))
-        + other * log(ops.maximum(other, _TINY))
+        probability * log(ops.maximum(probability, _TINY)) + other * log(ops.maximum(other, _TINY))
     )
 
 
@@ -88,7 +87,7 @@ class AllocationPenalty(keras.layers.Layer):
         if budget_scope not in ("task", "global"):
             raise ValueError(f'budget_scope must be "task" or "global". Received: {budget_scope!r}')
         self.weights_of = {
-            "budget": budget_weight if budget is not None else 0.0,
+            "budget": budget_weight,
             "entropy": entropy_weight,
             "disconnect": disconnect_weight,
         }
@@ -101,8 +100,9 @@ class AllocationPenalty(keras.layers.Layer):
 
     @property
     def in_use(self):
-        """Names of the penalties whose weight is not always 0."""
-        return [name for name, weight in self.weights_of.items() if callable(weight) or weight]
+        """Names of the penalties whose weight is not always 0; without a budget none of that."""
+        in_use = [name for name, weight in self.weights_of.items() if callable(weight) or weight]
+        return [name for name in in_use if name != "budget" or self.budget is not None]
 
     def build(self, features_shape, task_id_shape, probabilities_shape):
         self.updates = self.add_weight(

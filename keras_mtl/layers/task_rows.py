@@ -69,6 +69,9 @@ class SplitTasks(keras.layers.Layer):
         blocks = ops.reshape(x, (self.num_tasks, -1, *x.shape[1:]))
         return [blocks[index] for index in range(self.num_tasks)]
 
+    def compute_mask(self, x, previous_mask):
+        return None if previous_mask is None else self.call(previous_mask)
+
     def compute_output_spec(self, x):
         return [keras.KerasTensor((None, *x.shape[1:]), x.dtype) for _ in range(self.num_tasks)]
 

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_mtl.layers import (
     AllocationMatrix,
+    AllocationPenalty,
     FixedAllocation,
     Modular,
     SplitTasks,
@@ -12,6 +13,7 @@ from keras_mtl.layers import (
     TaskHeads,
     TaskRows,
 )
+from keras_mtl.models.graph import layer_names
 from keras_mtl.tasks import as_task, check_task_name
 from keras_mtl.training import MultiTaskModel
 
@@ -31,14 +33,15 @@ def add_task(model, name, task, *, init_probability=None, allocation=None):
         init_probability: Chance in (0, 1) that the new task starts with a component. `None`
             takes the model's own number. Defaults to `None`.
         allocation: For models with a given allocation: list with the new task's row for
-            each routed layer. `None` takes the row that all tasks have. Defaults to `None`.
+            each routed layer. `None` takes the row that all tasks have. With shared data
+            tasks that have one row stay on it. Defaults to `None`.
 
     Returns:
         An uncompiled model whose last task is the new one.
 
     Raises:
         ValueError: The name is taken or reserved; what the new task starts with does not
-            follow from the model.
+            follow from the model, or does not fit it.
 
     Example:
 
@@ -56,12 +59,31 @@ def add_task(model, name, task, *, init_probability=None, allocation=None):
         raise ValueError("add_task needs a model made by a keras_mtl builder, not a frozen one.")
     if name in tasks:
         raise ValueError(f"The model has a task {name!r} already. Tasks: {', '.join(tasks)}")
-    check_task_name(name, taken={layer.name for layer in model.layers})
+    check_task_name(name, taken=layer_names(model))
     task = as_task(task)
+    _check_arguments(model, init_probability, allocation)
     grower = _Grower(model, name, task, init_probability, allocation)
     grown = grower.grown()
     grower.copy_weights()
     return grown
+
+
+def _check_arguments(model, init_probability, allocation):
+    """Raises a `ValueError` for arguments that no layer of the model would read."""
+    learned = [layer for layer in model.layers if isinstance(layer, AllocationMatrix)]
+    given = [layer for layer in model.layers if isinstance(layer, FixedAllocation)]
+    if init_probability is not None and not learned:
+        raise ValueError("init_probability was given, but no layer learns an allocation.")
+    if allocation is not None and len(allocation) != len(given):
+        raise ValueError(
+            f"allocation has {len(allocation)} rows, but {len(given)} layers have a given "
+            "allocation. Give a row for each."
+        )
+    if learned and model.task_data == "shared" and len(model.tasks) == 1:
+        raise ValueError(
+            "A model of one task with shared data has no rows of its own for a second one. Build "
+            'it with task_data="separate".'
+        )
 
 
 class _Grower:
@@ -90,10 +112,11 @@ class _Grower:
     def _clone(self, layer):
         if not isinstance(layer, keras.layers.Layer):
             return layer
-        if isinstance(layer, keras.Model):
-            clone = keras.models.clone_model(layer)
+        if isinstance(layer, Modular):
+            components = {"components": [_copied(component) for component in layer.components]}
+            clone = Modular(**layer.get_config() | self._changes(layer) | components)
         else:
-            clone = type(layer).from_config(layer.get_config() | self._changes(layer))
+            clone = _copied(layer, self._changes(layer))
         clone.trainable = isinstance(layer, AllocationMatrix | TaskHeads)
         self._pairs.append((layer, clone))
         return clone
@@ -116,7 +139,7 @@ class _Grower:
             }
         if isinstance(layer, TaskRows | SplitTasks) and layer.num_tasks > 1:
             return {"num_tasks": layer.num_tasks + 1}
-        if isinstance(layer, Modular) and layer.num_repeats > 1:
+        if isinstance(layer, Modular | AllocationPenalty) and layer.num_repeats > 1:
             return {"num_repeats": layer.num_repeats + 1}
         return {}
 
@@ -139,15 +162,26 @@ class _Grower:
                 f"{layer.name!r} gives each task its own components. Say which task "
                 f"{self._name!r} uses: allocation=[row for each routed layer]."
             )
-        if len(row) != layer.num_components:
+        if len(row) != layer.num_components or not all(0 <= weight <= 1 for weight in row):
             raise ValueError(
-                f"allocation must have a row of {layer.num_components} numbers for "
+                f"allocation must have a row of {layer.num_components} numbers in [0, 1] for "
                 f"{layer.name!r}. Received: {list(row)}"
+            )
+        one_row = self._model.task_data == "shared" and layer.same_for_all
+        if one_row and any(row != layer.allocation[0]):
+            raise ValueError(
+                f"With shared data {layer.name!r} computes one row for all tasks, "
+                f"{layer.allocation[0].tolist()}, so task {self._name!r} cannot have another. "
+                f"Received: {list(row)}. Leave allocation out, or build the model with "
+                'task_data="separate".'
             )
         return [float(weight) for weight in row]
 
     def _call(self, layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
+        if isinstance(layer, keras.layers.Layer) and not layer.trainable:
+            for inner in layer._flatten_layers():  # some are made when a layer is built
+                inner.trainable = False
         if isinstance(layer, SplitTasks):
             self._new_features = outputs[-1]
         elif isinstance(layer, TaskHead) and self._new_features is None:
@@ -166,3 +200,10 @@ class _Grower:
                 pairs = zip(old.weights, new.weights, strict=True)
             for source, target in pairs:
                 target.assign(np.array(source.numpy()))  # a copy: JAX may give the buffer away
+
+
+def _copied(layer, changes=()):
+    """Returns a layer like `layer` with new weights."""
+    if isinstance(layer, keras.Model):
+        return keras.models.clone_model(layer)
+    return type(layer).from_config(layer.get_config() | dict(changes))

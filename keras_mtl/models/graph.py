@@ -2,12 +2,15 @@
 
 import contextlib
 import random
+import weakref
 
 import keras
 
 from keras_mtl.layers import Modular, SplitTasks, TaskHead, TaskHeads, TaskRows
 from keras_mtl.tasks import as_tasks, check_task_name
 from keras_mtl.training import MultiTaskModel
+
+_GIVEN_LAYERS: weakref.WeakSet = weakref.WeakSet()  # so that no layer is built in twice
 
 
 class TaskStream:
@@ -59,17 +62,21 @@ class TaskStream:
     def finish(self, name, seed=None):
         """Adds the heads and returns the model."""
         model = MultiTaskModel(*self._inputs_and_outputs(seed), name=name)
-        check_model(model)
+        for layer in model.layers:
+            if isinstance(layer, Modular):
+                _check_different_starts(layer)
         return model
 
     def _inputs_and_outputs(self, seed):
         if self.separate:
             inputs = {"inputs": self.inputs, "task_id": self.task_id}
+            self._check_task_names(inputs, self.features)
             heads = TaskHeads(self.tasks, seed=seed, name="heads")
             return inputs, heads(self.features, self.task_id)
         parts = [self.features] * len(self.tasks)
         if self.num_rows > 1:
             parts = SplitTasks(len(self.tasks), name="split_tasks")(self.features)
+        self._check_task_names(self.inputs, parts)
         outputs = {
             task_name: TaskHead(task, index, name=task_name)(part)
             for index, ((task_name, task), part) in enumerate(
@@ -77,6 +84,19 @@ class TaskStream:
             )
         }
         return self.inputs, outputs
+
+    def _check_task_names(self, inputs, features):
+        taken = layer_names(keras.Model(inputs, features))
+        for name in self.tasks:
+            check_task_name(name, taken)
+
+
+def layer_names(model):
+    """Returns the names of a model's layers and of the components in them."""
+    components = [
+        c for layer in model.layers if isinstance(layer, Modular) for c in layer.components
+    ]
+    return {layer.name for layer in [*model.layers, *components]}
 
 
 def new_input(inputs):
@@ -104,15 +124,18 @@ def new_layer(make, name, where):
             f"(keras.layers.{type(make).__name__}, ...) or a lambda."
         )
     if not callable(make):
-        raise ValueError(f"{where} must be a callable that returns a Keras layer. Received: {make!r}")
+        raise ValueError(
+            f"{where} must be a callable that returns a Keras layer. Received: {make!r}"
+        )
     layer = make()
     if not isinstance(layer, keras.layers.Layer):
         raise ValueError(f"{where} must return a Keras layer. It returned: {layer!r}")
-    if layer.built and getattr(layer, "_inbound_nodes", None):
+    if layer in _GIVEN_LAYERS or (layer.built and getattr(layer, "_inbound_nodes", None)):
         raise ValueError(
             f"{where} returned the layer {layer.name!r}, which is in use already. It must return "
             "a new layer at every call."
         )
+    _GIVEN_LAYERS.add(layer)
     layer.name = name
     return layer
 
@@ -121,16 +144,20 @@ def new_components(makes, layer_index, where):
     """Returns the components of a modular layer, each a new layer."""
     if not makes:
         raise ValueError(f"{where} is an empty list: a modular layer needs a component.")
-    components = [
+    return [
         new_layer(make, f"component_{layer_index}_{index}", f"{where}[{index - 1}]")
         for index, make in enumerate(makes, start=1)
     ]
-    if len({id(component) for component in components}) < len(components):
-        raise ValueError(
-            f"The callables in {where} return the same layer more than once. "
-            "Each must return a new layer at every call."
-        )
-    return components
+
+
+def check_lists(**lists):
+    """Raises a `ValueError` when `stem` or `layers` is not a list."""
+    for name, value in lists.items():
+        if not isinstance(value, list | tuple):
+            raise ValueError(
+                f"{name} must be a list of callables that return a Keras layer, or of lists of "
+                f"these. Received: {value!r}"
+            )
 
 
 @contextlib.contextmanager
@@ -168,6 +195,7 @@ def build_allocated(inputs, tasks, layers, allocate, *, task_data, stem, combine
 
 def send_through(stream, stem, layers, allocate, combine):
     """Sends a stream through stem and layers; returns what allocations say beside weights."""
+    check_lists(stem=stem, layers=layers)
     said = []
     for index, make in enumerate(stem):
         stream.apply(new_layer(make, f"stem_{index + 1}", f"stem[{index}]"))
@@ -187,16 +215,6 @@ def send_through(stream, stem, layers, allocate, combine):
     return said
 
 
-def check_model(model):
-    """Raises a `ValueError` for what only a built model shows."""
-    layer_names = {layer.name for layer in model.layers if not isinstance(layer, TaskHead)}
-    for name in model.tasks:
-        check_task_name(name, taken=layer_names)
-    for layer in model.layers:
-        if isinstance(layer, Modular):
-            _check_different_starts(layer)
-
-
 def _check_different_starts(modular):
     """Equal components get equal gradients and stay equal: one would do."""
     seen = {}
@@ -213,5 +231,3 @@ def _check_different_starts(modular):
                 'kernel_initializer="he_normal".'
             )
         seen[key] = component.name
-
-

@@ -1,9 +1,11 @@
 """Gumbel-Matrix: a learned binary allocation of components to tasks."""
 
+import itertools
+
 import numpy as np
 
 from keras_mtl.layers import AllocationMatrix, AllocationPenalty
-from keras_mtl.models.graph import TaskStream, seeded, send_through
+from keras_mtl.models.graph import TaskStream, check_lists, seeded, send_through
 
 
 def build_gumbel_matrix(
@@ -87,6 +89,8 @@ def build_gumbel_matrix(
         budget, budget_weight, budget_scope, entropy_weight, disconnect_weight, name="penalty"
     )
 
+    check_lists(stem=stem, layers=layers)
+    starts = _by_routed_layer(init_probability, layers)
     with seeded(seed):
         stream = TaskStream(inputs, tasks, task_data)
 
@@ -94,7 +98,7 @@ def build_gumbel_matrix(
             return AllocationMatrix(
                 len(stream.tasks),
                 num_components,
-                init_probability=_of_layer(init_probability, index),
+                init_probability=next(starts),
                 temperature=temperature,
                 parameterization=parameterization,
                 return_probabilities=bool(penalty.in_use),
@@ -109,7 +113,15 @@ def build_gumbel_matrix(
         return stream.finish(name, seed)
 
 
-def _of_layer(init_probability, index):
-    """Returns the entry of a list of settings by layer, or the setting for all layers."""
-    per_layer = isinstance(init_probability, list | tuple) and np.ndim(init_probability[0]) != 1
-    return init_probability[index - 1] if per_layer else init_probability
+def _by_routed_layer(init_probability, layers):
+    """Returns an iterator of the start of each layer that has several components."""
+    is_list = isinstance(init_probability, list | tuple)
+    if not is_list or (init_probability and np.ndim(init_probability[0]) == 1):
+        return itertools.repeat(init_probability)
+    num_routed = sum(isinstance(entry, list | tuple) and len(entry) > 1 for entry in layers)
+    if len(init_probability) != num_routed:
+        raise ValueError(
+            f"init_probability has {len(init_probability)} entries, but {num_routed} layers are "
+            "routed. Give an entry for each list of several components, or one number for all."
+        )
+    return iter(init_probability)

@@ -1,10 +1,13 @@
 """Baselines: the same networks with an allocation that is given, not learned."""
 
+import random
+
 import numpy as np
 
 from keras_mtl.layers import FixedAllocation
-from keras_mtl.models.graph import build_allocated, new_input, new_layer, seeded
+from keras_mtl.models.graph import build_allocated, check_lists, new_input, new_layer, seeded
 from keras_mtl.tasks import as_tasks
+
 
 def build_shared_bottom(
     inputs, tasks, layers, *, task_data="shared", stem=(), combine="mean", seed=None, name=None
@@ -77,10 +80,11 @@ def build_no_sharing(
     [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]
     """
     names = list(as_tasks(tasks))
+    check_lists(layers=layers)
+    owners = _owners(partition, names, [e for e in layers if isinstance(e, list | tuple)])
 
     def allocate(index, num_components):
-        owners = _owners(partition, names, index, num_components)
-        matrix = [[float(owner == task) for owner in owners] for task in names]
+        matrix = [[float(owner == task) for owner in owners[index - 1]] for task in names]
         return FixedAllocation(matrix, name=f"allocation_{index}")
 
     return build_allocated(
@@ -89,10 +93,22 @@ def build_no_sharing(
     )  # fmt: skip
 
 
-def _owners(partition, names, index, num_components):
-    owners = names if partition is None else partition
-    if owners and not isinstance(owners[0], str):
-        owners = owners[index - 1]
+def _owners(partition, names, modular_layers):
+    """Returns the owners of the components of each modular layer."""
+    by_layer = names if partition is None else partition
+    if not by_layer or isinstance(by_layer[0], str):
+        by_layer = [by_layer] * len(modular_layers)
+    if len(by_layer) != len(modular_layers):
+        raise ValueError(
+            f"partition has {len(by_layer)} lists of owners, but there are {len(modular_layers)} "
+            "modular layers. Give a list for each, or one list for all."
+        )
+    for index, (owners, components) in enumerate(zip(by_layer, modular_layers, strict=True), 1):
+        _check_owners(owners, len(components), index, names, partition)
+    return by_layer
+
+
+def _check_owners(owners, num_components, index, names, partition):
     if len(owners) != num_components:
         what = "one component per task" if partition is None else "an owner for each component"
         raise ValueError(
@@ -105,7 +121,12 @@ def _owners(partition, names, index, num_components):
         raise ValueError(
             f"partition names {unknown[0]!r}, which is no task. Tasks: {', '.join(names)}"
         )
-    return owners
+    idle = [name for name in names if name not in owners]
+    if idle:
+        raise ValueError(
+            f"partition gives task {idle[0]!r} no component of modular layer {index}. "
+            "Every task needs one."
+        )
 
 
 def build_fixed_random(
@@ -130,8 +151,8 @@ def build_fixed_random(
     Args:
         components_per_task: How many different components each task gets in each modular
             layer. Defaults to 1.
-        seed: Integer, also of the draw; `None` draws anew for every model. Defaults to
-            `None`.
+        seed: Integer, also of the draw; `None` draws anew for every model, from what
+            `keras.utils.set_random_seed` sets. Defaults to `None`.
 
     The other arguments are those of `keras_mtl.build_gumbel_matrix`.
 
@@ -146,13 +167,13 @@ def build_fixed_random(
     [2.0, 2.0]
     """
     num_tasks = len(as_tasks(tasks))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random.getrandbits(32) if seed is None else seed)
 
     def allocate(index, num_components):
-        if not 1 <= components_per_task <= num_components:
+        if components_per_task not in range(1, num_components + 1):
             raise ValueError(
-                f"components_per_task must be between 1 and {num_components}, the number of "
-                f"components of modular layer {index}. Received: {components_per_task}"
+                f"components_per_task must be a whole number between 1 and {num_components}, the "
+                f"number of components of modular layer {index}. Received: {components_per_task}"
             )
         chosen = np.arange(num_components) < components_per_task
         matrix = rng.permuted(np.tile(chosen, (num_tasks, 1)), axis=1)
@@ -164,9 +185,7 @@ def build_fixed_random(
     )  # fmt: skip
 
 
-def build_single_tasks(
-    inputs, tasks, layers, *, task_data="shared", stem=(), seed=None, name=None
-):
+def build_single_tasks(inputs, tasks, layers, *, task_data="shared", stem=(), seed=None, name=None):
     """Builds one network per task, side by side in one model.
 
     Nothing that has weights is shared: stem and bare layers stand once per task, and a
@@ -202,6 +221,7 @@ def build_single_tasks(
 
 def _per_task(inputs, stem, layers, names):
     """Returns stem and layers with everything that has weights once per task."""
+    check_lists(stem=stem, layers=layers)
     features = new_input(inputs)
     places = [(f"stem[{i}]", entry) for i, entry in enumerate(stem)]
     places += [(f"layers[{i}]", entry) for i, entry in enumerate(layers)]
@@ -213,7 +233,8 @@ def _per_task(inputs, stem, layers, names):
                 f"{where} has {len(entry)} components, but single-task networks need one for "
                 f"each of {len(names)} tasks: {', '.join(names)}."
             )
-        trial = new_layer(entry if alone else entry[0], "trial", where)
+        make, where = (entry, where) if alone else (entry[0], f"{where}[0]")
+        trial = new_layer(make, "trial", where)
         features = trial(features)
         towers.append([entry] * len(names) if alone and trial.weights else entry)
     return towers

@@ -35,9 +35,7 @@ class SharedBatch:
 
     def view(self, name):
         """Returns one task's labels, predictions and weights (0 = missing), for a metric."""
-        return _view(
-            self.tasks[name], self.y[name], self.y_pred[name], self.sample_weight[name]
-        )
+        return _view(self.tasks[name], self.y[name], self.y_pred[name], self.sample_weight[name])
 
 
 class SeparateBatch:

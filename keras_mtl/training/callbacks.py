@@ -10,7 +10,8 @@ class AllocationRecorder(keras.callbacks.Callback):
     """Records the allocation probabilities at the start and after every epoch.
 
     Attributes:
-        epochs: List of what was recorded when: 0 at the start, then 1, 2, ...
+        epochs: List of how many epochs were over at each record: 0 at the start (more in a
+            run that goes on with an earlier one), then 1, 2, ...
         probabilities: List of the same length; each entry is a list of
             `(num_tasks, num_components)` arrays, one per routed layer.
 
@@ -26,9 +27,9 @@ class AllocationRecorder(keras.callbacks.Callback):
         self.epochs = []
         self.probabilities = []
 
-    def on_train_begin(self, logs=None):
+    def on_epoch_begin(self, epoch, logs=None):
         if not self.epochs:
-            self._record(0)
+            self._record(epoch)
 
     def on_epoch_end(self, epoch, logs=None):
         self._record(epoch + 1)
@@ -36,6 +37,4 @@ class AllocationRecorder(keras.callbacks.Callback):
     def _record(self, epoch):
         layers = [layer for layer in self.model.layers if isinstance(layer, AllocationMatrix)]
         self.epochs.append(epoch)
-        self.probabilities.append(
-            [ops.convert_to_numpy(layer.probabilities()) for layer in layers]
-        )
+        self.probabilities.append([ops.convert_to_numpy(layer.probabilities()) for layer in layers])

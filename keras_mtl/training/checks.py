@@ -11,19 +11,23 @@ def check_arrays(model, x, y, sample_weight=None):
 
     Data sets of other kinds (`tf.data`, `PyDataset`, generators) pass unchecked.
     """
-    if y is None:
+    if y is None and not _is_array(x):
         return
     check_inputs(model, x)
     if model.task_data == "shared":
         _check_shared_labels(model.tasks, y)
-        if isinstance(sample_weight, dict):
-            _check_keys(model.tasks, sample_weight, "sample_weight", "ones")
+        _check_sample_weight(model.tasks, sample_weight, (len(next(iter(y.values()))),))
         return
     raise ValueError(
         "This model's tasks have separate data: each example belongs to one task. Make batches "
         "with keras_mtl.task_batches(tasks, {name: (x, y), ...}, batch_size=...) and call "
         "fit(batches), without y."
     )
+
+
+def _is_array(x):
+    """Whether `x` is an array or a dict of arrays, and no data set that holds labels too."""
+    return isinstance(x, dict) or hasattr(x, "shape")
 
 
 def check_inputs(model, x):
@@ -59,6 +63,20 @@ def _check_shared_labels(tasks, y):
     _check_keys(tasks, y, "y", "NaN labels")
     for name, task in tasks.items():
         check_labels(name, task, y[name])
+
+
+def _check_sample_weight(tasks, sample_weight, wanted):
+    if isinstance(sample_weight, dict):
+        _check_keys(tasks, sample_weight, "sample_weight", "ones")
+        weights = {f"sample_weight[{task!r}]": sample_weight[task] for task in tasks}
+    else:
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    for name, weight in weights.items():
+        if np.shape(weight) != wanted:
+            raise ValueError(
+                f"{name} must be one number per example, shape {wanted}. "
+                f"Received: {np.shape(weight)}"
+            )
 
 
 def _check_keys(tasks, given, name, filler):

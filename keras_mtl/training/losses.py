@@ -104,6 +104,7 @@ def labelled(task, y, y_pred, size):
         and other labels with a last axis; a mask of labels that are known; a mask of
         labels that are no label of the task.
     """
+    y = ops.convert_to_tensor(y)  # torch's train_on_batch gives NumPy
     same_rank = len(y.shape) == len(y_pred.shape)
     if task.has_classes and same_rank:
         y = ops.squeeze(y, axis=-1)

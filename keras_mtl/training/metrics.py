@@ -47,7 +47,7 @@ class TaskMetric(keras.metrics.Metric):
 
     def result(self):
         counts = ops.convert_to_tensor(self.counts)
-        means = ops.unstack(self.totals / ops.where(counts > 0, counts, float("nan")))
+        means = list(ops.unstack(self.totals / ops.where(counts > 0, counts, float("nan"))))
         for task, metric in self.objects.items():
             place = self.task_names.index(task)
             means[place] = ops.where(counts[place] > 0, metric.result(), float("nan"))

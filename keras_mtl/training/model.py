@@ -46,7 +46,7 @@ class MultiTaskModel(keras.Model):
                     )
         super().compile(optimizer, loss, **kwargs)
         self._uses_task_losses = loss is None
-        self._loss_tracker_by_task, self._metric_trackers = None, []
+        self._forget_trackers()
         if loss is None:
             self._build_trackers()
         self._penalty_trackers = {
@@ -56,6 +56,14 @@ class MultiTaskModel(keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
+
+    def _forget_trackers(self):
+        """Takes the trackers of an earlier `compile` out of the logs."""
+        for tracker in [m for m in self._metrics if isinstance(m, TaskMetric)]:
+            self._tracker.untrack(tracker)
+        for tracker in getattr(self, "_penalty_trackers", {}).values():
+            self._tracker.untrack(tracker)
+        self._loss_tracker_by_task, self._metric_trackers = None, []
 
     def _build_trackers(self):
         tasks = self.tasks
@@ -122,7 +130,7 @@ class MultiTaskModel(keras.Model):
             follow = keras.callbacks.LambdaCallback(
                 on_epoch_begin=lambda epoch, logs: setattr(x, "epoch", epoch)
             )
-            kwargs["callbacks"] = [follow, *(kwargs.get("callbacks") or [])]
+            kwargs["callbacks"] = [follow, *keras.tree.flatten(kwargs.get("callbacks") or [])]
             kwargs["shuffle"] = False  # the batches are in order already
         return super().fit(self._prepared(x), y, *args, **kwargs)
 
@@ -144,7 +152,7 @@ class MultiTaskModel(keras.Model):
     def save_own_variables(self, store):
         super().save_own_variables(store)
         for index, state in enumerate(self._seed_states()):
-            store[f"seed_state_{index}"] = ops.convert_to_numpy(state)
+            store[f"seed_state_{index}"] = state.numpy()
 
     def load_own_variables(self, store):
         for index, state in enumerate(self._seed_states()):

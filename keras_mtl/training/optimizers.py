@@ -5,11 +5,13 @@ import re
 import keras
 from keras import ops
 
+from keras_mtl.schedules import check_setting
+
 _ALLOCATION = r"(.*/)?allocation_\d+/logits(_added_\d+)?"
-_TASK_AXIS = (  # what has a slice per task, and along which axis
-    (_ALLOCATION, 0),
-    (r"(.*/)?heads/(kernel|bias)(_added_\d+)?", -1),
-)
+_TASK_AXES = {  # what has a slice per task (or class of a task), and along which axis
+    "logits": (_ALLOCATION, 0),
+    "heads": (r"(.*/)?heads/(?:kernel|bias)(_added_\d+)?", -1),
+}
 
 
 def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_tasks=True):
@@ -22,8 +24,8 @@ def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_task
 
     Under optimizers with momentum a task that is absent from a batch still moves, on the
     momentum of its last batches. This is what the paper's reference code does.
-    `update_absent_tasks=False` leaves the rows and heads of absent tasks, and their
-    optimizer state, as they are.
+    `update_absent_tasks=False` leaves the rows and, with separate data, the heads of
+    absent tasks and their optimizer state as they are.
 
     Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section V-B.
 
@@ -36,21 +38,26 @@ def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_task
     Returns:
         A `keras.optimizers.MultiOptimizer`.
 
+    Raises:
+        ValueError: No single Keras optimizer, a learning rate that is not above 0.
+
     Example:
 
     >>> optimizer = allocation_optimizer(keras.optimizers.Adam(1e-4), 2e-3)
-    >>> sorted(float(keras.ops.round(o.learning_rate, 4)) for o in optimizer.optimizers)
+    >>> sorted(round(float(o.learning_rate), 4) for o in optimizer.optimizers)
     [0.0001, 0.002]
     """
-    if not isinstance(optimizer, keras.optimizers.Optimizer):
+    wrappers = keras.optimizers.MultiOptimizer | keras.optimizers.LossScaleOptimizer
+    if not isinstance(optimizer, keras.optimizers.Optimizer) or isinstance(optimizer, wrappers):
         raise ValueError(
-            "optimizer must be a Keras optimizer, such as keras.optimizers.Adam(1e-3). "
+            "optimizer must be a single Keras optimizer, such as keras.optimizers.Adam(1e-3). "
             f"Received: {optimizer!r}"
         )
+    check_setting("allocation_learning_rate", allocation_learning_rate, above=0)
     config = optimizer.get_config()
     config |= {"name": "allocation", "learning_rate": allocation_learning_rate}
     if config.get("weight_decay"):
-        config["weight_decay"] = None
+        config["weight_decay"] = 0.0  # AdamW refuses None
     allocation = type(optimizer).from_config(config)
     optimizer_map = keras.optimizers.OptimizerMap(optimizer, {_ALLOCATION: allocation})
     if update_absent_tasks:
@@ -62,25 +69,34 @@ def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_task
 class PresentTasksOptimizer(keras.optimizers.MultiOptimizer):
     """A `MultiOptimizer` that leaves the rows and heads of absent tasks untouched.
 
-    A task is absent when its slice of the gradient is all zeros. Values and optimizer
-    state of such slices stay bit for bit. Made by `allocation_optimizer`.
+    A task is absent when its slices of the gradient are all zeros: its rows of every
+    allocation, its columns of the heads. Values and optimizer state of such slices stay
+    bit for bit. Made by `allocation_optimizer`.
     """
 
     def apply(self, grads, trainable_variables=None):
-        variables = self._trainable_variables if trainable_variables is None else trainable_variables
+        variables = (
+            self._trainable_variables if trainable_variables is None else trainable_variables
+        )
         variables = list(variables)
         if not self.built:
             self.build(variables)
-        kept = [
-            (state, ops.add(state, 0), absent)  # a copy: TensorFlow would alias the variable
-            for gradient, variable in zip(grads, variables, strict=True)
-            if gradient is not None and (axis := _task_axis(variable)) is not None
-            for absent in [_zero_slices(gradient, axis)]
-            for state in [variable, *self._state_of(variable)]
-        ]
+        kept, present = [], {}
+        for gradient, variable in zip(grads, variables, strict=True):
+            group, axis = _task_axis(variable)
+            if gradient is None or group is None:
+                continue
+            others = tuple(other for other in range(len(gradient.shape)) if other != axis)
+            moving = ops.any(ops.not_equal(gradient, 0), axis=others)
+            present[group] = ops.logical_or(present.get(group, False), moving)
+            for state in [variable, *self._state_of(variable)]:
+                copy = ops.add(state, 0)  # TensorFlow would alias the variable
+                kept.append((state, copy, group, axis))
         super().apply(grads, variables)
-        for state, old, absent in kept:
-            state.assign(ops.where(absent, old, state))
+        for state, old, group, axis in kept:
+            shape = [-1 if place == axis else 1 for place in range(len(state.shape))]
+            new = ops.convert_to_tensor(state)  # JAX selects no variables
+            state.assign(ops.where(ops.reshape(present[group], shape), new, old))
 
     def _state_of(self, variable):
         """Returns the optimizer's own variables for a model variable, by Keras's naming."""
@@ -94,12 +110,8 @@ class PresentTasksOptimizer(keras.optimizers.MultiOptimizer):
 
 
 def _task_axis(variable):
-    for pattern, axis in _TASK_AXIS:
-        if re.fullmatch(pattern, variable.path):
-            return axis % len(variable.shape)
-    return None
-
-
-def _zero_slices(gradient, axis):
-    others = tuple(other for other in range(len(gradient.shape)) if other != axis)
-    return ops.all(gradient == 0, axis=others, keepdims=True)
+    """Returns which slices a variable has, equal for variables that share them, and its axis."""
+    for kind, (pattern, axis) in _TASK_AXES.items():
+        if match := re.fullmatch(pattern, variable.path):
+            return (kind, match[2]), axis % len(variable.shape)
+    return None, None

@@ -41,3 +41,11 @@ def test_both_work_in_a_functional_model_at_any_batch_size():
         answers = model(np.zeros((batch, 4), "float32"))
         expected = [np.full((batch, 2), task_id) for task_id in range(3)]
         np.testing.assert_array_equal([array(answer) for answer in answers], expected)
+
+
+def test_splitting_splits_the_mask_too():
+    tokens = np.array([[1, 2, 0], [1, 0, 0], [2, 0, 0], [2, 2, 2]])
+    embedded = keras.layers.Embedding(3, 2, mask_zero=True)(tokens)
+    first, second = (array(keras.src.backend.get_keras_mask(p)) for p in SplitTasks(2)(embedded))
+    np.testing.assert_array_equal(first, tokens[:2] != 0)
+    np.testing.assert_array_equal(second, tokens[2:] != 0)

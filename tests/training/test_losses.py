@@ -43,7 +43,9 @@ SHARED = {  # name: (task, labels, predictions, loss)
 
 
 def model_of(tasks, task_data="shared", optimizer="sgd", **compile_options):
-    steps = (None,) if any(keras_mtl.tasks.as_task(t).kind == "tagging" for t in tasks.values()) else ()
+    steps = (
+        (None,) if any(keras_mtl.tasks.as_task(t).kind == "tagging" for t in tasks.values()) else ()
+    )
     model = keras_mtl.build_shared_bottom(
         keras.Input((*steps, FEATURES)), tasks, [dense], task_data=task_data
     )
@@ -56,7 +58,9 @@ def tensors(structure):
 
     def array(value):
         value = np.asarray(value)
-        return ops.convert_to_tensor(value.astype("int32" if value.dtype.kind == "i" else "float32"))
+        return ops.convert_to_tensor(
+            value.astype("int32" if value.dtype.kind == "i" else "float32")
+        )
 
     if isinstance(structure, dict):
         return {key: tensors(value) for key, value in structure.items()}
@@ -107,7 +111,9 @@ def test_sample_weight_of_one_array_serves_every_task(name):
         "place": (1 * 2.5 + 3 * 9 + 4 * 0) / 8,
     }[name]
     model = model_of({name: task})
-    loss, _ = loss_and_logs(model, {name: y}, {name: y_pred}, sample_weight=[1.0, 7.0, 3.0, 7.0, 4.0])
+    loss, _ = loss_and_logs(
+        model, {name: y}, {name: y_pred}, sample_weight=[1.0, 7.0, 3.0, 7.0, 4.0]
+    )
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
@@ -154,7 +160,9 @@ def test_labels_of_every_dtype_are_read(dtype):
     y = {"animal": ops.convert_to_tensor(np.array([0, 1, 1], dtype))}
     y_pred = {"animal": ops.convert_to_tensor(np.array(CLASSES_P[:3], "float32"))}
     # losses: LN2, -log 0.1, 2 LN2
-    assert float(model.compute_loss({}, y, y_pred)) == pytest.approx(LN2 + math.log(10) / 3, rel=1e-5)
+    assert float(model.compute_loss({}, y, y_pred)) == pytest.approx(
+        LN2 + math.log(10) / 3, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["animal", "sick", "topics", "words"])

@@ -28,9 +28,7 @@ TASKS = {
 Y = {
     "animal": np.array([0, 1, 2, -1, NAN, 2, 0], "float32"),
     "sick": np.array([0, 1, NAN, 1, 0, NAN, 1], "float32"),
-    "topics": np.array(
-        [[0, 1], [NAN, 1], [NAN, NAN], [1, 1], [0, NAN], [0, 0], [1, 0]], "float32"
-    ),
+    "topics": np.array([[0, 1], [NAN, 1], [NAN, NAN], [1, 1], [0, NAN], [0, 0], [1, 0]], "float32"),
     "place": np.array([[1, 2], [0, NAN], [3, 1], [NAN, NAN], [1, 1], [0, 0], [2, 2]], "float32"),
     "height": np.array([NAN, 1, 2, 3, NAN, 0, 1], "float32"),
 }

@@ -1,0 +1,103 @@
+"""Every public layer and builder: how to make one, and what to feed it."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import keras
+import numpy as np
+
+import keras_mtl
+from keras_mtl import Task, layers
+
+TASK_ID = np.array([2, 0, 1, 1, 2], "int32")  # B = 5 examples, T = 3 tasks
+FEATURES = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
+PROBABILITIES = [np.full((3, 4), 0.7, "float32"), np.full((3, 2), 0.4, "float32")]
+TASKS = {"color": Task("classes", 2), "animal": Task("classes", 7), "width": Task("regression", 3)}
+dense = partial(keras.layers.Dense, 4, activation="tanh")
+dropout = partial(keras.layers.Dropout, 0.1, seed=7)  # torch ignores the seeds of others
+
+
+@dataclasses.dataclass
+class Entry:
+    """A layer, its call arguments, and its variables by name, which files rest on."""
+
+    make: Callable
+    inputs: tuple
+    variables: dict
+
+
+LAYERS = {
+    "AllocationMatrix": Entry(
+        partial(layers.AllocationMatrix, 3, 4, init_probability=0.6, temperature=2.0, seed=1),
+        (TASK_ID,),
+        {"logits": (3, 4, 2), "router/updates": ()},
+    ),
+    "AllocationPenalty": Entry(
+        partial(layers.AllocationPenalty, 0.3, keras_mtl.RampSchedule(2.0, 9), disconnect_weight=1),
+        (FEATURES, TASK_ID, PROBABILITIES),
+        {"updates": (), "budget": (), "disconnect": ()},
+    ),
+    "FixedAllocation": Entry(
+        partial(layers.FixedAllocation, [[1, 0.5, 0, 1], [0, 1, 0, 0], [1, 1, 1, 1]]),
+        (TASK_ID,),
+        {},
+    ),
+    "GumbelRouter": Entry(
+        partial(layers.GumbelRouter, keras_mtl.TemperatureSchedule(9.0), seed=1),
+        (FEATURES,),
+        {"updates": ()},
+    ),
+    "Modular": Entry(
+        lambda: layers.Modular(
+            [
+                dense(name="first"),
+                dense(name="second"),
+                keras.Sequential([dense(name="inner")], name="third"),
+            ]
+        ),
+        (FEATURES, np.array([[1, 1, 0], [0, 1, 1], [1, 1, 1], [0, 0, 0], [1, 0, 0]], "float32")),
+        {
+            "first/kernel": (6, 4), "first/bias": (4,), "second/kernel": (6, 4),
+            "second/bias": (4,), "third/inner/kernel": (6, 4), "third/inner/bias": (4,),
+        },
+    ),
+    "SplitTasks": Entry(partial(layers.SplitTasks, 5), (FEATURES,), {}),
+    "TaskHead": Entry(
+        partial(layers.TaskHead, Task("classes", 7), 1),
+        (FEATURES,),
+        {"kernel": (6, 7), "bias": (7,)},
+    ),
+    "TaskHeads": Entry(
+        partial(layers.TaskHeads, TASKS, seed=1),
+        (FEATURES, TASK_ID),
+        {"kernel": (6, 12), "bias": (12,)},
+    ),
+    "TaskRows": Entry(partial(layers.TaskRows, 3), (FEATURES,), {}),
+}  # fmt: skip
+
+NOT_LAYERS_TO_CALL = {
+    "Allocation": "abstract",
+    "straight_through": "a function",
+}
+
+BUILDERS = {
+    "build_fixed_random": {"components_per_task": 2},
+    "build_gumbel_matrix": {"budget": 0.2, "entropy_weight": 0.1, "init_probability": 0.99},
+    "build_no_sharing": {},
+    "build_shared_bottom": {},
+    "build_single_tasks": {},
+}
+
+
+def build(name, task_data, seed=3):
+    """Builds a small network of two modular layers with a builder's public name."""
+    stack = [[dense] * 3, dropout, dense, [dense] * 3]
+    return getattr(keras_mtl, name)(
+        keras.Input((6,)), TASKS, stack, task_data=task_data, seed=seed, **BUILDERS[name]
+    )
+
+
+def inputs_of(model):
+    """Returns arrays that a built model takes."""
+    return {"inputs": FEATURES, "task_id": TASK_ID} if model.task_data == "separate" else FEATURES

@@ -1,0 +1,71 @@
+"""What the tests of builders share: every builder, small networks, weights by name."""
+
+from functools import partial
+
+import keras
+import numpy as np
+from keras import ops
+
+import keras_mtl
+from keras_mtl.layers import AllocationMatrix, TaskHeads
+
+TASKS = {"color": 2, "animal": 7, "shape": 4}  # T = 3
+X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")  # B = 6 examples, D = 5
+BUILDERS = {
+    "single_tasks": keras_mtl.build_single_tasks,
+    "shared_bottom": keras_mtl.build_shared_bottom,
+    "no_sharing": keras_mtl.build_no_sharing,
+    "fixed_random": keras_mtl.build_fixed_random,
+    "gumbel_matrix": keras_mtl.build_gumbel_matrix,
+}
+dense = partial(keras.layers.Dense, 4, activation="tanh")
+
+
+def network(build, layers=None, tasks=TASKS, **settings):
+    """Builds a network of two modular layers with a component per task and no dropout."""
+    layers = [[dense] * 3, [dense] * 3] if layers is None else layers
+    return build(keras.Input((5,)), tasks, layers, **settings)
+
+
+def array(tensor):
+    return ops.convert_to_numpy(ops.cast(tensor, "float32"))
+
+
+def answers(model, x=X, training=False):
+    """Returns each task's predictions as arrays, whatever the model's form."""
+    if model.task_data == "shared":
+        outputs = model(x, training=training)  # torch sorts the keys
+        return {name: array(outputs[name]) for name in model.tasks}
+    found = {}
+    for task_id, (name, task) in enumerate(model.tasks.items()):
+        outputs = model({"inputs": x, "task_id": np.full(6, task_id, "int32")}, training=training)
+        outputs = outputs[task.kind] if isinstance(outputs, dict) else outputs
+        found[name] = array(outputs)[..., : task.size]
+    return found
+
+
+def assert_equal_answers(first, second, tolerance=1e-6):
+    assert list(first) == list(second)
+    for name in first:
+        np.testing.assert_allclose(
+            first[name], second[name], rtol=tolerance, atol=tolerance, err_msg=name
+        )
+
+
+def copy_weights(source, target):
+    """Copies everything but allocations, between models of the same layers and tasks."""
+    for layer in target.layers:
+        if isinstance(layer, TaskHeads) and source.task_data == "shared":
+            heads = [source.get_layer(name).get_weights() for name in layer.tasks]
+            layer.set_weights([np.concatenate(w, axis=-1) for w in zip(*heads, strict=True)])
+        elif layer.weights and not layer.name.startswith(("allocation", "penalty")):
+            layer.set_weights(source.get_layer(layer.name).get_weights())
+
+
+def force(model, *matrices):
+    """Gives a Gumbel-Matrix logits so large that every draw is the given matrix."""
+    layers = [layer for layer in model.layers if isinstance(layer, AllocationMatrix)]
+    for layer, matrix in zip(layers, matrices, strict=True):
+        logit = 30.0 * np.array(matrix, "float32") - 15.0
+        (logits,) = layer.row_blocks
+        logits.assign(np.stack([logit, -logit], axis=-1))
