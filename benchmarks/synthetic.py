@@ -90,9 +90,7 @@ def transfer(seeds, figure):
     flat = partial(keras.layers.Dense, 4, activation="relu")
     builders = {
         "shared bottom": keras_mtl.build_shared_bottom,
-        "no sharing": partial(
-            keras_mtl.build_no_sharing, partition=["pair_1_a", "pair_1_b"] * 2
-        ),
+        "no sharing": partial(keras_mtl.build_no_sharing, partition=["pair_1_a", "pair_1_b"] * 2),
     }
     curves = {}
     for relatedness in (0.0, 1.0):
@@ -107,7 +105,9 @@ def transfer(seeds, figure):
         wins = (shared[:, -1] < apart[:, -1]).sum()
         print(f"relatedness {relatedness:.0f}: ", end="")
         for method, values in zip(builders, (shared, apart), strict=True):
-            print(f"{method} {values[:, -1].mean():.3f} +- {values[:, -1].std(ddof=1):.3f}, ", end="")
+            print(
+                f"{method} {values[:, -1].mean():.3f} +- {values[:, -1].std(ddof=1):.3f}, ", end=""
+            )
         print(f"shared better in {wins} of {seeds} seeds", flush=True)
     draw(curves, figure)
 
@@ -139,7 +139,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment", choices=("pairs", "transfer"))
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--figure", default="transfer.png", help="where to draw the transfer curves")
+    parser.add_argument(
+        "--figure", default="transfer.png", help="where to draw the transfer curves"
+    )
     arguments = parser.parse_args()
     if arguments.experiment == "pairs":
         pairs(arguments.seeds)

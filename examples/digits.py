@@ -170,7 +170,9 @@ def many_seeds(arguments, train_data, test_data):
             means[method].append(100 * np.mean(list(accuracy.values())))
         distances.append(pair_distances(model))
         scores = ", ".join(f"{method} {values[-1]:.1f}" for method, values in means.items())
-        print(f"seed {seed} ({time.time() - start:.0f} s): {scores}; rows {distances[-1]}", flush=True)
+        print(
+            f"seed {seed} ({time.time() - start:.0f} s): {scores}; rows {distances[-1]}", flush=True
+        )
     print(f"\n{'accuracy in %':15}{'mean':>8}{'sd':>7}{'median':>8}{'worst':>8}")
     for method, values in means.items():
         numbers = np.mean(values), np.std(values, ddof=1), np.median(values), np.min(values)
@@ -179,7 +181,9 @@ def many_seeds(arguments, train_data, test_data):
     gain = np.array(means["gumbel matrix"]) - np.array(means["shared bottom"])
     error = gain.std(ddof=1) / np.sqrt(len(gain))
     print(f"\nOurs minus shared bottom: {gain.mean():+.2f} points, standard error {error:.2f};")
-    print(f"better in {(gain > 0).sum()}, equal in {(gain == 0).sum()}, worse in {(gain < 0).sum()}.")
+    print(
+        f"better in {(gain > 0).sum()}, equal in {(gain == 0).sum()}, worse in {(gain < 0).sum()}."
+    )
     print(f"Rows nearer within pairs than across: {(within < across).sum()} of {len(within)} seeds")
     print(f"(mean distance {within.mean():.2f} within, {across.mean():.2f} across).")
     print(f"Rows identical within both pairs: {(within == 0).sum()} of {len(within)} seeds.")

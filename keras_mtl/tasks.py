@@ -120,7 +120,7 @@ def as_task(specification) -> Task:
     if isinstance(specification, Task):
         return specification
     if isinstance(specification, Integral) and not isinstance(specification, bool):
-        return Task("classes", specification)
+        return Task("classes", int(specification))
     if isinstance(specification, str) and specification in ("binary", "regression"):
         return Task(specification)
     raise ValueError(

@@ -13,9 +13,7 @@ import pytest
 import keras_mtl
 
 ROOT = pathlib.Path(__file__).parents[1]
-MODULES = sorted(
-    module.name for module in pkgutil.walk_packages(keras_mtl.__path__, "keras_mtl.")
-)
+MODULES = sorted(module.name for module in pkgutil.walk_packages(keras_mtl.__path__, "keras_mtl."))
 README = (ROOT / "README.md").read_text()
 
 

@@ -34,7 +34,9 @@ def imports_of(file):
 
 
 def test_every_room_has_a_place():
-    rooms = {path.stem for path in PACKAGE.iterdir() if path.stem not in ("__init__", "__pycache__")}
+    rooms = {
+        path.stem for path in PACKAGE.iterdir() if path.stem not in ("__init__", "__pycache__")
+    }
     assert rooms == set(ROOMS)
 
 

@@ -11,9 +11,19 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+_LOWEST_PROBABILITY = 1e-30  # Keras stops at 1e-7, below which a wrong answer learns nothing
+
+
+def cross_entropy(y, y_pred):
+    """Returns minus the natural logarithm of the probability of each class index in `y`."""
+    probability = ops.take_along_axis(y_pred, ops.expand_dims(y, axis=-1), axis=-1)[..., 0]
+    lowest = probability < _LOWEST_PROBABILITY
+    return -ops.log(ops.where(lowest, _LOWEST_PROBABILITY, probability))
+
+
 _LOSSES = {
-    "classes": keras.losses.sparse_categorical_crossentropy,
-    "tagging": keras.losses.sparse_categorical_crossentropy,
+    "classes": cross_entropy,
+    "tagging": cross_entropy,
     "binary": keras.losses.binary_crossentropy,
     "multilabel": keras.losses.binary_crossentropy,
     "regression": keras.losses.mean_squared_error,
