@@ -53,7 +53,7 @@ class SharingReport:
     def unused(self) -> tuple[str, ...]:
         """Names of the components that no task uses."""
         used = self.usage.any(axis=0)
-        return tuple(itertools.compress(self.component_names, (~used).tolist()))
+        return tuple(itertools.compress(self.component_names, np.logical_not(used).tolist()))
 
     @property
     def components_by_num_tasks(self) -> tuple[int, ...]:
