@@ -1,5 +1,7 @@
 """The model class behind every builder: losses, logs and checks for several tasks."""
 
+import inspect
+
 import keras
 from keras import ops
 
@@ -114,30 +116,31 @@ class MultiTaskModel(keras.Model):
     def _get_metrics_result_or_logs(self, logs):
         return self.get_metrics_result()
 
-    def fit(self, x=None, y=None, *args, **kwargs):
-        if kwargs.get("class_weight") is not None:
+    def fit(self, *args, **kwargs):
+        given = _named(super().fit, args, kwargs)
+        if given.get("class_weight") is not None:
             raise ValueError(
                 "class_weight is refused: it cannot say which task it means. "
                 "Use sample_weight, or Task(weight=...)."
             )
-        self._check(x, y, kwargs.get("sample_weight"))
-        validation = kwargs.get("validation_data")
-        if validation is not None:
-            kwargs["validation_data"] = self._prepared(validation)
+        self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
+        batches, validation = given.get("x"), given.get("validation_data")
         if isinstance(validation, tuple):
-            self._check(*validation[:2], *validation[2:])
-        if isinstance(x, TaskBatches):
+            self._check(*validation)
+        if isinstance(batches, TaskBatches):
             follow = keras.callbacks.LambdaCallback(
-                on_epoch_begin=lambda epoch, logs: setattr(x, "epoch", epoch)
+                on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)
             )
-            kwargs["callbacks"] = [follow, *keras.tree.flatten(kwargs.get("callbacks") or [])]
-            kwargs["shuffle"] = False  # the batches are in order already
-        return super().fit(self._prepared(x), y, *args, **kwargs)
+            given["callbacks"] = [follow, *keras.tree.flatten(given.get("callbacks") or [])]
+            given["shuffle"] = False  # the batches are in order already
+        given |= {"x": self._prepared(batches), "validation_data": self._prepared(validation)}
+        return super().fit(**given)
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        if not kwargs.get("_use_cached_eval_dataset"):
-            self._check(x, y, kwargs.get("sample_weight"))
-        return super().evaluate(self._prepared(x), y, *args, **kwargs)
+    def evaluate(self, *args, **kwargs):
+        given = _named(super().evaluate, args, kwargs)
+        if not given.get("_use_cached_eval_dataset"):
+            self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
+        return super().evaluate(**given | {"x": self._prepared(given.get("x"))})
 
     def _check(self, x, y, sample_weight=None):
         if getattr(self, "_uses_task_losses", False):
@@ -162,3 +165,9 @@ class MultiTaskModel(keras.Model):
         """Returns the state of every random generator, which Keras itself does not save."""
         weights = {id(variable) for variable in self.non_trainable_weights}
         return [v for v in self.non_trainable_variables if id(v) not in weights]
+
+
+def _named(method, args, kwargs):
+    """Returns what a method is called with, by name."""
+    given = inspect.signature(method).bind(*args, **kwargs).arguments
+    return given | given.pop("kwargs", {})

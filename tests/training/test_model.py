@@ -377,3 +377,11 @@ def test_model_checkpoint_keeps_the_best_mean_accuracy(tmp_path):
     reloaded = keras.saving.load_model(tmp_path / "best.keras")
     logs = reloaded.evaluate(validation, verbose=0, return_dict=True)
     assert logs["mean_accuracy"] == pytest.approx(max(history.history["val_mean_accuracy"]))
+
+
+def test_arguments_given_by_place_are_checked_too():
+    model = keras_mtl.build_shared_bottom(keras.Input((5,)), {"a": 3}, [])
+    model.compile("sgd")
+    x, y = np.zeros((4, 5), "float32"), {"a": np.array([0, 1, 2, 3])}
+    with pytest.raises(ValueError, match="Received: 3"):
+        model.fit(np.zeros((4, 5)), {"a": np.zeros(4)}, 2, 1, 0, None, 0.0, (x, y))
