@@ -53,7 +53,7 @@ class TaskStream:
         if task_id is None:
             num_repeats = 1 if allocation.same_for_all else len(self.tasks)
             task_id = TaskRows(num_repeats, name=f"{name}_rows")(self.inputs)
-            self.task_id = task_id if num_repeats > 1 else None
+            self.task_id = None if allocation.same_for_all else task_id
         answer = allocation(task_id)
         weights, *rest = answer if isinstance(answer, list | tuple) else [answer]
         self.features = Modular(components, combine, num_repeats, name=name)(self.features, weights)

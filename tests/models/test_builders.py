@@ -306,3 +306,13 @@ def test_combine_sum_adds_components():
     copy_weights(mean, total)
     features = [keras.Model(m.input, m.get_layer("modular_1").output)(X) for m in (mean, total)]
     np.testing.assert_allclose(3 * array(features[0]), array(features[1]), rtol=1e-5)
+
+
+def test_one_shared_task_with_a_budget_trains():
+    dense = partial(keras.layers.Dense, 4)
+    model = keras_mtl.build_gumbel_matrix(
+        keras.Input((5,)), {"alone": 3}, [[dense] * 3, [dense] * 2], budget=0.5
+    )
+    model.compile("adam")
+    history = model.fit(np.ones((8, 5)), {"alone": np.zeros(8)}, verbose=0).history
+    assert np.isfinite(history["loss"][0]) and "budget_penalty" in history
