@@ -1,6 +1,7 @@
 """What networks are made of: components, who decides about them, how they meet."""
 
-from keras_mtl.layers.allocation import Allocation, AllocationMatrix, FixedAllocation
+from keras_mtl.layers.allocation import Allocation, FixedAllocation
+from keras_mtl.layers.allocation_matrix import AllocationMatrix
 from keras_mtl.layers.gumbel import GumbelRouter, straight_through
 from keras_mtl.layers.heads import TaskHead, TaskHeads
 from keras_mtl.layers.modular import Modular

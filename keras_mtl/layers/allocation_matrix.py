@@ -1,0 +1,189 @@
+"""The learned allocation of Gumbel-Matrix."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mtl.layers.allocation import Allocation
+from keras_mtl.layers.gumbel import GumbelRouter
+from keras_mtl.schedules import deserialize_setting, serialize_setting
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class AllocationMatrix(Allocation):
+    """Learns which components each task uses.
+
+    One Bernoulli variable per (task, component) pair, trained with the network. In
+    training each batch draws one binary matrix with straight-through gradients. In
+    inference an entry is 1 when its probability is at least one half (a tie
+    allocates). A row may become all zeros: the components' combination is zero then.
+
+    Source: Maziarz et al., "Flexible Multi-task Networks by Learning Parameter
+    Allocation", 2019, https://arxiv.org/abs/1910.04915, sections III-A to III-C.
+    Differs from the source: one draw serves every example of a task in the batch also
+    when a batch holds several tasks, which the paper does not treat.
+
+    Args:
+        num_tasks: Number of tasks (rows).
+        num_components: Number of components in this layer (columns).
+        init_probability: Chance, strictly between 0 and 1, that a pair is allocated at
+            the start: a number or a `(num_tasks, num_components)` matrix. Defaults to 0.5.
+        temperature: As in `GumbelRouter`. Defaults to `None`, a `TemperatureSchedule()`.
+        parameterization: `"two_logits"` keeps a logit for active and one for inactive,
+            as the paper does: under Adam the log-odds then move twice as far per update
+            as with `"log_odds"`, one number per pair. Defaults to `"two_logits"`.
+        return_probabilities: Whether to return the `(num_tasks, num_components)`
+            probabilities too, for penalties. Defaults to `False`.
+        num_added_tasks: How many of the last rows were added after training. Each is a
+            variable of its own; only the newest trains. Defaults to 0.
+        seed: Integer seed of the draws, or `None`. Defaults to `None`.
+
+    Call arguments:
+        task_id: Integers in `[0, num_tasks)`, shape `(batch,)`. Outside: NaN.
+        training: Whether to draw (`True`) or take the most likely matrix.
+
+    Output shape:
+        `(batch, num_components)`, values 0 or 1 in the layer's compute dtype.
+
+    Weights:
+        logits: `(rows, num_components, 2)`, natural logarithms, index 0 = active; with
+            `"log_odds"` `(rows, num_components)`. One more per added task.
+
+    Raises:
+        ValueError: `init_probability` outside (0, 1) or of a wrong shape, an unknown
+            `parameterization`.
+
+    Example:
+
+    >>> allocation = AllocationMatrix(3, 4, init_probability=0.9, seed=0)
+    >>> task_id = keras.ops.array([0, 0, 2])
+    >>> tuple(allocation(task_id).shape)
+    (3, 4)
+    >>> round(float(allocation.probabilities()[0, 0]), 3)
+    0.9
+    >>> draw = allocation(task_id, training=True)
+    >>> bool(keras.ops.all(draw[0] == draw[1]))  # same task, same draw
+    True
+    """
+
+    def __init__(
+        self,
+        num_tasks,
+        num_components,
+        init_probability=0.5,
+        temperature=None,
+        parameterization="two_logits",
+        return_probabilities=False,
+        num_added_tasks=0,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(num_tasks, num_components, **kwargs)
+        if parameterization not in ("two_logits", "log_odds"):
+            raise ValueError(
+                'parameterization must be "two_logits" or "log_odds". '
+                f"Received: {parameterization!r}"
+            )
+        self.init_probability = checked_probability(init_probability, num_tasks, num_components)
+        self.parameterization = parameterization
+        self.return_probabilities = return_probabilities
+        self.num_added_tasks = num_added_tasks
+        self.seed = seed
+        self.router = GumbelRouter(temperature, seed=seed, dtype="float32", name="router")
+
+    def build(self, task_id_shape):
+        probability = np.broadcast_to(
+            self.init_probability, (self.num_tasks, self.num_components)
+        ).astype("float32")
+        num_first = self.num_tasks - self.num_added_tasks
+        blocks = np.split(probability, range(num_first, self.num_tasks))
+        self.row_blocks = [
+            self._add_rows(f"logits_added_{index}" if index else "logits", block)
+            for index, block in enumerate(blocks)
+        ]
+        for rows in self.row_blocks[:-1]:
+            rows.trainable = False
+        self.router.build((self.row_blocks[-1].shape[0], self.num_components))
+
+    def _add_rows(self, name, probability):
+        if self.parameterization == "two_logits":
+            start = np.log(np.stack([probability, 1 - probability], axis=-1))
+        else:
+            start = np.log(probability) - np.log1p(-probability)
+        return self.add_weight(
+            shape=start.shape,
+            initializer=lambda shape, dtype: ops.convert_to_tensor(start, dtype),
+            dtype="float32",
+            autocast=False,
+            name=name,
+        )
+
+    def call(self, task_id, training=False):
+        rows = super().call(task_id, training=training)
+        return (rows, self.probabilities()) if self.return_probabilities else rows
+
+    def rows(self, training):
+        settled = [ops.cast(self._log_odds(b) >= 0, "float32") for b in self.row_blocks[:-1]]
+        newest = self._log_odds(self.row_blocks[-1])
+        newest = self.router(newest, training=training and self.trainable)
+        return ops.concatenate([*settled, newest], axis=0)
+
+    def probabilities(self):
+        return ops.sigmoid(ops.concatenate([self._log_odds(b) for b in self.row_blocks], axis=0))
+
+    def _log_odds(self, block):
+        block = ops.convert_to_tensor(block)
+        if self.parameterization == "two_logits":
+            return block[..., 0] - block[..., 1]
+        return block
+
+    def freeze(self):
+        """Ends learning: training then uses the most likely matrix too, without draws.
+
+        Compile the model again afterwards, so that its optimizer forgets the logits.
+        """
+        self.trainable = False
+
+    def compute_output_shape(self, task_id_shape):
+        rows = super().compute_output_shape(task_id_shape)
+        matrix = (self.num_tasks, self.num_components)
+        return (rows, matrix) if self.return_probabilities else rows
+
+    def frozen_call(self, task_id_tensor, *, task_id, copy):
+        row = super().frozen_call(task_id_tensor, task_id=task_id, copy=copy)
+        return (row, None) if self.return_probabilities else row
+
+    def get_config(self):
+        probability = self.init_probability
+        return {
+            **super().get_config(),
+            "num_tasks": self.num_tasks,
+            "num_components": self.num_components,
+            "init_probability": probability.tolist(),
+            "temperature": serialize_setting(self.router.temperature),
+            "parameterization": self.parameterization,
+            "return_probabilities": self.return_probabilities,
+            "num_added_tasks": self.num_added_tasks,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})
+
+
+def checked_probability(probability, num_tasks, num_components):
+    """Returns `init_probability` as an array of shape () or (T, C)."""
+    probability = np.asarray(probability, "float64")
+    if not np.all((probability > 0) & (probability < 1)):
+        raise ValueError(
+            "init_probability must be strictly between 0 and 1: a pair that starts at 0 or 1 "
+            f"has infinite logits and can never change. Received: {probability.tolist()}"
+        )
+    if probability.shape not in ((), (num_tasks, num_components)):
+        raise ValueError(
+            f"init_probability must be a number or a matrix with a row for each of {num_tasks} "
+            f"tasks and a column for each of {num_components} components. "
+            f"Received shape: {probability.shape}"
+        )
+    return probability
