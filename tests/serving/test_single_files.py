@@ -1,5 +1,6 @@
 """One file per task: ONNX and LiteRT."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -10,9 +11,14 @@ import pytest
 from keras_mtl.serving import export
 
 BACKEND = keras.backend.backend()
+PACKAGES = {"tensorflow": ["onnx", "tf2onnx"], "torch": ["onnx"], "jax": []}[BACKEND]
+needs_onnx = pytest.mark.skipif(
+    BACKEND == "jax" or not all(map(importlib.util.find_spec, PACKAGES)),
+    reason="ONNX is written on TensorFlow and torch, with packages of its own",
+)
 
 
-@pytest.mark.skipif(BACKEND == "jax", reason="ONNX is written on TensorFlow and torch")
+@needs_onnx
 @pytest.mark.parametrize("task_data", ["separate", "shared"])
 def test_onnx_answers_as_the_model(build, features, answers, tmp_path, task_data):
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -28,7 +34,7 @@ def test_onnx_answers_as_the_model(build, features, answers, tmp_path, task_data
             np.testing.assert_allclose(answer, answers(model, x, task), atol=1e-6)
 
 
-@pytest.mark.skipif(BACKEND == "jax", reason="ONNX is written on TensorFlow and torch")
+@needs_onnx
 def test_onnx_keeps_the_names_of_several_inputs(build, features, answers, tmp_path):
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     image, size = keras.Input((5,), name="image"), keras.Input((2,), name="size")
@@ -58,7 +64,7 @@ def test_litert_answers_as_the_model(build, features, answers, tmp_path):
             np.testing.assert_allclose(answer, answers(model, x, task), atol=1e-6)
 
 
-@pytest.mark.skipif(BACKEND == "jax", reason="ONNX is written on TensorFlow and torch")
+@needs_onnx
 def test_manifest_and_allocation_stand_beside_the_files(build, tmp_path):
     path = Path(export(build(tasks={"age": 3, "income": "binary"}), tmp_path / "1", format="onnx"))
     files = {"age.onnx", "income.onnx", "allocation.json"}
