@@ -73,9 +73,6 @@ class Modular(keras.layers.Layer):
                 f"their outputs are combined. Received: {described}. Give them the same units, "
                 "filters, strides and padding."
             )
-        if not self.trainable:  # a reloaded layer's own layers do not know yet
-            for layer in self._flatten_layers(include_self=False):
-                layer.trainable = False
         self._groups = fused_groups(self.components, self.compute_dtype)
 
     def call(self, x, weights):

@@ -179,9 +179,6 @@ class _Grower:
 
     def _call(self, layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
-        if isinstance(layer, keras.layers.Layer) and not layer.trainable:
-            for inner in layer._flatten_layers():  # some are made when a layer is built
-                inner.trainable = False
         if isinstance(layer, SplitTasks):
             self._new_features = outputs[-1]
         elif isinstance(layer, TaskHead) and self._new_features is None:

@@ -22,6 +22,13 @@ class MultiTaskModel(keras.Model):
     layers, so that clones and reloaded models keep them. Builders make these models.
     """
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for layer in self.layers:
+            if not layer.trainable:  # what it made while it was built does not know yet
+                for inner in layer._flatten_layers():
+                    inner.trainable = False
+
     @property
     def tasks(self):
         """Dict, name -> `keras_mtl.Task`, in the order of the task index."""
