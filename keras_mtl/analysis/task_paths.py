@@ -17,11 +17,33 @@ class LayerCall(keras.Operation):
         return self.layer.compute_output_spec(*args, **kwargs)
 
 
+def task_graph(model, task, copy, inputs=None):
+    """Returns the network that is left of a model for one task, whose row is known.
+
+    Layers with a `frozen_call` say themselves what is left of them, so this holds for every
+    method that can be frozen.
+
+    Args:
+        model: A model made by a builder of this package.
+        task: Name of one task.
+        copy: Function that returns what stands for a layer, something to call.
+        inputs: Tensors in the structure of the model's input, or `None` for new ones.
+            Defaults to `None`.
+    """
+    task_id = list(model.tasks).index(task)
+
+    def call(layer, *args, **kwargs):
+        if hasattr(layer, "frozen_call"):
+            return layer.frozen_call(*args, task_id=task_id, copy=copy)
+        kwargs.pop("training", None)
+        return copy(layer)(*args, **kwargs)
+
+    outputs = model.output if model.task_data == "separate" else model.output[task]
+    return _traced(keras.Model(model.input, outputs), call, inputs)
+
+
 def task_calls(model, task):
     """Returns the calls that `keras_mtl.freeze(model, task)` makes.
-
-    Layers with a `frozen_call` say themselves what is left of them, here as in freezing,
-    so this holds for every method that can be frozen.
 
     Args:
         model: A model made by a builder of this package.
@@ -31,17 +53,7 @@ def task_calls(model, task):
         List of `(layer, inputs, output)`: a layer of the model, or the stock layer that one
         of them becomes; its input tensors; its first output tensor.
     """
-    task_id = list(model.tasks).index(task)
-
-    def call(layer, *args, **kwargs):
-        if hasattr(layer, "frozen_call"):
-            return layer.frozen_call(*args, task_id=task_id, copy=LayerCall)
-        kwargs.pop("training", None)
-        return LayerCall(layer)(*args, **kwargs)
-
-    separate = model.task_data == "separate"
-    outputs = model.output if separate else model.output[task]
-    return _calls(_traced(keras.Model(model.input, outputs), call))
+    return _calls(task_graph(model, task, LayerCall))
 
 
 def inner_calls(model, inputs):

@@ -5,6 +5,7 @@ import warnings
 import keras
 
 from keras_mtl.analysis.allocation import allocation_layers
+from keras_mtl.analysis.task_paths import task_graph
 
 _RANDOM_IN_TRAINING_ONLY = (
     keras.layers.Dropout,
@@ -62,7 +63,7 @@ def freeze(model, task=None):
     if task is not None and task not in tasks:
         raise ValueError(f"Unknown task {task!r}. Tasks of this model: {', '.join(tasks)}")
     _warn_of_empty_rows(model, tasks if task is None else [task], tasks)
-    freezer = _Freezer(model, tasks)
+    freezer = _Freezer(model)
     if task is not None:
         return keras.Model(freezer.inputs, freezer.output(task), name=task)
     outputs = {name: freezer.output(name) for name in tasks}
@@ -84,14 +85,12 @@ def _warn_of_empty_rows(model, frozen_tasks, tasks):
 class _Freezer:
     """Runs a model's graph for one known task at a time, on copies of its layers.
 
-    A layer with a `frozen_call` says itself what is left of it for a task; any other layer
-    is copied once, with its weights. Equal calls are made once, so that what tasks share
-    is computed once.
+    A layer is copied once, with its weights, and equal calls are made once, so that what
+    tasks share is stored and computed once.
     """
 
-    def __init__(self, model, tasks):
+    def __init__(self, model):
         self._model = model
-        self._tasks = tasks
         original = model.input
         if model.task_data == "separate":
             original = original["inputs"]
@@ -101,33 +100,17 @@ class _Freezer:
 
     def output(self, task):
         """Returns the symbolic output of one task."""
-        model, kind = self._model, self._model.tasks[task].kind
-        if model.task_data == "separate":
-            outputs, inputs = model.output, {"inputs": self.inputs}
-            inputs["task_id"] = keras.Input((), dtype="int32", name="task_id")
-        else:
-            outputs, inputs = model.output[task], self.inputs
-        graph = keras.models.clone_model(
-            keras.Model(model.input, outputs),
-            input_tensors=inputs,
-            clone_function=lambda layer: layer,
-            call_function=self._caller(self._tasks.index(task)),
-        )
-        return graph.output[kind] if isinstance(graph.output, dict) else graph.output
-
-    def _caller(self, task_id):
-        def call(layer, *args, **kwargs):
-            if hasattr(layer, "frozen_call"):
-                return layer.frozen_call(*args, task_id=task_id, copy=self._copy)
-            if isinstance(layer, _RANDOM_IN_TRAINING_ONLY):
-                return args[0]
-            kwargs.pop("training", None)
-            return self._copy(layer)(*args, **kwargs)
-
-        return call
+        inputs = self.inputs
+        if self._model.task_data == "separate":
+            task_id = keras.Input((), dtype="int32", name="task_id")
+            inputs = {"inputs": self.inputs, "task_id": task_id}
+        output = task_graph(self._model, task, self._copy, inputs).output
+        return output[self._model.tasks[task].kind] if isinstance(output, dict) else output
 
     def _copy(self, layer):
         """Returns a function that calls the copy of a layer, once for equal arguments."""
+        if isinstance(layer, _RANDOM_IN_TRAINING_ONLY):
+            return lambda x: x
         if id(layer) not in self._copies:
             self._copies[id(layer)] = _copied(layer)
         copied = self._copies[id(layer)]
