@@ -11,11 +11,6 @@ from keras_mtl.tuning import hypermodel
 
 keras_tuner = pytest.importorskip("keras_tuner")
 
-pytestmark = [  # keras_tuner 1.4.8 names its threads in the old way
-    pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:getName:DeprecationWarning"),
-]
-
 TASKS = {"upright": 3, "rotated": 4}
 BUILDERS = {
     keras_mtl.build_gumbel_matrix: {
