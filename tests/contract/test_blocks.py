@@ -83,6 +83,7 @@ def _assert_loads_without_keras_mtl(file):
 
 @on_tensorflow
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the tuner's Gaussian process complains of ten trials
 @pytest.mark.skipif(not importlib.util.find_spec("keras_tuner"), reason="no keras-tuner")
 def test_block_e_searches(script, monkeypatch):
     names, folder = script
