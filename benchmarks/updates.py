@@ -10,7 +10,7 @@ Medians of interleaved rounds; compile time apart; peak memory in a process of i
 """
 
 import argparse
-import resource
+import pathlib
 import subprocess
 import sys
 import time
@@ -163,7 +163,8 @@ def print_memory(name, jit):
     step = compiled_step(*CASES[name](jit))
     for _ in range(20):
         step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()  # Linux
+    print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024)
 
 
 def time_epochs(jit, rounds, steps):
