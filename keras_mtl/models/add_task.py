@@ -13,7 +13,7 @@ from keras_mtl.layers import (
     TaskHeads,
     TaskRows,
 )
-from keras_mtl.models.graph import layer_names
+from keras_mtl.models.graph import copied_layer, layer_names
 from keras_mtl.tasks import as_task, check_task_name
 from keras_mtl.training import MultiTaskModel
 
@@ -113,10 +113,10 @@ class _Grower:
         if not isinstance(layer, keras.layers.Layer):
             return layer
         if isinstance(layer, Modular):
-            components = {"components": [_copied(component) for component in layer.components]}
+            components = {"components": [copied_layer(component) for component in layer.components]}
             clone = Modular(**layer.get_config() | self._changes(layer) | components)
         else:
-            clone = _copied(layer, self._changes(layer))
+            clone = copied_layer(layer, self._changes(layer))
         clone.trainable = isinstance(layer, AllocationMatrix | TaskHeads)
         self._pairs.append((layer, clone))
         return clone
@@ -197,10 +197,3 @@ class _Grower:
                 pairs = zip(old.weights, new.weights, strict=True)
             for source, target in pairs:
                 target.assign(np.array(source.numpy()))  # a copy: JAX may give the buffer away
-
-
-def _copied(layer, changes=()):
-    """Returns a layer like `layer` with new weights."""
-    if isinstance(layer, keras.Model):
-        return keras.models.clone_model(layer)
-    return type(layer).from_config(layer.get_config() | dict(changes))

@@ -6,6 +6,7 @@ import keras
 
 from keras_mtl.analysis.allocation import allocation_layers
 from keras_mtl.analysis.task_paths import task_graph
+from keras_mtl.models.graph import copied_layer
 
 _RANDOM_IN_TRAINING_ONLY = (
     keras.layers.Dropout,
@@ -112,7 +113,8 @@ class _Freezer:
         if isinstance(layer, _RANDOM_IN_TRAINING_ONLY):
             return lambda x: x
         if id(layer) not in self._copies:
-            self._copies[id(layer)] = _copied(layer)
+            is_layer = isinstance(layer, keras.layers.Layer)  # else an operation, without weights
+            self._copies[id(layer)] = copied_layer(layer) if is_layer else layer
         copied = self._copies[id(layer)]
 
         def call(*args, **kwargs):
@@ -128,12 +130,3 @@ class _Freezer:
 
 def _same_input(tensor):
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
-
-
-def _copied(layer):
-    """Returns a new layer like `layer`; an operation without weights is its own copy."""
-    if not isinstance(layer, keras.layers.Layer):
-        return layer
-    if isinstance(layer, keras.Model):
-        return keras.models.clone_model(layer)
-    return type(layer).from_config(layer.get_config())
