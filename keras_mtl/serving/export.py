@@ -7,6 +7,7 @@ import shutil
 import uuid
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ import keras
 from keras_mtl.serving.check_freeze import check_freeze
 from keras_mtl.serving.freeze import freeze
 from keras_mtl.serving.manifest import write_allocation, write_manifest
+from keras_mtl.serving.preprocessing import check_preprocessing
 from keras_mtl.serving.saved_model import ASSETS, write_saved_model
 from keras_mtl.serving.single_files import write_litert, write_onnx
 
@@ -36,7 +38,15 @@ _FORMATS = {
 }
 
 
-def export(model, path, *, format="tf_saved_model", validation_data=None):
+def export(
+    model,
+    path,
+    *,
+    format="tf_saved_model",
+    validation_data=None,
+    preprocessing=None,
+    cut_below=0.0,
+):
     """Freezes a model and writes it for serving, into a new folder.
 
     - `"tf_saved_model"` (TensorFlow and JAX backends): a signature for each task, named as
@@ -48,7 +58,9 @@ def export(model, path, *, format="tf_saved_model", validation_data=None):
       signature knows names: the output tensor itself has lost that of the task.
 
     Inputs are named as the model's: `inputs`, or the names of a dict of inputs; there is no
-    `task_id`. The batch size is free. Beside the network stand `allocation.json`, which
+    `task_id`. The batch size is free. With `preprocessing` the input is `inputs`, sentences as
+    strings of shape `(batch,)`, and tags come as `(batch, steps, size)`, a step for each word
+    of the longest sentence, at least one. Beside the network stand `allocation.json`, which
     components each task uses, and `manifest.json`, the tasks and a fingerprint of every
     file; in a SavedModel both are in `assets.extra`. The folder appears when it is complete:
     a failure leaves nothing behind.
@@ -60,13 +72,17 @@ def export(model, path, *, format="tf_saved_model", validation_data=None):
         format: `"tf_saved_model"`, `"onnx"` or `"litert"`. Defaults to `"tf_saved_model"`.
         validation_data: What `evaluate` takes, to compare the frozen network with what was
             trained; see `keras_mtl.serving.check_freeze`. Defaults to `None`.
+        preprocessing: The `keras_mtl.data.SentenceEncoder` whose ids the model reads, which
+            becomes part of a SavedModel (TensorFlow backend). Defaults to `None`.
+        cut_below: As in `keras_mtl.freeze`; `keras_mtl.cut_report` says what it changes.
+            Defaults to 0.0.
 
     Returns:
         The path as a string.
 
     Raises:
         ValueError: An unknown format, a backend that cannot write it, a path that is in
-            use, a model without tasks.
+            use, a model without tasks, an encoder of other inputs than the model's.
         ImportError: A package that the format needs is missing.
 
     Warns:
@@ -83,11 +99,14 @@ def export(model, path, *, format="tf_saved_model", validation_data=None):
     _check_format(format)
     chosen, folder = _FORMATS[format], Path(os.path.abspath(path))
     _check_unused(folder)
-    frozen = freeze(model)
+    frozen, write = freeze(model), chosen.write
+    if preprocessing is not None:
+        check_preprocessing(preprocessing, frozen, format)
+        write = partial(write, preprocessing=preprocessing)
     for problem in check_freeze(model, validation_data).problems():
         warnings.warn(problem, stacklevel=2)
     with _complete_or_nothing(folder) as draft:
-        chosen.write(frozen, list(model.tasks), draft)
+        write(frozen, list(model.tasks), draft)
         write_allocation(model, draft / chosen.extras)
         write_manifest(model, format, draft, draft / chosen.extras)
     return str(path)

@@ -6,27 +6,33 @@ from keras_mtl.serving.networks import input_signature, task_networks
 from keras_mtl.serving.warmup import write_warmup
 
 ASSETS = "assets.extra"  # TensorFlow leaves this folder of a SavedModel to others
+SENTENCES = [keras.InputSpec(shape=(None,), dtype="string", name="inputs")]
 
 
-def write_saved_model(frozen, tasks, folder):
+def write_saved_model(frozen, tasks, folder, preprocessing=None):
     """Writes one signature per task and `serving_default`, which answers all tasks.
 
-    Weights that signatures share are stored once.
+    Weights that signatures share are stored once. With `preprocessing`, a `SentenceEncoder`,
+    signatures take sentences.
     """
     archive = keras.export.ExportArchive()
-    for resource in _resources(frozen):
+    lookups = [] if preprocessing is None else preprocessing.lookups.values()
+    for resource in [*_resources(frozen), *(lookup.lookup_table for lookup in lookups)]:
         archive.track(resource)
     networks = {"serving_default": frozen, **task_networks(frozen, tasks)}
+    signature = input_signature(frozen) if preprocessing is None else SENTENCES
     for name, network in networks.items():
-        archive.add_endpoint(name, _endpoint(network), input_signature(network))
+        archive.add_endpoint(name, _endpoint(network, preprocessing), signature)
     archive.write_out(str(folder), verbose=False)
     assets = folder / ASSETS
     assets.mkdir()
-    write_warmup(assets, networks, keras.tree.flatten(input_signature(frozen)))
+    write_warmup(assets, networks, keras.tree.flatten(signature))
 
 
-def _endpoint(network):
+def _endpoint(network, preprocessing):
     def answer(inputs):
+        if preprocessing is not None:
+            inputs = preprocessing(inputs)
         return network(inputs, training=False)
 
     return answer

@@ -98,16 +98,18 @@ class ServedModel:
 def _as_tensor(name, value, spec):
     import tensorflow as tf
 
-    value = np.asarray(value)
+    is_text = spec.dtype == tf.string
+    value = np.asarray(value, object if is_text else None)
     if not spec.shape.is_compatible_with(value.shape):
         raise ValueError(
             f"{name} must have shape {tuple(spec.shape)}, with None for any size. "
             f"Received: {value.shape}"
         )
-    if spec.dtype == tf.string:
-        fits = value.dtype.kind in "OSU"
+    if is_text:
+        misfits = [type(item).__name__ for item in value.flat if not isinstance(item, str | bytes)]
     else:
         fits = np.can_cast(value.dtype, spec.dtype.as_numpy_dtype, casting="same_kind")
-    if not fits:
-        raise ValueError(f"{name} must hold {spec.dtype.name} values. Received: {value.dtype}")
+        misfits = [] if fits else [value.dtype]
+    if misfits:
+        raise ValueError(f"{name} must hold {spec.dtype.name} values. Received: {misfits[0]}")
     return tf.convert_to_tensor(value.astype(spec.dtype.as_numpy_dtype), spec.dtype)

@@ -1,0 +1,70 @@
+"""Words that hide in training, so that a network learns what to do with unknown ones."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class WordDropout(keras.layers.Layer):
+    """Replaces words by the unknown word at random, in training only.
+
+    Stands before an `Embedding`. Without it the embedding of the unknown word is not trained,
+    for in the data that a vocabulary is taken from, no word is unknown. Padding, id 0, stays.
+    A frozen network does not contain the layer.
+
+    Args:
+        rate: Probability of a word to be replaced, in [0, 1).
+        unknown_id: Id of the unknown word. Defaults to 1.
+        seed: Integer seed of the draws, or `None`. Defaults to `None`.
+
+    Call arguments:
+        word_ids: Integers `(batch, steps)`.
+        training: Whether to replace words.
+
+    Output shape:
+        That of `word_ids`.
+
+    Raises:
+        ValueError: A rate outside [0, 1).
+
+    Example:
+
+    >>> dropout = WordDropout(0.5, seed=0)
+    >>> word_ids = keras.ops.array([[7, 8, 9, 0]])
+    >>> bool(keras.ops.all(dropout(word_ids) == word_ids))
+    True
+    >>> int(dropout(word_ids, training=True)[0, 3])  # padding stays
+    0
+    """
+
+    def __init__(self, rate, unknown_id=1, seed=None, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate must be a probability in [0, 1). Received: {rate}")
+        self.rate = rate
+        self.unknown_id = unknown_id
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+
+    def call(self, word_ids, training=False):
+        if not training:
+            return word_ids
+        draw = keras.random.uniform(ops.shape(word_ids), seed=self.seed_generator)
+        hidden = (draw < self.rate) & (word_ids != 0)
+        return ops.where(hidden, ops.cast(self.unknown_id, word_ids.dtype), word_ids)
+
+    def compute_output_spec(self, word_ids, training=False):
+        return keras.KerasTensor(word_ids.shape, word_ids.dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "rate": self.rate,
+            "unknown_id": self.unknown_id,
+            "seed": self.seed,
+        }
+
+    def stock_call(self, word_ids, *, copy):
+        """Leaves nothing: words hide in training only."""
+        return word_ids

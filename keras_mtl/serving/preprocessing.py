@@ -1,0 +1,34 @@
+"""Whether an export can take sentences, and encode them itself."""
+
+import keras
+
+from keras_mtl.data import SentenceEncoder
+
+
+def check_preprocessing(preprocessing, frozen, format):
+    """Raises a `ValueError` where sentences cannot be the input of an export."""
+    backend = keras.backend.backend()
+    if (format, backend) != ("tf_saved_model", "tensorflow"):
+        raise ValueError(
+            "preprocessing, which makes sentences the input of an export, needs "
+            'format="tf_saved_model" and the TensorFlow backend. Received: '
+            f"format={format!r} on the {backend} backend. Save the model, set "
+            "KERAS_BACKEND=tensorflow and load it there to export; or leave preprocessing out "
+            "and send what encoder.encode(sentences) gives."
+        )
+    if not isinstance(preprocessing, SentenceEncoder):
+        raise ValueError(
+            "preprocessing must be a keras_mtl.data.SentenceEncoder. "
+            f"Received: {type(preprocessing).__name__}"
+        )
+    given, wanted = _described(preprocessing.inputs()), _described(frozen.input)
+    if given != wanted:
+        raise ValueError(
+            f"The model reads {wanted}, but the encoder gives {given}. Build the model with "
+            "encoder.inputs()."
+        )
+
+
+def _described(inputs):
+    """Returns the shape and type of an input, or of each of a dict of them."""
+    return keras.tree.map_structure(lambda tensor: (tensor.shape, tensor.dtype), inputs)
