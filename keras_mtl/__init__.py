@@ -12,14 +12,18 @@ from keras_mtl.analysis import (
 from keras_mtl.data import synthetic_pairs, task_batches
 from keras_mtl.models import (
     add_task,
+    build_cross_stitch,
     build_fixed_random,
     build_gumbel_matrix,
+    build_low_supervision,
     build_no_sharing,
     build_shared_bottom,
     build_single_tasks,
+    build_sluice,
+    build_soft_ordering,
 )
 from keras_mtl.schedules import RampSchedule, TemperatureSchedule
-from keras_mtl.serving import check_freeze, export, freeze, load_served
+from keras_mtl.serving import check_freeze, cut_report, export, freeze, load_served
 from keras_mtl.tasks import Task
 from keras_mtl.training import AllocationRecorder, MultiTaskModel, allocation_optimizer
 
@@ -35,12 +39,17 @@ __all__ = [
     "allocation_optimizer",
     "allocation_probabilities",
     "analysis",
+    "build_cross_stitch",
     "build_fixed_random",
     "build_gumbel_matrix",
+    "build_low_supervision",
     "build_no_sharing",
     "build_shared_bottom",
     "build_single_tasks",
+    "build_sluice",
+    "build_soft_ordering",
     "check_freeze",
+    "cut_report",
     "data",
     "export",
     "freeze",

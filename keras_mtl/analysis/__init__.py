@@ -7,17 +7,36 @@ from keras_mtl.analysis.allocation import (
     task_embeddings,
     task_similarity,
 )
+from keras_mtl.analysis.gains import (
+    GainCorrelation,
+    error_reduction,
+    gain_correlations,
+    label_entropy,
+)
 from keras_mtl.analysis.sharing import SharingReport, sharing_report
+from keras_mtl.analysis.stitches import alphas, betas, cross_task_mass
+from keras_mtl.analysis.tagging import TaggingScores, tagging_scores
+from keras_mtl.analysis.tagging_callback import TaggingRecorder
 from keras_mtl.analysis.usage import ActiveFraction, active_fraction, usage_by_depth
 
 __all__ = [
     "ActiveFraction",
+    "GainCorrelation",
     "SharingReport",
+    "TaggingRecorder",
+    "TaggingScores",
     "active_fraction",
     "allocation",
     "allocation_entropy",
     "allocation_probabilities",
+    "alphas",
+    "betas",
+    "cross_task_mass",
+    "error_reduction",
+    "gain_correlations",
+    "label_entropy",
     "sharing_report",
+    "tagging_scores",
     "task_embeddings",
     "task_similarity",
     "usage_by_depth",

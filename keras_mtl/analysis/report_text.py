@@ -6,7 +6,7 @@ import textwrap
 
 def report_text(report):
     """Returns a `SharingReport` as aligned lines."""
-    return "\n".join([*_table(_rows(report)), "", *_facts(report)])
+    return "\n".join([*table(_rows(report)), "", *_facts(report)])
 
 
 def _rows(report):
@@ -23,7 +23,7 @@ def _rows(report):
         )
 
 
-def _table(rows):
+def table(rows):
     """Yields lines whose first column is aligned left and the others right."""
     rows = list(rows)
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))

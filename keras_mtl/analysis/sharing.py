@@ -5,10 +5,10 @@ import itertools
 
 import numpy as np
 
+from keras_mtl.analysis.components import parallel_components, used_components
 from keras_mtl.analysis.flops import layer_flops
 from keras_mtl.analysis.report_text import report_text
 from keras_mtl.analysis.task_paths import task_calls
-from keras_mtl.layers import Modular
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -17,11 +17,12 @@ class SharingReport:
 
     Attributes:
         tasks: Names of the tasks, in the order of the task index.
-        component_names: Names of the components of all modular layers, in order of depth.
+        component_names: Names of the components of all lists with several, in order of depth.
         usage: `(num_tasks, num_components)` array, `True` where the task uses the component.
         parameters: Dict, task -> number of weights it needs, those of its head included.
         flops: Dict, task -> FLOPs per example.
-        trained_parameters: Number of weights of the whole model, allocation included.
+        trained_parameters: Number of weights of the whole model, allocation and weights between
+            towers included.
         kept_parameters: Number of weights that any task needs.
         not_counted: Names of layer classes with weights whose FLOPs are not known.
     """
@@ -82,16 +83,18 @@ class SharingReport:
     __repr__ = __str__
 
 
-def sharing_report(model):
+def sharing_report(model, cut_below=0.0):
     """Reports what each task costs and what tasks share, once the model is frozen.
 
-    Parameters are those of `keras_mtl.freeze(model, task)`. FLOPs per example are twice the
-    multiply-adds of dense, convolution and recurrent layers; sizes that are not fixed count
-    as 1, so that a network for sequences of any length has FLOPs per time step. Other layers
-    with weights are named as not counted.
+    Parameters are those of `keras_mtl.freeze(model, task, cut_below=cut_below)`. FLOPs per
+    example are twice the multiply-adds of dense, convolution and recurrent layers; sizes that
+    are not fixed count as 1, so that a network for sequences of any length has FLOPs per time
+    step. Other layers with weights are named as not counted. Of stitched towers a task uses
+    every component that feeds it, those of other tasks' towers too.
 
     Args:
         model: A model made by a builder of this package, trained or not.
+        cut_below: As in `keras_mtl.freeze`. Defaults to 0.0.
 
     Returns:
         A `SharingReport`.
@@ -127,14 +130,13 @@ def sharing_report(model):
             f"Model {getattr(model, 'name', model)!r} has no tasks to report on. Give a model made "
             "by a keras_mtl builder, before it is frozen."
         )
-    modulars = [layer for layer in model.layers if isinstance(layer, Modular)]
-    components = [component for modular in modulars for component in modular.components]
+    components = parallel_components(model)
     kept, usage, parameters, flops, not_counted = {}, [], {}, {}, {}
     for task in tasks:
-        calls = task_calls(model, task)
+        calls = task_calls(model, task, cut_below)
         layers = {id(layer): layer for layer, _, _ in calls}
         kept |= layers
-        usage.append([id(component) in layers for component in components])
+        usage.append(used_components(components, layers.values()))
         parameters[task] = _count_params(layers)
         costs = [cost for call in calls for cost in layer_flops(*call)]
         flops[task] = sum(number or 0 for _, number in costs)

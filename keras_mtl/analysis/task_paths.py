@@ -1,6 +1,10 @@
 """What a task runs: every layer call that is left when the model is frozen for it."""
 
+from functools import partial
+
 import keras
+
+from keras_mtl.layers import Stitch
 
 
 class LayerCall(keras.Operation):
@@ -17,16 +21,25 @@ class LayerCall(keras.Operation):
         return self.layer.compute_output_spec(*args, **kwargs)
 
 
+def layer_call(layer, name=None, *, cut_below=0.0):
+    """Returns what stands for a layer in a graph of calls: its stock form, where it has one."""
+    if not hasattr(layer, "stock_call"):
+        return LayerCall(layer)
+    cut = {"cut_below": cut_below} if isinstance(layer, Stitch) else {}
+    return partial(layer.stock_call, copy=layer_call, **cut)
+
+
 def task_graph(model, task, copy, inputs=None):
     """Returns the network that is left of a model for one task, whose row is known.
 
     Layers with a `frozen_call` say themselves what is left of them, so this holds for every
-    method that can be frozen.
+    method that can be frozen. `copy` deals with those that are the same for all tasks.
 
     Args:
         model: A model made by a builder of this package.
         task: Name of one task.
-        copy: Function that returns what stands for a layer, something to call.
+        copy: Function of a layer, and maybe a name, that returns what stands for it,
+            something to call: for a layer with a `stock_call`, what that returns.
         inputs: Tensors in the structure of the model's input, or `None` for new ones.
             Defaults to `None`.
     """
@@ -42,18 +55,19 @@ def task_graph(model, task, copy, inputs=None):
     return _traced(keras.Model(model.input, outputs), call, inputs)
 
 
-def task_calls(model, task):
-    """Returns the calls that `keras_mtl.freeze(model, task)` makes.
+def task_calls(model, task, cut_below=0.0):
+    """Returns the calls that `keras_mtl.freeze(model, task, cut_below=cut_below)` makes.
 
     Args:
         model: A model made by a builder of this package.
         task: Name of one task.
+        cut_below: As in `keras_mtl.freeze`. Defaults to 0.0.
 
     Returns:
         List of `(layer, inputs, output)`: a layer of the model, or the stock layer that one
         of them becomes; its input tensors; its first output tensor.
     """
-    return _calls(task_graph(model, task, LayerCall))
+    return _calls(task_graph(model, task, partial(layer_call, cut_below=cut_below)))
 
 
 def inner_calls(model, inputs):
@@ -63,7 +77,11 @@ def inner_calls(model, inputs):
         for x, own in zip(inputs, model.inputs, strict=True)
     ]
     tensors = keras.tree.pack_sequence_as(model.input, tensors)
-    return _calls(_traced(model, lambda layer, *args, **kw: LayerCall(layer)(*args, **kw), tensors))
+
+    def call(layer, *args, **kwargs):
+        return layer_call(layer)(*args, **kwargs)
+
+    return _calls(_traced(model, call, tensors))
 
 
 def _traced(model, call, inputs=None):

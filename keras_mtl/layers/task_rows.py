@@ -1,4 +1,4 @@
-"""One input, several tasks: a block of rows per task, and back."""
+"""Whose task a row is: blocks of rows per task, and back; one task's features of several."""
 
 import keras
 from keras import ops
@@ -45,6 +45,44 @@ class TaskRows(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
+class RepeatRows(keras.layers.Layer):
+    """Repeats a batch for every task, block after block, as `TaskRows` numbers the rows.
+
+    Args:
+        num_tasks: Number of blocks.
+
+    Output shape:
+        `(num_tasks * batch, ...)`.
+
+    Example:
+
+    >>> rows = RepeatRows(2)(keras.ops.array([[1], [2]]))
+    >>> keras.ops.convert_to_numpy(rows).tolist()
+    [[1], [2], [1], [2]]
+    """
+
+    def __init__(self, num_tasks, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.num_tasks = num_tasks
+
+    def call(self, x):
+        return ops.tile(x, (self.num_tasks,) + (1,) * (len(x.shape) - 1))
+
+    def compute_mask(self, x, previous_mask):
+        return None if previous_mask is None else self.call(previous_mask)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor((None, *x.shape[1:]), x.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "num_tasks": self.num_tasks}
+
+    def frozen_call(self, x, *, task_id, copy):
+        """One task's rows are the batch."""
+        return x
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
 class SplitTasks(keras.layers.Layer):
     """Splits blocks of rows, as made by `TaskRows`, into one tensor per task.
 
@@ -66,7 +104,7 @@ class SplitTasks(keras.layers.Layer):
         self.num_tasks = num_tasks
 
     def call(self, x):
-        blocks = ops.reshape(x, (self.num_tasks, -1, *x.shape[1:]))
+        blocks = ops.reshape(x, (self.num_tasks, -1, *ops.shape(x)[1:]))
         return [blocks[index] for index in range(self.num_tasks)]
 
     def compute_mask(self, x, previous_mask):
@@ -81,3 +119,52 @@ class SplitTasks(keras.layers.Layer):
     def frozen_call(self, x, *, task_id, copy):
         """There is one task's block only."""
         return [x] * self.num_tasks
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class PickTask(keras.layers.Layer):
+    """Gives each example the features of its own task, of those that all tasks have.
+
+    Call arguments:
+        streams: List with the features of each task, tensors `(batch, ...)` of one shape.
+        task_id: Integers in `[0, len(streams))`, shape `(batch,)`. Outside: zeros.
+
+    Output shape:
+        `(batch, ...)`.
+
+    Raises:
+        ValueError: Features of different shapes.
+
+    Example:
+
+    >>> streams = [keras.ops.ones((3, 1)), keras.ops.full((3, 1), 2.0)]
+    >>> picked = PickTask()(streams, keras.ops.array([1, 0, 1]))
+    >>> keras.ops.convert_to_numpy(picked).tolist()
+    [[2.0], [1.0], [2.0]]
+    """
+
+    def build(self, streams_shape, task_id_shape):
+        if len({tuple(shape) for shape in streams_shape}) > 1:
+            raise ValueError(
+                "With separate data the features before the heads must have one shape for all "
+                f"tasks. Received: {', '.join(str(tuple(shape)) for shape in streams_shape)}. Give "
+                'the layers equal units, or use task_data="shared".'
+            )
+
+    def call(self, streams, task_id):
+        per_row = (-1,) + (1,) * (len(streams[0].shape) - 1)
+        task_id = ops.reshape(task_id, per_row)
+        return sum(
+            ops.where(task_id == index, stream, ops.zeros_like(stream))
+            for index, stream in enumerate(streams)
+        )
+
+    def compute_mask(self, streams, previous_mask):
+        return keras.tree.flatten(previous_mask)[0]
+
+    def compute_output_shape(self, streams_shape, task_id_shape):
+        return streams_shape[0]
+
+    def frozen_call(self, streams, task_id_tensor, *, task_id, copy):
+        """The task is known."""
+        return streams[task_id]

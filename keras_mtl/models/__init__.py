@@ -1,7 +1,11 @@
 """Builders: one function a method, each returns an uncompiled functional model."""
 
 from keras_mtl.models.add_task import add_task
+from keras_mtl.models.cross_stitch import build_cross_stitch
 from keras_mtl.models.gumbel_matrix import build_gumbel_matrix
+from keras_mtl.models.low_supervision import build_low_supervision
+from keras_mtl.models.sluice import build_sluice
+from keras_mtl.models.soft_ordering import build_soft_ordering
 from keras_mtl.models.static import (
     build_fixed_random,
     build_no_sharing,
@@ -11,9 +15,13 @@ from keras_mtl.models.static import (
 
 __all__ = [
     "add_task",
+    "build_cross_stitch",
     "build_fixed_random",
     "build_gumbel_matrix",
+    "build_low_supervision",
     "build_no_sharing",
     "build_shared_bottom",
     "build_single_tasks",
+    "build_sluice",
+    "build_soft_ordering",
 ]

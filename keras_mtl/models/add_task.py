@@ -8,12 +8,15 @@ from keras_mtl.layers import (
     AllocationPenalty,
     FixedAllocation,
     Modular,
+    PickTask,
+    SoftAllocation,
     SplitTasks,
+    Stitch,
     TaskHead,
     TaskHeads,
     TaskRows,
 )
-from keras_mtl.models.graph import copied_layer, layer_names
+from keras_mtl.models.making import copied_layer, layer_names
 from keras_mtl.tasks import as_task, check_task_name
 from keras_mtl.training import MultiTaskModel
 
@@ -61,11 +64,29 @@ def add_task(model, name, task, *, init_probability=None, allocation=None):
         raise ValueError(f"The model has a task {name!r} already. Tasks: {', '.join(tasks)}")
     check_task_name(name, taken=layer_names(model))
     task = as_task(task)
+    _check_network(model)
     _check_arguments(model, init_probability, allocation)
     grower = _Grower(model, name, task, init_probability, allocation)
     grown = grower.grown()
     grower.copy_weights()
     return grown
+
+
+def _check_network(model):
+    """Raises a `ValueError` when a new task would have nothing to start from."""
+    for layer in model.layers:
+        if isinstance(layer, Stitch | PickTask | SoftAllocation):
+            raise ValueError(
+                f"add_task knows networks whose tasks choose among components. Layer "
+                f"{layer.name!r} of this one is made for its own tasks only: build a network with "
+                "all tasks and copy the weights of the old layers."
+            )
+    if model.task_data == "shared" and not any(isinstance(x, SplitTasks) for x in model.layers):
+        if len({id(model.get_layer(name).input) for name in model.tasks}) > 1:
+            raise ValueError(
+                "The tasks of this model are predicted from different layers, so add_task cannot "
+                'know which the new one reads. Build it with task_data="separate", or anew.'
+            )
 
 
 def _check_arguments(model, init_probability, allocation):

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 
 from keras_mtl.layers import AllocationMatrix, AllocationPenalty
-from keras_mtl.models.graph import TaskStream, check_lists, seeded, send_through
+from keras_mtl.models.graph import Network, TaskStream, send_through
+from keras_mtl.models.making import check_lists, seeded
 
 
 def build_gumbel_matrix(
@@ -92,11 +93,12 @@ def build_gumbel_matrix(
     check_lists(stem=stem, layers=layers)
     starts = _by_routed_layer(init_probability, layers)
     with seeded(seed):
-        stream = TaskStream(inputs, tasks, task_data)
+        network = Network(inputs, tasks, task_data)
+        stream = TaskStream(network)
 
         def allocate(index, num_components):
             return AllocationMatrix(
-                len(stream.tasks),
+                len(network.tasks),
                 num_components,
                 init_probability=next(starts),
                 temperature=temperature,
@@ -110,7 +112,7 @@ def build_gumbel_matrix(
         if probabilities:
             penalty.num_repeats = stream.num_rows
             stream.features = penalty(stream.features, stream.task_id, probabilities)
-        return stream.finish(name, seed)
+        return network.finish(stream.by_task(), name, seed)
 
 
 def _by_routed_layer(init_probability, layers):

@@ -5,7 +5,8 @@ import random
 import numpy as np
 
 from keras_mtl.layers import FixedAllocation
-from keras_mtl.models.graph import build_allocated, check_lists, new_input, new_layer, seeded
+from keras_mtl.models.graph import build_allocated
+from keras_mtl.models.making import check_lists, new_input, new_layer, seeded
 from keras_mtl.tasks import as_tasks
 
 

@@ -1,12 +1,18 @@
 """Pictures of what a network learned. Needs matplotlib: `pip install "keras_mtl[plots]"`."""
 
 from keras_mtl.plots.allocation import plot_allocation, plot_usage_by_depth
+from keras_mtl.plots.alpha import plot_alpha
+from keras_mtl.plots.beta import plot_beta
 from keras_mtl.plots.history import plot_allocation_history
+from keras_mtl.plots.learning_curves import plot_learning_curves
 from keras_mtl.plots.similarity import plot_task_similarity
 
 __all__ = [
     "plot_allocation",
     "plot_allocation_history",
+    "plot_alpha",
+    "plot_beta",
+    "plot_learning_curves",
     "plot_task_similarity",
     "plot_usage_by_depth",
 ]

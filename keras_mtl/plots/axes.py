@@ -2,10 +2,14 @@
 
 import itertools
 
+import numpy as np
+
 USE_COLORS = ["#f7fbff", "#c6dbef", "#6baed6", "#2171b5"]  # one hue, evenly darker
 PROBABILITY_COLORS = "RdBu"  # pale at one half, where nothing is decided; blue is used
+SIGNED_COLORS = "RdBu"  # pale at 0; blue is positive
 BAR_COLOR = USE_COLORS[-1]
 _GRID_COLOR = "0.9"
+_DARK = 0.7  # share of the largest value from which on a cell's number is white
 
 
 def given_or_new(ax, width, height):
@@ -25,13 +29,14 @@ def given_or_new(ax, width, height):
     return Figure(figsize=figsize, layout="constrained").add_subplot()
 
 
-def show_matrix(ax, matrix, task_names, colors=None):
-    """Draws numbers in [0, 1] with one row per task; returns the image."""
+def show_matrix(ax, matrix, row_names, colors=None, limits=(0, 1)):
+    """Draws numbers within `limits`, with a name for each row; returns the image."""
     from matplotlib.colors import LinearSegmentedColormap
 
     colors = colors or LinearSegmentedColormap.from_list("use", USE_COLORS)
-    image = ax.imshow(matrix, cmap=colors, vmin=0, vmax=1, interpolation="none")
-    ax.set_yticks(range(len(task_names)), task_names)
+    low, high = limits
+    image = ax.imshow(matrix, cmap=colors, vmin=low, vmax=high, interpolation="none")
+    ax.set_yticks(range(len(row_names)), row_names)
     ax.tick_params(length=0)
     num_rows, num_columns = matrix.shape
     ax.set_xticks([column + 0.5 for column in range(num_columns - 1)], minor=True)
@@ -41,14 +46,22 @@ def show_matrix(ax, matrix, task_names, colors=None):
     return image
 
 
+def write_values(ax, matrix, largest=1.0):
+    """Writes its number into each cell, legibly where values reach `largest`."""
+    for (row, column), value in np.ndenumerate(matrix):
+        color = "white" if abs(value) > _DARK * largest else "black"
+        ax.text(column, row, f"{value:z.2f}", ha="center", va="center", color=color, fontsize=8)
+
+
 def add_colorbar(ax, image, label):
     """Explains the colors of an image."""
     ax.figure.colorbar(image, ax=ax, label=label, fraction=0.05, pad=0.02, aspect=25)
 
 
-def layer_labels(allocation_layers):
-    """Returns how to call layers that allocate: `allocation_2` decides in layer 2."""
-    return [f"layer {layer.name.removeprefix('allocation_')}" for layer in allocation_layers]
+def layer_labels(layers):
+    """Returns how to call layers: `allocation_2` decides, `stitch_2` mixes in layer 2."""
+    names = [layer.name.removeprefix("allocation_").removeprefix("stitch_") for layer in layers]
+    return [f"layer {name}" for name in names]
 
 
 def separate_layers(ax, labels, sizes, axis="x"):

@@ -1,9 +1,7 @@
 """How alike the tasks' sets of components are."""
 
 from keras_mtl.analysis import task_similarity
-from keras_mtl.plots.axes import given_or_new, show_matrix
-
-_DARK = 0.7  # from here on a cell's number is white
+from keras_mtl.plots.axes import given_or_new, show_matrix, write_values
 
 
 def plot_task_similarity(model, ax=None):
@@ -36,9 +34,6 @@ def plot_task_similarity(model, ax=None):
     ax = given_or_new(ax, 2 + side, 1.5 + side)
     show_matrix(ax, similarity, names)
     ax.set_xticks(range(len(names)), names, rotation=90)
-    for row, values in enumerate(similarity):
-        for column, value in enumerate(values):
-            color = "white" if value > _DARK else "black"
-            ax.text(column, row, f"{value:.2f}", ha="center", va="center", color=color, fontsize=8)
+    write_values(ax, similarity)
     ax.set_title("Cosine similarity of allocations")
     return ax

@@ -1,12 +1,15 @@
 """From a network that allocates components to one that just has them."""
 
+import inspect
 import warnings
+from functools import partial
 
 import keras
 
 from keras_mtl.analysis.allocation import allocation_layers
 from keras_mtl.analysis.task_paths import task_graph
-from keras_mtl.models.graph import copied_layer
+from keras_mtl.layers import Stitch
+from keras_mtl.models.making import copied_layer
 
 _RANDOM_IN_TRAINING_ONLY = (
     keras.layers.Dropout,
@@ -19,7 +22,7 @@ _RANDOM_IN_TRAINING_ONLY = (
 )
 
 
-def freeze(model, task=None):
+def freeze(model, task=None, *, cut_below=0.0):
     """Returns the network that is left when every task keeps its most likely components.
 
     The result is an independent, plain `keras.Model` of stock layers and operations: no
@@ -33,6 +36,10 @@ def freeze(model, task=None):
     Args:
         model: A model made by a builder of this package.
         task: Name of one task, or `None` for all. Defaults to `None`.
+        cut_below: For cross-stitch and sluice networks: where a task reads another with no
+            weight above this, in absolute value, it no longer reads it. A tower that the frozen
+            task does not need any more is gone. `cut_report` says how much that changes the
+            outputs; 0 changes nothing. Defaults to 0.0.
 
     Returns:
         A `keras.Model` with the input `inputs`. For all tasks it returns a dict, name ->
@@ -64,7 +71,7 @@ def freeze(model, task=None):
     if task is not None and task not in tasks:
         raise ValueError(f"Unknown task {task!r}. Tasks of this model: {', '.join(tasks)}")
     _warn_of_empty_rows(model, tasks if task is None else [task], tasks)
-    freezer = _Freezer(model)
+    freezer = _Freezer(model, cut_below)
     if task is not None:
         return keras.Model(freezer.inputs, freezer.output(task), name=task)
     outputs = {name: freezer.output(name) for name in tasks}
@@ -90,13 +97,15 @@ class _Freezer:
     tasks share is stored and computed once.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, cut_below):
         self._model = model
+        self._cut_below = cut_below
         original = model.input
         if model.task_data == "separate":
             original = original["inputs"]
         self.inputs = keras.tree.map_structure(_same_input, original)
         self._copies = {}
+        self._models = {}
         self._calls = {}
 
     def output(self, task):
@@ -108,24 +117,78 @@ class _Freezer:
         output = task_graph(self._model, task, self._copy, inputs).output
         return output[self._model.tasks[task].kind] if isinstance(output, dict) else output
 
-    def _copy(self, layer):
-        """Returns a function that calls the copy of a layer, once for equal arguments."""
+    def _copy(self, layer, name=None):
+        """Returns a function that calls what stands for a layer, once for equal arguments."""
         if isinstance(layer, _RANDOM_IN_TRAINING_ONLY):
-            return lambda x: x
-        if id(layer) not in self._copies:
-            is_layer = isinstance(layer, keras.layers.Layer)  # else an operation, without weights
-            self._copies[id(layer)] = copied_layer(layer) if is_layer else layer
-        copied = self._copies[id(layer)]
+            return lambda x, **kwargs: x
+        stand_in = self._stand_in(layer, name)
 
         def call(*args, **kwargs):
             key = (id(layer), *(id(leaf) for leaf in keras.tree.flatten((args, kwargs))))
             if key not in self._calls:
-                self._calls[key] = copied(*args, **kwargs)
-                if isinstance(layer, keras.layers.Layer):
-                    copied.set_weights(layer.get_weights())
+                self._calls[key] = stand_in(*args, **kwargs)
+                if id(layer) in self._copies:
+                    self._copies[id(layer)].set_weights(layer.get_weights())
             return self._calls[key]
 
         return call
+
+    def _stand_in(self, layer, name):
+        """Returns the stock form of a layer, its copy, or an operation as it is."""
+        if isinstance(layer, Stitch):
+            return partial(_stock_form, layer, copy=self._copy, cut_below=self._cut_below)
+        if hasattr(layer, "stock_call"):
+            return partial(_stock_form, layer, copy=self._copy)
+        if not isinstance(layer, keras.layers.Layer):
+            return layer
+        if isinstance(layer, keras.Model):
+            return self._inside(layer)
+        if id(layer) not in self._copies:
+            changes = _without_regularizers(layer.get_config()) | {"name": name or layer.name}
+            self._copies[id(layer)] = copied_layer(layer, changes)
+        return self._copies[id(layer)]
+
+    def _inside(self, model):
+        """Returns a model of what stands for the layers of a nested one."""
+        if id(model) not in self._models:
+            graph = model
+            if isinstance(model, keras.Sequential):  # its own graph, not that of its caller
+                graph = keras.Model(model.inputs, model.outputs[0])
+            self._models[id(model)] = keras.models.clone_model(
+                graph,
+                clone_function=lambda layer: layer,
+                call_function=lambda layer, *args, training=None, **kwargs: self._copy(layer)(
+                    *args, **kwargs
+                ),
+            )
+            self._models[id(model)].name = model.name
+        return self._models[id(model)]
+
+
+def _stock_form(layer, x, mask=None, **settings):
+    """Returns what the stock form of a layer answers, with the mask that operations drop."""
+    if mask is None:
+        mask = keras.tree.map_structure(lambda tensor: getattr(tensor, "_keras_mask", None), x)
+    if "mask" in inspect.signature(layer.stock_call).parameters:
+        settings["mask"] = mask
+    outputs = layer.stock_call(x, **settings)
+    masks = keras.tree.flatten(layer.compute_mask(x, mask))
+    for output, its_mask in zip(keras.tree.flatten(outputs), masks, strict=True):
+        if its_mask is not None:
+            output._keras_mask = its_mask
+    return outputs
+
+
+def _without_regularizers(config):
+    """They act in training only, and `SubspaceOrthogonality` is not there without keras_mtl."""
+    if isinstance(config, list):
+        return [_without_regularizers(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: None if key.endswith("_regularizer") else _without_regularizers(value)
+        for key, value in config.items()
+    }
 
 
 def _same_input(tensor):

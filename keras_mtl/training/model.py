@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_mtl.data import TaskBatches
-from keras_mtl.layers.heads import TaskHead, TaskHeads
+from keras_mtl.layers import SubspaceOrthogonality, TaskHead, TaskHeads
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
 from keras_mtl.training.checks import check_arrays
 from keras_mtl.training.losses import loss_measure, metric_measures
@@ -87,11 +87,14 @@ class MultiTaskModel(keras.Model):
         self._task_log_names = {f"{task}_{log}" for task in tasks for log in ["loss", *by_metric]}
 
     def _penalty_values(self):
-        """Returns the named penalties of the last forward pass, summed over layers."""
+        """Returns the named penalties of layers and regularizers, each summed up."""
+        found = [pair for layer in self.layers for pair in getattr(layer, "penalties", {}).items()]
+        for weight in self.trainable_variables:
+            if isinstance(weight.regularizer, SubspaceOrthogonality):
+                found.append((weight.regularizer.penalty_name, weight.regularizer(weight)))
         values = {}
-        for layer in self.layers:
-            for name, value in getattr(layer, "penalties", {}).items():
-                values[name] = values[name] + value if name in values else value
+        for name, value in found:
+            values[name] = values[name] + value if name in values else value
         return values
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

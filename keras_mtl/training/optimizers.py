@@ -7,20 +7,23 @@ from keras import ops
 
 from keras_mtl.schedules import check_setting
 
-_ALLOCATION = r"(.*/)?allocation_\d+/logits(_added_\d+)?"
+_ROWS = r"(.*/)?allocation_\d+/(?:logits|scores)(_added_\d+)?"
+_SHARING = rf"{_ROWS}|(.*/)?stitch_\d+/alpha|(.*/)?mixture_\d+/beta"
 _TASK_AXES = {  # what has a slice per task (or class of a task), and along which axis
-    "logits": (_ALLOCATION, 0),
+    "rows": (_ROWS, 0),
     "heads": (r"(.*/)?heads/(?:kernel|bias)(_added_\d+)?", -1),
 }
 
 
 def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_tasks=True):
-    """Trains allocation logits with a learning rate of their own.
+    """Trains what decides about sharing with a learning rate of its own.
 
-    The logits get an optimizer of the same kind and settings, without weight decay, which
-    would pull every probability to one half. A learning rate of (number of tasks) times
-    that of the weights is the paper's rule of thumb when every batch holds one task: a
-    task's row then gets a gradient in one of T updates.
+    Allocation logits and scores, the alphas of stitched towers and the betas of their layers
+    get an optimizer of the same kind and settings, without weight decay, which would pull
+    every probability to one half. For logits a learning rate of (number of tasks) times that
+    of the weights is the paper's rule of thumb when every batch holds one task: a task's row
+    then gets a gradient in one of T updates. Cross-stitch networks took 100 to 1000 times
+    that of the weights; sluice networks the same as the weights.
 
     Under optimizers with momentum a task that is absent from a batch still moves, on the
     momentum of its last batches. This is what the paper's reference code does.
@@ -59,7 +62,7 @@ def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_task
     if config.get("weight_decay"):
         config["weight_decay"] = 0.0  # AdamW refuses None
     allocation = type(optimizer).from_config(config)
-    optimizer_map = keras.optimizers.OptimizerMap(optimizer, {_ALLOCATION: allocation})
+    optimizer_map = keras.optimizers.OptimizerMap(optimizer, {_SHARING: allocation})
     if update_absent_tasks:
         return keras.optimizers.MultiOptimizer(optimizer_map)
     return PresentTasksOptimizer(optimizer_map)

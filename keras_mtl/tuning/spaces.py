@@ -5,11 +5,15 @@ builder's argument names, or those of the two learning rates.
 """
 
 from keras_mtl.models import (
+    build_cross_stitch,
     build_fixed_random,
     build_gumbel_matrix,
+    build_low_supervision,
     build_no_sharing,
     build_shared_bottom,
     build_single_tasks,
+    build_sluice,
+    build_soft_ordering,
 )
 
 
@@ -32,6 +36,23 @@ def _components_per_task(hp, layers):
     return hp.Int("components_per_task", 1, most, default=1)
 
 
+def _alpha(hp, layers):
+    return hp.Choice("alpha", ["imbalanced", "balanced"], default="imbalanced")
+
+
+def _per_channel(hp, layers):
+    return hp.Boolean("per_channel", default=False)
+
+
+def _num_subspaces(hp, layers):
+    return hp.Choice("num_subspaces", [1, 2], default=2)
+
+
+def _num_depths(hp, layers):
+    most = max((len(entry) for entry in layers if isinstance(entry, list | tuple)), default=1)
+    return hp.Int("num_depths", 1, most, default=most)
+
+
 _WEIGHTS_ONLY = {"learning_rate": _learning_rate}
 
 SPACES = {
@@ -46,6 +67,19 @@ SPACES = {
         "learning_rate": _learning_rate,
         "components_per_task": _components_per_task,
     },
+    build_cross_stitch: {
+        "learning_rate": _learning_rate,
+        "alpha": _alpha,
+        "per_channel": _per_channel,
+    },
+    # Both starts and both numbers of subspaces were in use in Ruder et al. 2017.
+    build_sluice: {
+        "learning_rate": _learning_rate,
+        "alpha": _alpha,
+        "num_subspaces": _num_subspaces,
+    },
+    build_soft_ordering: {"learning_rate": _learning_rate, "num_depths": _num_depths},
+    build_low_supervision: _WEIGHTS_ONLY,
     build_shared_bottom: _WEIGHTS_ONLY,
     build_no_sharing: _WEIGHTS_ONLY,
     build_single_tasks: _WEIGHTS_ONLY,

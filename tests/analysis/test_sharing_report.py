@@ -188,3 +188,69 @@ def test_frozen_model_is_refused():
     )
     with pytest.raises(ValueError, match="has no tasks to report on.*before it is frozen"):
         sharing_report(keras_mtl.freeze(model))
+
+
+def towers(alpha, component=None, shape=(5,), **settings):
+    component = component or partial(keras.layers.Dense, 4)
+    tasks = settings.pop("tasks", {"chunk": 3, "pos": "binary"})
+    return keras_mtl.build_cross_stitch(
+        keras.Input(shape), tasks, [[component] * 2] * 3, alpha=alpha, **settings
+    )
+
+
+@pytest.mark.parametrize("task_data", ["shared", "separate"])
+def test_towers_that_feed_each_other_share_their_components(task_data):
+    report = sharing_report(towers("imbalanced", task_data=task_data))
+    assert report.component_names == tuple(
+        f"component_{index}_{number}" for index in (1, 2, 3) for number in (1, 2)
+    )
+    assert report.components == {"chunk": 6, "pos": 6}
+    assert str(report).splitlines()[2].endswith("6 / 6    100%")
+
+
+def test_towers_that_read_themselves_only_share_nothing():
+    report = sharing_report(towers("identity"))
+    np.testing.assert_array_equal(report.usage, [[1, 0] * 3, [0, 1] * 3])
+    assert str(report).splitlines()[2].endswith("3 / 6      0%")
+    assert "Distinct embeddings: 2 of 2 tasks" in str(report)
+
+
+def test_the_last_stitch_of_a_task_uses_all_that_feeds_it():
+    model = towers("identity")
+    model.get_layer("stitch_2").pair_weights.assign([[1.0, 0.5], [0.0, 1.0]])
+    report = sharing_report(model)
+    np.testing.assert_array_equal(report.usage, [[1, 1, 1, 1, 1, 0], [0, 1, 0, 1, 0, 1]])
+    assert report.shared == {"chunk": 2 / 5, "pos": 2 / 3}
+
+
+def test_cut_ties_between_towers_are_reported_as_freezing_leaves_them():
+    model = towers([[0.9, 0.05], [0.2, 0.8]])
+    report = sharing_report(model, cut_below=0.1)
+    assert report.components == {"chunk": 3, "pos": 6}
+    for task in model.tasks:
+        frozen = keras_mtl.freeze(model, task, cut_below=0.1)
+        assert report.parameters[task] == frozen.count_params()
+
+
+def test_components_that_freezing_replaces_are_found_by_their_weights():
+    lstm = partial(keras_mtl.layers.BiLSTM, 4)
+    tasks = {"chunk": keras_mtl.Task("tagging", 3), "pos": keras_mtl.Task("tagging", 7)}
+    report = sharing_report(towers("identity", lstm, (None, 5), tasks=tasks))
+    assert report.components == {"chunk": 3, "pos": 3}
+    routed = keras_mtl.build_no_sharing(keras.Input((None, 5)), tasks, [[lstm] * 2])
+    np.testing.assert_array_equal(sharing_report(routed).usage, np.eye(2))
+
+
+def test_components_without_weights_are_found_too():
+    report = sharing_report(towers("identity", keras.layers.ReLU))
+    assert report.components == {"chunk": 3, "pos": 3}
+
+
+def test_a_list_of_one_component_is_a_layer_that_all_pass():
+    model = keras_mtl.build_shared_bottom(
+        keras.Input((5,)),
+        {"a": 3, "b": "binary"},
+        [[partial(keras.layers.Dense, 4)], [partial(keras.layers.Dense, 4)] * 2],
+    )
+    assert model.get_layer("component_1_1")
+    assert sharing_report(model).component_names == ("component_2_1", "component_2_2")

@@ -12,7 +12,9 @@ from keras_mtl import Task, layers
 
 TASK_ID = np.array([2, 0, 1, 1, 2], "int32")  # B = 5 examples, T = 3 tasks
 FEATURES = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
+SEQUENCES = np.random.default_rng(1).normal(size=(5, 7, 6)).astype("float32")
 PROBABILITIES = [np.full((3, 4), 0.7, "float32"), np.full((3, 2), 0.4, "float32")]
+WORD_IDS = np.array([[3, 9, 4], [7, 0, 0], [2, 8, 0], [5, 6, 1], [0, 0, 0]], "int32")
 TASKS = {"color": Task("classes", 2), "animal": Task("classes", 7), "width": Task("regression", 3)}
 dense = partial(keras.layers.Dense, 4, activation="tanh")
 dropout = partial(keras.layers.Dropout, 0.1, seed=7)  # torch ignores the seeds of others
@@ -38,6 +40,21 @@ LAYERS = {
         (FEATURES, TASK_ID, PROBABILITIES),
         {"updates": (), "budget": (), "disconnect": ()},
     ),
+    "BiLSTM": Entry(
+        partial(layers.BiLSTM, 4, "concat", recurrent_regularizer="l2"),
+        (SEQUENCES,),
+        {
+            f"{direction}/lstm_cell/{name}": shape
+            for direction in ("forward", "backward")
+            for name, shape in
+            {"kernel": (6, 16), "recurrent_kernel": (4, 16), "bias": (16,)}.items()
+        },
+    ),
+    "CrossStitch": Entry(
+        partial(layers.CrossStitch, per_channel=True),
+        ([FEATURES, -FEATURES, 2 * FEATURES],),
+        {"alpha": (3, 3, 6)},
+    ),
     "FixedAllocation": Entry(
         partial(layers.FixedAllocation, [[1, 0.5, 0, 1], [0, 1, 0, 0], [1, 1, 1, 1]]),
         (TASK_ID,),
@@ -47,6 +64,13 @@ LAYERS = {
         partial(layers.GumbelRouter, keras_mtl.TemperatureSchedule(9.0), seed=1),
         (FEATURES,),
         {"updates": ()},
+    ),
+    "JoinDirections": Entry(
+        layers.JoinDirections, (np.stack([SEQUENCES, -SEQUENCES], axis=2),), {}
+    ),
+    "LayerConcat": Entry(layers.LayerConcat, ([FEATURES, FEATURES[:, :2]],), {}),
+    "LayerMixture": Entry(
+        partial(layers.LayerMixture, "balanced"), ([FEATURES, -FEATURES],), {"beta": (2,)}
     ),
     "Modular": Entry(
         lambda: layers.Modular(
@@ -62,6 +86,16 @@ LAYERS = {
             "second/bias": (4,), "third/inner/kernel": (6, 4), "third/inner/bias": (4,),
         },
     ),
+    "PickTask": Entry(partial(layers.PickTask), ([FEATURES, -FEATURES, 2 * FEATURES], TASK_ID), {}),
+    "RepeatRows": Entry(partial(layers.RepeatRows, 3), (FEATURES,), {}),
+    "Sluice": Entry(
+        partial(layers.Sluice, 2, ties=np.arange(36).reshape(6, 6) - 1),
+        ([FEATURES, -FEATURES, 2 * FEATURES],),
+        {"alpha": (35,)},
+    ),
+    "SoftAllocation": Entry(
+        partial(layers.SoftAllocation, 3, 4), (TASK_ID,), {"scores": (3, 4)}
+    ),
     "SplitTasks": Entry(partial(layers.SplitTasks, 5), (FEATURES,), {}),
     "TaskHead": Entry(
         partial(layers.TaskHead, Task("classes", 7), 1),
@@ -74,19 +108,26 @@ LAYERS = {
         {"kernel": (6, 12), "bias": (12,)},
     ),
     "TaskRows": Entry(partial(layers.TaskRows, 3), (FEATURES,), {}),
+    "WordDropout": Entry(partial(layers.WordDropout, 0.5, seed=1), (WORD_IDS,), {}),
 }  # fmt: skip
 
 NOT_LAYERS_TO_CALL = {
     "Allocation": "abstract",
+    "Stitch": "abstract",
+    "SubspaceOrthogonality": "a regularizer",
     "straight_through": "a function",
 }
 
 BUILDERS = {
+    "build_cross_stitch": {"per_channel": True},
     "build_fixed_random": {"components_per_task": 2},
     "build_gumbel_matrix": {"budget": 0.2, "entropy_weight": 0.1, "init_probability": 0.99},
+    "build_low_supervision": {"levels": {"animal": 3}},
     "build_no_sharing": {},
     "build_shared_bottom": {},
     "build_single_tasks": {},
+    "build_sluice": {"orthogonality_weight": 0.3, "head_units": (5,)},
+    "build_soft_ordering": {"stem": [dense], "num_depths": 2},
 }
 
 

@@ -58,3 +58,14 @@ grown = keras_mtl.add_task(model, "braille", 26)   # learns the new task's rows 
 GROW_DATA = """\
 task_batches({**tasks, "braille": 26}, {"braille": (x_new, y_new)}, batch_size=16)
 """
+
+SEQUENCES = """\
+tokens = keras.Input((None,), dtype="int32")
+embed = partial(keras.layers.Embedding, 20_000, 64, mask_zero=True)
+tasks = {"chunk": keras_mtl.Task("tagging", 22), "pos": keras_mtl.Task("tagging", 44)}
+sluice = keras_mtl.build_sluice(tokens, tasks, [[partial(keras_mtl.layers.BiLSTM, 100)] * 2] * 3, stem=[embed], num_subspaces=2)
+"""  # noqa: E501
+
+SLUICE_WEIGHTS = """\
+sluice.get_layer("stitch_1").alpha                 # and keras_mtl.plots.plot_alpha(sluice)
+"""

@@ -81,6 +81,21 @@ def _assert_loads_without_keras_mtl(file):
     assert "(None, 10)" in done.stdout, done.stderr
 
 
+def test_block_c_builds_a_sluice_network_that_trains():
+    names = {}
+    exec(blocks.IMPORTS + blocks.SEQUENCES + blocks.SLUICE_WEIGHTS, names)
+    sluice = names["sluice"]
+    assert sluice.get_layer("stitch_1").alpha.shape == (4, 4)
+    axes = keras_mtl.plots.plot_alpha(sluice)
+    assert any("chunk" in label.get_text() for label in axes.get_yticklabels())
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(1, 20_000, (4, 6))
+    labels = {name: rng.integers(0, task.size, (4, 6)) for name, task in sluice.tasks.items()}
+    sluice.compile(keras.optimizers.Adam(1e-3))
+    logs = sluice.train_on_batch(tokens, labels, return_dict=True)
+    assert np.isfinite(logs["loss"])
+
+
 @on_tensorflow
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # the tuner's Gaussian process complains of ten trials
@@ -119,7 +134,9 @@ def test_block_f_grows(script):
 
 
 @pytest.mark.skipif(not DESIGN.exists(), reason="the contract's own text is not here")
-@pytest.mark.parametrize("block", ["SEPARATE", "FREEZE", "SEARCH", "GROW"])
+@pytest.mark.parametrize(
+    "block", ["SEPARATE", "FREEZE", "SEARCH", "GROW", "SEQUENCES", "SLUICE_WEIGHTS"]
+)
 def test_blocks_are_the_contract_to_the_letter(block):
     assert getattr(blocks, block) in DESIGN.read_text()
 

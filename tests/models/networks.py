@@ -11,14 +11,31 @@ from keras_mtl.layers import AllocationMatrix, TaskHeads
 
 TASKS = {"color": 2, "animal": 7, "shape": 4}  # T = 3
 X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")  # B = 6 examples, D = 5
+dense = partial(keras.layers.Dense, 4, activation="tanh")
+
+
+def soft_ordering(inputs, tasks, layers, stem=(dense,), **settings):
+    """Components keep the shape of their input, so one comes before them."""
+    return keras_mtl.build_soft_ordering(inputs, tasks, layers, stem=stem, **settings)
+
+
+def low_supervision(inputs, tasks, layers, **settings):
+    """The task "animal", where there is one, comes first."""
+    levels = {"animal": 1} if isinstance(tasks, dict) and "animal" in tasks else {}
+    return keras_mtl.build_low_supervision(inputs, tasks, layers, levels=levels, **settings)
+
+
 BUILDERS = {
     "single_tasks": keras_mtl.build_single_tasks,
     "shared_bottom": keras_mtl.build_shared_bottom,
     "no_sharing": keras_mtl.build_no_sharing,
     "fixed_random": keras_mtl.build_fixed_random,
     "gumbel_matrix": keras_mtl.build_gumbel_matrix,
+    "soft_ordering": soft_ordering,
+    "low_supervision": low_supervision,
+    "cross_stitch": keras_mtl.build_cross_stitch,
+    "sluice": keras_mtl.build_sluice,
 }
-dense = partial(keras.layers.Dense, 4, activation="tanh")
 
 
 def network(build, layers=None, tasks=TASKS, **settings):

@@ -296,6 +296,19 @@ def test_a_frozen_allocation_still_learns_the_new_rows():
     assert_old_answers_agree(model, grown)
 
 
+@pytest.mark.parametrize("name", ["cross_stitch", "sluice", "soft_ordering"])
+def test_a_network_made_for_its_own_tasks_is_refused(name, task_data):
+    model = network(BUILDERS[name], task_data=task_data)
+    with pytest.raises(ValueError, match="Layer '.*_1' of this one is made for its own tasks only"):
+        keras_mtl.add_task(model, "braille", 5)
+
+
+def test_tasks_that_are_predicted_from_different_layers_are_refused():
+    model = network(BUILDERS["low_supervision"])
+    with pytest.raises(ValueError, match="predicted from different layers.*cannot know which"):
+        keras_mtl.add_task(model, "braille", 5)
+
+
 # Given allocations
 
 

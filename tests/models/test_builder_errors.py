@@ -8,7 +8,7 @@ import pytest
 import keras_mtl
 from tests.models.networks import BUILDERS, TASKS, dense, network
 
-conv = partial(keras.layers.Conv2D, 4, 3)
+conv = partial(keras.layers.Conv2D, 4, 3, padding="same")
 gumbel = partial(network, keras_mtl.build_gumbel_matrix)
 no_sharing = partial(network, keras_mtl.build_no_sharing)
 fixed_random = partial(network, keras_mtl.build_fixed_random)

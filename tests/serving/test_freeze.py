@@ -21,6 +21,9 @@ BUILDERS = [
     keras_mtl.build_no_sharing,
     keras_mtl.build_fixed_random,
     keras_mtl.build_single_tasks,
+    keras_mtl.build_cross_stitch,
+    partial(keras_mtl.build_sluice, connections="none", num_subspaces=3),
+    partial(keras_mtl.build_low_supervision, levels={"size": 6}),
 ]
 
 

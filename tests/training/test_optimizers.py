@@ -109,6 +109,24 @@ def test_one_sgd_step_scales_the_gradient_by_the_learning_rates():
         np.testing.assert_allclose(split_up[path], factor * move, rtol=1e-3, atol=1e-6)
 
 
+def test_one_sgd_step_moves_the_weights_of_stitches_by_their_own_learning_rate():
+    def moved(optimizer):
+        model = model_of(optimizer, keras_mtl.build_sluice, [[dense] * 3] * 2)
+        before = weights_of(model)
+        train(model, 1)
+        return {path: now - before[path] for path, now in weights_of(model).items()}
+
+    plain = moved(keras.optimizers.SGD(0.1))
+    own = moved(allocation_optimizer(keras.optimizers.SGD(0.1), 1.0))
+    faster = {path for path in plain if path.endswith(("alpha", "beta"))}
+    assert {"stitch_1/alpha", "stitch_2/alpha", "mixture_2/beta"} <= faster
+    for path, step in plain.items():
+        np.testing.assert_allclose(
+            own[path], (10 if path in faster else 1) * step, rtol=1e-3, atol=1e-6, err_msg=path
+        )
+        assert path == "mixture_1/beta" or path == "mixture_3/beta" or np.any(step), path
+
+
 def test_schedule_can_be_the_allocations_learning_rate():
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.25, 0.0])
     model = model_of(allocation_optimizer(keras.optimizers.SGD(0.1), schedule))

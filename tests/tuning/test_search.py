@@ -19,6 +19,14 @@ BUILDERS = {
         "init_probability": 0.5,
     },
     keras_mtl.build_fixed_random: {"learning_rate": 1e-3, "components_per_task": 1},
+    keras_mtl.build_cross_stitch: {
+        "learning_rate": 1e-3,
+        "alpha": "imbalanced",
+        "per_channel": False,
+    },
+    keras_mtl.build_sluice: {"learning_rate": 1e-3, "alpha": "imbalanced", "num_subspaces": 2},
+    keras_mtl.build_soft_ordering: {"learning_rate": 1e-3, "num_depths": 2},
+    keras_mtl.build_low_supervision: {"learning_rate": 1e-3},
     keras_mtl.build_shared_bottom: {"learning_rate": 1e-3},
     keras_mtl.build_no_sharing: {"learning_rate": 1e-3},
     keras_mtl.build_single_tasks: {"learning_rate": 1e-3},
@@ -29,7 +37,14 @@ def layers():
     return [[partial(keras.layers.Dense, 6, activation="relu")] * 2]
 
 
+NEEDED = {
+    keras_mtl.build_low_supervision: {"levels": {"upright": 1}},
+    keras_mtl.build_soft_ordering: {"stem": [partial(keras.layers.Dense, 6)]},
+}
+
+
 def hyper(builder=keras_mtl.build_gumbel_matrix, **arguments):
+    arguments = NEEDED.get(builder, {}) | arguments
     return hypermodel(builder, keras.Input((5,)), TASKS, layers(), **arguments)
 
 

@@ -1,0 +1,41 @@
+"""The parallel components of a network, and which of them a task runs."""
+
+import re
+
+from keras_mtl.layers import Modular
+
+_NAME = re.compile(r"component_(\d+)_(\d+)")
+
+
+def parallel_components(model):
+    """Returns the components of all lists with several, in order of depth.
+
+    A `Modular` layer holds its components. Those of towers are layers of the graph, which
+    their names tell from others: `component_<list>_<number>`. A list with one component is a
+    layer that all tasks pass, and not listed.
+    """
+    held = [c for layer in model.layers if isinstance(layer, Modular) for c in layer.components]
+    lists = {}
+    for layer in model.layers:
+        if match := _NAME.fullmatch(layer.name):
+            index, number = map(int, match.groups())
+            lists.setdefault(index, {})[number] = layer
+    several = [lists[index] for index in sorted(lists) if len(lists[index]) > 1]
+    return held + [components[number] for components in several for number in sorted(components)]
+
+
+def used_components(components, layers):
+    """Returns for each component whether it is among `layers`, or one that holds its weights.
+
+    The latter are the stock layers that a component becomes when it is frozen.
+
+    Args:
+        components: List of layers.
+        layers: List of what a task runs, as `keras_mtl.analysis.task_paths.task_calls` tells.
+
+    Returns:
+        List of booleans.
+    """
+    used = {id(layer) for layer in layers}
+    used |= {id(weight) for layer in layers for weight in getattr(layer, "weights", ())}
+    return [any(id(part) in used for part in (c, *c.weights)) for c in components]

@@ -1,0 +1,141 @@
+"""Makes the layers of a network from what its user gives: callables, inputs, a seed."""
+
+import contextlib
+import random
+import weakref
+
+import keras
+
+from keras_mtl.layers import Modular
+
+_GIVEN_LAYERS: weakref.WeakSet = weakref.WeakSet()  # so that no layer is built in twice
+
+
+def layer_names(model):
+    """Returns the names of a model's layers and of the components in them."""
+    components = [
+        c for layer in model.layers if isinstance(layer, Modular) for c in layer.components
+    ]
+    return {layer.name for layer in [*model.layers, *components]}
+
+
+def copied_layer(layer, changes=()):
+    """Returns a layer like `layer` with new weights, after `changes` of its config."""
+    if isinstance(layer, keras.Model):
+        return keras.models.clone_model(layer)
+    return type(layer).from_config(layer.get_config() | dict(changes))
+
+
+def new_input(inputs):
+    """Returns inputs like the given ones, a `keras.Input` or a dict of them."""
+    if isinstance(inputs, dict):
+        return {key: _input_like(tensor, key) for key, tensor in inputs.items()}
+    return _input_like(inputs, "inputs")
+
+
+def _input_like(tensor, name):
+    if not keras.backend.is_keras_tensor(tensor):
+        raise ValueError(
+            "inputs must be a keras.Input, such as keras.Input((28, 28, 1)), or a dict of them. "
+            f"Received: {tensor!r}"
+        )
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
+
+
+def new_layer(make, name, where):
+    """Returns the layer that a callable makes, named `name`."""
+    if isinstance(make, keras.layers.Layer):
+        raise ValueError(
+            f"{where} is the layer {make.name!r}, but a callable that returns a new layer is "
+            "expected, so that no two models share weights. Give functools.partial"
+            f"(keras.layers.{type(make).__name__}, ...) or a lambda."
+        )
+    if not callable(make):
+        raise ValueError(
+            f"{where} must be a callable that returns a Keras layer. Received: {make!r}"
+        )
+    layer = make()
+    if not isinstance(layer, keras.layers.Layer):
+        raise ValueError(f"{where} must return a Keras layer. It returned: {layer!r}")
+    if layer in _GIVEN_LAYERS or (layer.built and getattr(layer, "_inbound_nodes", None)):
+        raise ValueError(
+            f"{where} returned the layer {layer.name!r}, which is in use already. It must return "
+            "a new layer at every call."
+        )
+    _GIVEN_LAYERS.add(layer)
+    layer.name = name
+    return layer
+
+
+def made_layers(stem, layers):
+    """Makes stem and layers, one entry at a time, in order.
+
+    Yields:
+        Pairs `(None, [layer])` for the stem and bare layers, and `(index, components)` for
+        lists, whose index counts from 1.
+    """
+    check_lists(stem=stem, layers=layers)
+    for place, make in enumerate(stem):
+        yield None, [new_layer(make, f"stem_{place + 1}", f"stem[{place}]")]
+    index = 0
+    for place, entry in enumerate(layers):
+        where = f"layers[{place}]"
+        if not isinstance(entry, list | tuple):
+            yield None, [new_layer(entry, f"layer_{place + 1}", where)]
+            continue
+        if not entry:
+            raise ValueError(f"{where} is an empty list: a modular layer needs a component.")
+        index += 1
+        yield (
+            index,
+            [
+                new_layer(make, f"component_{index}_{number}", f"{where}[{number - 1}]")
+                for number, make in enumerate(entry, start=1)
+            ],
+        )
+
+
+def check_lists(**lists):
+    """Raises a `ValueError` when `stem` or `layers` is not a list."""
+    for name, value in lists.items():
+        if not isinstance(value, list | tuple):
+            raise ValueError(
+                f"{name} must be a list of callables that return a Keras layer, or of lists of "
+                f"these. Received: {value!r}"
+            )
+
+
+@contextlib.contextmanager
+def seeded(seed):
+    """Makes everything that is drawn inside reproducible; `None` changes nothing.
+
+    Keras takes the seeds of initializers and dropout from Python's generator, whose state
+    is put back afterwards.
+    """
+    if seed is None:
+        yield
+        return
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def check_different_starts(components):
+    """Raises a `ValueError` for equal components, which is never what somebody meant."""
+    seen = {}
+    for component in components:
+        weights = component.get_weights()
+        if not any(weight.ndim > 1 for weight in weights):
+            continue
+        key = tuple((weight.shape, weight.tobytes()) for weight in weights)
+        if key in seen:
+            raise ValueError(
+                f"Components {seen[key]!r} and {component.name!r} start with equal weights and "
+                "would learn the same. An initializer given as an object or with a seed draws the "
+                "same numbers for every component: give its name instead, such as "
+                'kernel_initializer="he_normal".'
+            )
+        seen[key] = component.name

@@ -1,0 +1,78 @@
+"""Methods that sluice networks contain, as settings of their weights.
+
+Source: Ruder et al. 2017, https://arxiv.org/abs/1705.08142, section 3.
+"""
+
+import numpy as np
+
+PRESETS = (
+    "hard_sharing",
+    "group_lasso",
+    "easy_adaptation",
+    "low_supervision",
+    "cross_stitch",
+    "single_task",
+)
+
+
+def stitch_settings(preset, index, num_tasks, num_subspaces, levels):
+    """Returns what a preset asks of the `Sluice` after list `index`: its arguments."""
+    size = num_tasks * num_subspaces
+    if preset == "hard_sharing" or (preset == "low_supervision" and index <= min(levels)):
+        return {"alpha": "balanced", "trainable": False}
+    if preset in ("single_task", "low_supervision"):
+        return {"alpha": "identity", "trainable": False}
+    if preset == "group_lasso":
+        own_task = np.kron(np.eye(num_tasks), np.ones((num_subspaces, num_subspaces))) > 0
+        return {"alpha": "identity", "ties": _numbered(own_task)}
+    if preset == "easy_adaptation":
+        return _easy_adaptation(num_tasks, size)
+    return {}
+
+
+def _numbered(free):
+    """Returns ties that give every free entry a weight of its own."""
+    ties = np.full(free.shape, -1, "int32")
+    ties[free] = np.arange(free.sum())
+    return ties
+
+
+def _easy_adaptation(num_tasks, size):
+    """Returns a private first subspace and a second one that is the same for all tasks."""
+    alpha, ties = np.zeros((size, size), "float32"), np.full((size, size), -1, "int32")
+    private = np.arange(0, size, 2)
+    alpha[private, private] = 1
+    ties[private, private] = np.arange(num_tasks)
+    shared = np.ix_(private + 1, private + 1)
+    alpha[shared] = 1 / num_tasks
+    ties[shared] = num_tasks + np.arange(num_tasks)  # by source, whoever reads it
+    return {"alpha": alpha, "ties": ties}
+
+
+def checked_levels(preset, levels, names, num_lists, num_subspaces):
+    """Returns the list number that each task is predicted from, after a check of the preset."""
+    if preset not in (None, *PRESETS):
+        raise ValueError(
+            f"preset must be None or one of {', '.join(map(repr, PRESETS))}. Received: {preset!r}"
+        )
+    if preset == "easy_adaptation" and num_subspaces != 2:
+        raise ValueError(
+            'preset="easy_adaptation" has a private and a shared subspace, so it needs '
+            f"num_subspaces=2. Received: {num_subspaces}"
+        )
+    if (preset == "low_supervision") != (levels is not None):
+        raise ValueError(
+            'preset="low_supervision" needs levels, a dict such as {"pos": 1} that says from '
+            "which list of `layers` a task is predicted, and no other preset takes it. "
+            f"Received: preset={preset!r}, levels={levels!r}"
+        )
+    levels = levels or {}
+    wrong = [task for task, level in levels.items() if level not in range(1, num_lists + 1)]
+    unknown = [task for task in levels if task not in names]
+    if unknown or wrong:
+        task = (unknown or wrong)[0]
+        raise ValueError(
+            f"levels gives task {task!r} the level {levels[task]!r}. Tasks: {', '.join(names)}; "
+            f"levels: 1 to {num_lists}, the lists of `layers`."
+        )
+    return [levels.get(name, num_lists) for name in names]

@@ -1,0 +1,56 @@
+"""What the heads of a network read of its layers."""
+
+import numpy as np
+
+from keras_mtl.analysis import betas
+from keras_mtl.plots.axes import given_or_new
+
+_PALEST, _DARKEST = 0.35, 0.9  # of the colormap
+
+
+def plot_beta(model, ax=None):
+    """Draws how much each task's head reads of the layers of its tower, a bar per layer.
+
+    Deeper layers are darker.
+
+    Source: Ruder et al., "Learning what to share between loosely related tasks", 2017,
+    https://arxiv.org/abs/1705.08142, analysis of beta.
+
+    Args:
+        model: A model whose heads read mixtures of layers, as for `keras_mtl.analysis.betas`.
+        ax: As for `plot_alpha`. Defaults to `None`.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: The model mixes no layers.
+
+    Example:
+
+    >>> from functools import partial
+    >>> import keras, keras_mtl
+    >>> model = keras_mtl.build_sluice(
+    ...     keras.Input((5,)), {"a": 3, "b": "binary"}, [[partial(keras.layers.Dense, 8)] * 2] * 3)
+    >>> ax = plot_beta(model)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['layer 1', 'layer 2', 'layer 3']
+    """
+    weights = betas(model)
+    num_tasks, num_layers = weights.shape
+    ax = given_or_new(ax, 1.5 + num_tasks * (0.3 + 0.25 * num_layers), 3)
+    from matplotlib import colormaps
+
+    colors = colormaps["Blues"](np.linspace(_PALEST, _DARKEST, num_layers))
+    width = 0.8 / num_layers
+    for index, (by_task, color) in enumerate(zip(weights.T, colors, strict=True)):
+        places = np.arange(num_tasks) + (index - (num_layers - 1) / 2) * width
+        ax.bar(places, by_task, width, color=color, label=f"layer {index + 1}")
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_xticks(range(num_tasks), list(model.tasks))
+    ax.tick_params(axis="x", length=0)
+    ax.set_ylabel("weight")
+    ax.legend()
+    ax.set_title("What heads read (beta)")
+    return ax
