@@ -18,6 +18,7 @@ from functools import partial
 
 import keras
 import numpy as np
+from steps import compiled_step, first_call, interleaved
 
 import keras_mtl
 
@@ -76,30 +77,6 @@ def batch(size, num_tasks=None):
     return {"inputs": images, "task_id": np.arange(size, dtype="int32") % num_tasks}, labels
 
 
-def compiled_step(model, data):
-    """Returns a function that makes one compiled training step, data at hand."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        batches = iter(tf.data.Dataset.from_tensors(data).repeat())
-        model.make_train_function()
-        return lambda: model.train_function(batches)
-    model.train_on_batch(*data)
-    groups = (
-        model.trainable_variables,
-        model.non_trainable_variables,
-        model.optimizer.variables,
-        model.metrics_variables,
-    )
-    state = [tuple([variable.value for variable in group] for group in groups)]
-
-    def step():
-        logs, state[0] = model.train_function(state[0], iter([data]))
-        return logs["loss"].block_until_ready()
-
-    return step
-
-
 CASES = {
     "by hand, 16": lambda jit: (by_hand(jit), batch(16)),
     "gumbel, 16": lambda jit: (ours(keras_mtl.build_gumbel_matrix, jit), batch(16, 4)),
@@ -128,28 +105,16 @@ RATIOS = [
 
 def time_steps(jit, rounds, steps):
     """Prints the medians of all cases, and the medians of their ratios round by round."""
-    functions, first = {}, {}
-    for name, make in CASES.items():
-        step = compiled_step(*make(jit))
-        start = time.perf_counter()
-        step()
-        functions[name], first[name] = step, time.perf_counter() - start
-    times = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, step in functions.items():
-            for _ in range(3):
-                step()
-            start = time.perf_counter()
-            for _ in range(steps):
-                step()
-            times[name].append(1000 * (time.perf_counter() - start) / steps)
+    functions = {name: compiled_step(*make(jit)) for name, make in CASES.items()}
+    first = {name: first_call(step) for name, step in functions.items()}
+    times = interleaved(functions, rounds, steps)
     print(f"\n{'one update':26}{'ms':>8}{'first call s':>14}{'peak MB':>9}")
     for name, values in times.items():
         memory = peak_memory(name, jit)
         print(f"{name:26}{np.median(values):8.2f}{first[name]:14.1f}{memory:9.0f}")
     print()
     for one, other in RATIOS:
-        ratio = np.median(np.array(times[one]) / np.array(times[other]))
+        ratio = np.median(times[one] / times[other])
         print(f"{one + ' / ' + other:52}{ratio:6.2f}")
 
 
