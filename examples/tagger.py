@@ -20,6 +20,8 @@ import numpy as np
 import keras_mtl
 from keras_mtl.data import SentenceEncoder, read_columns, sentence_batches, tag_ids
 
+TASKS = ("pos", "chunk")
+TOWERS = [[partial(keras_mtl.layers.BiLSTM, 16)] * 2] * 2
 WORDS = {
     "DT": "the a this every",
     "JJ": "small red noisy old quick",
@@ -66,16 +68,38 @@ def load(path):
     ]
 
 
-def trained(build, encoder, tasks, layers, train, epochs):
+def prepare(train):
+    """Returns the encoder of words, the names of tags by task, and batches of sentences."""
+    encoder = SentenceEncoder(lowercase=True, zero_digits=True)
+    encoder.adapt(train["word"])
+    names = {task: sorted({tag for tags in train[task] for tag in tags}) for task in TASKS}
+    labels = {task: tag_ids(train[task], names[task]) for task in TASKS}
+    return encoder, names, sentence_batches(encoder.encode(train["word"]), labels, 32, seed=0)
+
+
+def trained(build, encoder, names, batches, epochs, layers=TOWERS):
     """Returns a fitted tagger of any method."""
+    tasks = {task: keras_mtl.Task("tagging", len(tags)) for task, tags in names.items()}
     stem = [
         partial(keras_mtl.layers.WordDropout, 0.1, seed=0),
         partial(keras.layers.Embedding, encoder.num_words, 32, mask_zero=True),
     ]
+    keras.utils.set_random_seed(0)
     model = build(encoder.inputs(), tasks, layers, stem=stem, seed=0)
     model.compile(keras.optimizers.Adam(3e-3))
-    model.fit(train, epochs=epochs, verbose=0)
+    model.fit(batches, epochs=epochs, verbose=0)
     return model
+
+
+def scores(model, encoder, names, test):
+    """Returns how well a tagger does on other sentences, by task."""
+    predicted = model.predict(encoder.encode(test["word"]), verbose=0)
+    found = {}
+    for task, tag_names in names.items():
+        known = [[tag if tag in tag_names else None for tag in tags] for tags in test[task]]
+        y = tag_ids(known, tag_names)
+        found[task] = keras_mtl.analysis.tagging_scores(y, predicted[task], tag_names)
+    return found
 
 
 def main():
@@ -87,26 +111,12 @@ def main():
     out = arguments.out or pathlib.Path(tempfile.mkdtemp())
 
     train, test = load(arguments.conll)
-    encoder = SentenceEncoder(lowercase=True, zero_digits=True)
-    encoder.adapt(train["word"])
-    names = {
-        task: sorted({tag for tags in train[task] for tag in tags}) for task in ("pos", "chunk")
-    }
-    tasks = {task: keras_mtl.Task("tagging", len(tags)) for task, tags in names.items()}
-    labels = {task: tag_ids(train[task], names[task]) for task in names}
-    batches = sentence_batches(encoder.encode(train["word"]), labels, 32, seed=0)
-
-    bilstm = partial(keras_mtl.layers.BiLSTM, 16)
-    x = encoder.encode(test["word"])
+    encoder, names, batches = prepare(train)
     for build in (keras_mtl.build_single_tasks, keras_mtl.build_sluice):
-        model = trained(build, encoder, tasks, [[bilstm] * 2] * 2, batches, arguments.epochs)
-        predicted = model.predict(x, verbose=0)
-        known = set(names["pos"]) | set(names["chunk"])
+        model = trained(build, encoder, names, batches, arguments.epochs)
         print(build.__name__)
-        for task in names:
-            y = [[tag if tag in known else None for tag in tags] for tags in test[task]]
-            y = tag_ids(y, names[task], x.shape[1])
-            print(f"  {task:6}", keras_mtl.analysis.tagging_scores(y, predicted[task], names[task]))
+        for task, found in scores(model, encoder, names, test).items():
+            print(f"  {task:6}", found)
 
     print("\nshare of what a tower reads from the other one, by layer and task")
     print(keras_mtl.analysis.cross_task_mass(model).round(2))

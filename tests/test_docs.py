@@ -38,6 +38,9 @@ def test_readme_blocks_run(tmp_path):
         "b": rng.random((30, 8, 8, 1), "float32"),
         "label_a": np.arange(20) % 10,
         "label_b": np.arange(30) % 10,
+        "sentences": ["the dog sees a cat".split(), "a cat sleeps".split()],
+        "chunks": ["B-NP I-NP O B-NP I-NP".split(), "B-NP I-NP O".split()],
+        "tags": [list("DNVDN"), list("DNV")],
     }
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert blocks

@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import sys
+from functools import partial
 
 import keras
 import numpy as np
@@ -46,3 +47,27 @@ def test_digits_that_belong_together_share_more_and_are_read():
     assert within < across
     assert min(accuracy.values()) > 0.85
     assert all(parameters[task] < model.count_params() for task in digits.TASKS)
+
+
+@pytest.mark.parametrize(
+    ("build", "settings"),
+    [
+        (keras_mtl.build_cross_stitch, {}),
+        (keras_mtl.build_sluice, {"orthogonality_weight": 0.01}),
+        (keras_mtl.build_low_supervision, {"levels": {"pos": 1}}),
+        (keras_mtl.build_soft_ordering, {}),
+    ],
+)
+def test_taggers_learn_a_small_grammar(build, settings):
+    pytest.importorskip("seqscore")
+    tagger = script("examples/tagger.py")
+    train, test = tagger.load(None)
+    encoder, names, batches = tagger.prepare(train)
+    layers = tagger.TOWERS
+    if build is keras_mtl.build_soft_ordering:  # components keep the shape of their input
+        lstm = partial(keras.layers.LSTM, 16, return_sequences=True)
+        layers = [[lambda: keras.layers.Bidirectional(lstm())] * 2]
+    model = tagger.trained(partial(build, **settings), encoder, names, batches, 15, layers)
+    found = tagger.scores(model, encoder, names, test)
+    assert found["pos"].accuracy > 0.97 and found["chunk"].accuracy > 0.97
+    assert found["chunk"].span_f1 > 0.9  # the most frequent tag alone gives 0

@@ -225,8 +225,8 @@ def test_weights_start_at_the_settings():
     np.testing.assert_array_equal(model.get_layer("mixture_1").beta, BETA)
 
 
-def test_normalized_weights_sum_to_one_also_after_training(task_data):
-    model = trained(network(build_sluice, normalize_alpha=True, task_data=task_data))
+def test_normalized_weights_sum_to_one_also_after_training():
+    model = trained(network(build_sluice, normalize_alpha=True))
     start = 0.88 * np.eye(6) + 0.02
     for alpha in alphas(model):
         np.testing.assert_allclose(alpha.sum(axis=1), np.ones(6), rtol=1e-5)
@@ -309,7 +309,15 @@ def test_presets_are_saved(preset, tmp_path):
     assert len(loaded.trainable_variables) == len(model.trainable_variables)
 
 
-@pytest.mark.parametrize("preset", ["hard_sharing", "single_task", "low_supervision"])
+@pytest.mark.parametrize(
+    ("preset", "task_data"),
+    [
+        ("hard_sharing", "shared"),
+        ("hard_sharing", "separate"),
+        ("single_task", "shared"),
+        ("low_supervision", "separate"),
+    ],
+)
 def test_weights_that_are_given_do_not_learn(preset, task_data):
     model = sluice(preset, task_data=task_data)
     before = alphas(model)
@@ -418,7 +426,9 @@ def eq_4(kernel, num_subspaces=2):
     return sum(np.sum((a.T @ b) ** 2) for a, b in itertools.combinations(parts, 2))
 
 
-@pytest.mark.parametrize("num_subspaces", [1, 2])
+@pytest.mark.parametrize(
+    ("num_subspaces", "task_data"), [(1, "shared"), (2, "shared"), (2, "separate")]
+)
 def test_the_penalty_is_logged_and_enters_the_loss_once(num_subspaces, task_data):
     settings = {"num_subspaces": num_subspaces, "task_data": task_data}
     plain = scrambled(network(build_sluice, **settings))
@@ -436,9 +446,9 @@ def test_the_penalty_is_logged_and_enters_the_loss_once(num_subspaces, task_data
 def evaluated(model):
     compiled(model)
     if model.task_data == "shared":
-        return model.train_on_batch(X, LABELS, return_dict=True)
+        return model.test_on_batch(X, LABELS, return_dict=True)
     x = {"inputs": X, "task_id": np.zeros(6, "int32")}
-    return model.train_on_batch(x, LABELS["color"], return_dict=True)
+    return model.test_on_batch(x, LABELS["color"], return_dict=True)
 
 
 def test_the_penalty_is_logged_by_fit_and_with_a_loss_of_ones_own():
@@ -448,9 +458,9 @@ def test_the_penalty_is_logged_by_fit_and_with_a_loss_of_ones_own():
     compiled(model, loss="sparse_categorical_crossentropy")
     found = model.fit(X, LABELS, batch_size=6, verbose=0).history["orthogonality_penalty"]
     np.testing.assert_allclose(found, [expected], rtol=1e-5)
-    own = [model.evaluate(X, LABELS, return_dict=True, verbose=0)[f"{n}_loss"] for n in NAMES]
     logs = model.evaluate(X, LABELS, return_dict=True, verbose=0)
-    np.testing.assert_allclose(logs["loss"] - sum(own), logs["orthogonality_penalty"], rtol=1e-4)
+    of_tasks = sum(logs[f"{name}_loss"] for name in NAMES)
+    np.testing.assert_allclose(logs["loss"] - of_tasks, logs["orthogonality_penalty"], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -493,13 +503,6 @@ def test_the_penalty_survives_saving(tmp_path):
     before, after = ([float(array(loss)) for loss in m.losses] for m in (model, loaded))
     np.testing.assert_allclose(after, before, rtol=1e-6)
     assert len(before) == 4
-
-
-def test_the_penalty_makes_subspaces_more_orthogonal():
-    model = network(build_sluice, orthogonality_weight=1.0, seed=0)
-    model.compile(keras.optimizers.SGD(0.05), run_eagerly=True)
-    losses = [model.train_on_batch(X, LABELS, return_dict=True) for _ in range(5)]
-    assert losses[-1]["orthogonality_penalty"] < 0.5 * losses[0]["orthogonality_penalty"]
 
 
 # Towers of sequences and images
@@ -583,11 +586,7 @@ def test_one_task_mixes_its_own_subspaces(task_data):
 
 @pytest.mark.parametrize(
     ("policy", "task_data", "preset"),
-    [
-        ("mixed_float16", "shared", None),
-        ("mixed_bfloat16", "separate", None),
-        ("mixed_bfloat16", "shared", "easy_adaptation"),
-    ],
+    [("mixed_float16", "shared", "easy_adaptation"), ("mixed_bfloat16", "separate", None)],
 )
 def test_half_precision_trains(policy, task_data, preset):
     make = partial(

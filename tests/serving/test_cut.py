@@ -66,7 +66,7 @@ def array(tensor):
 
 def called(model, x):
     """Calls a model, all at once with JAX, which compiles every LSTM of an eager call anew."""
-    if keras.backend.backend() == "jax":
+    if keras.backend.backend() == "jax" and x is TOKENS:
         return model.predict_on_batch(x)
     return model(x, training=False)
 
@@ -76,12 +76,11 @@ def answers(model, x=X):
     if model.task_data == "shared":
         outputs = called(model, x)
         return {task: array(outputs[task]) for task in model.tasks}
-    return {
-        name: array(called(model, {"inputs": x, "task_id": np.full(len(x), place, "int32")}))[
-            ..., : task.size
-        ]
-        for place, (name, task) in enumerate(model.tasks.items())
-    }
+    found = {}
+    for place, (name, task) in enumerate(model.tasks.items()):
+        given = {"inputs": x, "task_id": np.full(len(x), place, "int32")}
+        found[name] = array(model(given, training=False))[..., : task.size]
+    return found
 
 
 def assert_answers_are(frozen, expected, x=X, tolerance=1e-6):
