@@ -52,7 +52,7 @@ def build_low_supervision(
     ...     keras.Input((None, 6)),
     ...     {"chunk": keras_mtl.Task("tagging", 5), "pos": keras_mtl.Task("tagging", 9)},
     ...     [partial(keras_mtl.layers.BiLSTM, 4)] * 3, levels={"pos": 1})
-    >>> model.output_shape["pos"]
+    >>> model.output["pos"].shape
     (None, None, 9)
     """
     check_lists(stem=stem, layers=layers)
