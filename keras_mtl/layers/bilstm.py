@@ -34,7 +34,8 @@ class BiLSTM(keras.layers.Layer):
     Call arguments:
         x: `(batch, steps, features)`, read by both directions, or the output of a `BiLSTM`,
             `(batch, steps, 2, features)`.
-        mask: `(batch, steps)` booleans, `False` where there is only padding.
+        mask: `(batch, steps)` booleans, `False` where there is only padding. The state stays
+            as it is there, and so does the output.
 
     Output shape:
         `(batch, steps, 2, units)`, index 0 = forwards.

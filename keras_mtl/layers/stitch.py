@@ -28,7 +28,9 @@ class Stitch(keras.layers.Layer):
                 f"{', '.join(str(tuple(shape)) for shape in shapes)}"
             )
         width = shapes[0][-1]
-        if width is None or width % self.num_subspaces:
+        if width is None:
+            raise ValueError(f"{self.name!r} needs features of a known width. Received: {shapes}")
+        if width % self.num_subspaces:
             raise ValueError(
                 f"{self.name!r} splits features into {self.num_subspaces} subspaces of one size, "
                 f"but they have width {width}. Choose units that num_subspaces divides."

@@ -5,6 +5,7 @@ import numpy as np
 from keras_mtl.layers import FixedAllocation
 from keras_mtl.models.graph import Network, TaskStream
 from keras_mtl.models.making import check_lists, made_layers, seeded
+from keras_mtl.models.sluice_presets import is_level
 from keras_mtl.tasks import as_tasks
 
 
@@ -77,7 +78,7 @@ def _check_levels(levels, names, num_entries):
     for task, level in levels.items():
         if task not in names:
             raise ValueError(f"levels names {task!r}, which is no task. Tasks: {', '.join(names)}")
-        if level not in range(1, num_entries + 1):
+        if not is_level(level, num_entries):
             raise ValueError(
                 f"levels gives task {task!r} the level {level!r}, but `layers` has {num_entries} "
                 f"entries: give a number from 1 to {num_entries}."

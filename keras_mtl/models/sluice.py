@@ -6,7 +6,7 @@ import numpy as np
 from keras_mtl.layers import BiLSTM, LayerConcat, LayerMixture, Sluice, SubspaceOrthogonality
 from keras_mtl.layers.orthogonality import lstm_orthogonality
 from keras_mtl.models.making import check_lists, copied_layer
-from keras_mtl.models.sluice_presets import checked_levels, stitch_settings
+from keras_mtl.models.sluice_presets import check_preset, checked_levels, stitch_settings
 from keras_mtl.models.towers import build_towers
 from keras_mtl.tasks import as_tasks
 
@@ -100,6 +100,7 @@ def build_sluice(
             f"connections must be one of {', '.join(map(repr, _CONNECTIONS))}. "
             f"Received: {connections!r}"
         )
+    check_preset(preset, alpha, normalize_alpha, connections, beta)
     if preset == "cross_stitch":
         num_subspaces, connections = 1, "none"
     names = list(as_tasks(tasks))

@@ -3,6 +3,8 @@
 Source: Ruder et al. 2017, https://arxiv.org/abs/1705.08142, section 3.
 """
 
+from numbers import Integral
+
 import numpy as np
 
 PRESETS = (
@@ -49,12 +51,36 @@ def _easy_adaptation(num_tasks, size):
     return {"alpha": alpha, "ties": ties}
 
 
-def checked_levels(preset, levels, names, num_lists, num_subspaces):
-    """Returns the list number that each task is predicted from, after a check of the preset."""
+def is_level(level, most):
+    """Returns whether a level is a whole number from 1 to `most`."""
+    return isinstance(level, Integral) and not isinstance(level, bool) and 1 <= level <= most
+
+
+def check_preset(preset, alpha, normalize_alpha, connections, beta):
+    """Raises a `ValueError` for an unknown preset, or settings that it would not read."""
     if preset not in (None, *PRESETS):
         raise ValueError(
             f"preset must be None or one of {', '.join(map(repr, PRESETS))}. Received: {preset!r}"
         )
+    given = []
+    if preset not in (None, "cross_stitch"):
+        given += ["alpha"] * _is_given(alpha) + ["normalize_alpha"] * bool(normalize_alpha)
+    if preset in ("low_supervision", "cross_stitch"):
+        given += ["connections"] * (connections not in ("mixture", "none"))
+        given += ["beta"] * _is_given(beta)
+    if given:
+        raise ValueError(
+            f"preset={preset!r} decides what {given[0]} would, so they cannot both be given. "
+            "Leave out one of the two."
+        )
+
+
+def _is_given(start):
+    return not isinstance(start, str) or start != "imbalanced"
+
+
+def checked_levels(preset, levels, names, num_lists, num_subspaces):
+    """Returns the list number that each task is predicted from, after a check of the levels."""
     if preset == "easy_adaptation" and num_subspaces != 2:
         raise ValueError(
             'preset="easy_adaptation" has a private and a shared subspace, so it needs '
@@ -67,7 +93,7 @@ def checked_levels(preset, levels, names, num_lists, num_subspaces):
             f"Received: preset={preset!r}, levels={levels!r}"
         )
     levels = levels or {}
-    wrong = [task for task, level in levels.items() if level not in range(1, num_lists + 1)]
+    wrong = [task for task, level in levels.items() if not is_level(level, num_lists)]
     unknown = [task for task in levels if task not in names]
     if unknown or wrong:
         task = (unknown or wrong)[0]

@@ -46,7 +46,7 @@ def freeze(model, task=None, *, cut_below=0.0):
         `(batch, size)`; for one task a plain tensor.
 
     Raises:
-        ValueError: The model has no tasks, or `task` is not one of them.
+        ValueError: The model has no tasks, `task` is not one of them, a negative `cut_below`.
 
     Warns:
         UserWarning: A task has no component in some layer. Its path is zeros there.
@@ -70,6 +70,8 @@ def freeze(model, task=None, *, cut_below=0.0):
         )
     if task is not None and task not in tasks:
         raise ValueError(f"Unknown task {task!r}. Tasks of this model: {', '.join(tasks)}")
+    if not cut_below >= 0:
+        raise ValueError(f"cut_below must be a number of at least 0. Received: {cut_below}")
     _warn_of_empty_rows(model, tasks if task is None else [task], tasks)
     freezer = _Freezer(model, cut_below)
     if task is not None:

@@ -663,7 +663,7 @@ def test_a_list_has_a_component_per_task():
             {"preset": "easy_adaptation", "num_subspaces": 1},
             'preset="easy_adaptation" .*needs num_subspaces=2. Received: 1',
         ),
-        ({"preset": "group_lasso", "normalize_alpha": True}, "ties cannot hold"),
+        ({"preset": "group_lasso", "normalize_alpha": True}, "decides what normalize_alpha would"),
         ({"preset": "low_supervision"}, 'preset="low_supervision" needs levels'),
         ({"levels": {"animal": 1}}, "no other preset takes it. Received: preset=None"),
         (
@@ -712,3 +712,28 @@ def test_another_regularizer_beside_the_penalty_is_no_error():
     other = partial(lstm, bias_regularizer="l2", kernel_regularizer="l2")
     model = tagger(build_sluice, [[other] * 2], orthogonality_weight=0.1)
     assert len(model.losses) == 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("preset", "given"),
+    [
+        ("hard_sharing", {"alpha": "balanced"}),
+        ("group_lasso", {"alpha": 0.5}),
+        ("easy_adaptation", {"alpha": np.eye(6)}),
+        ("single_task", {"normalize_alpha": True}),
+        ("low_supervision", {"connections": "skip", "levels": {"animal": 1}}),
+        ("low_supervision", {"beta": "balanced", "levels": {"animal": 1}}),
+        ("cross_stitch", {"connections": "concat"}),
+        ("cross_stitch", {"beta": [0.5, 0.5]}),
+    ],
+)
+def test_a_preset_and_what_it_decides_cannot_both_be_given(preset, given):
+    wanted = f"preset='{preset}' decides what {list(given)[0]} would.*Leave out one of the two"
+    with pytest.raises(ValueError, match=wanted):
+        network(build_sluice, preset=preset, **given)
+
+
+@pytest.mark.parametrize("level", [1.0, True, 0, 3, "1"])
+def test_levels_are_whole_numbers(level):
+    with pytest.raises(ValueError, match="gives task 'animal' the level .* 1 to 2, the lists"):
+        network(build_sluice, preset="low_supervision", levels={"animal": level})

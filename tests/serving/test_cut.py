@@ -315,3 +315,9 @@ def test_a_task_that_reads_nothing_sees_zeros():
 def test_cutting_leaves_networks_without_ties_as_they_are(cut_below):
     model = network(keras_mtl.build_gumbel_matrix)
     assert_answers_are(keras_mtl.freeze(model, cut_below=cut_below), answers(model))
+
+
+def test_a_negative_cut_is_refused():
+    model = cross_stitch(keras.Input((5,)), TASKS, [[dense] * 3])
+    with pytest.raises(ValueError, match="cut_below must be a number of at least 0. Received: -1"):
+        keras_mtl.freeze(model, cut_below=-1)
