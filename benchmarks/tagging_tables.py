@@ -33,7 +33,7 @@ def by_method(rows):
 def print_scores(title, rows):
     """Prints the scores of the main task and the other one, and paired differences."""
     print(f"\n{title}")
-    print(f"{'method':32}{'seeds':>5}{'accuracy':>15}{'span F1':>15}{'POS':>15}{'weights':>9}")
+    print(f"{'method':32}{'seeds':>5}{'accuracy':>15}{'span F1':>15}{'POS':>15}{'weights':>12}")
     for method, runs in by_method(rows).items():
         scores = [run["test"][MAIN] for run in runs]
         line = f"{method:32}{len(runs):5}{text([s['accuracy'] for s in scores]):>15}"
@@ -41,7 +41,7 @@ def print_scores(title, rows):
         line += f"{text(spans) if None not in spans else '':>15}"
         other = [run["test"].get(AUXILIARY) for run in runs]
         line += f"{text([s['accuracy'] for s in other]) if None not in other else '':>15}"
-        print(f"{line}{runs[0]['parameters']:9,}")
+        print(f"{line}{runs[0]['parameters']:12,}")
 
 
 def print_domains(rows):

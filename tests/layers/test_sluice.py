@@ -261,7 +261,7 @@ def test_subspaces_divide_the_width():
 
 
 def test_the_width_must_be_known():
-    with refused("2 subspaces of one size, but they have width None"):
+    with refused("needs features of a known width"):
         Sluice()([keras.Input((None,)), keras.Input((None,))])
 
 
