@@ -44,6 +44,20 @@ def print_scores(title, rows):
         print(f"{line}{runs[0]['parameters']:12,}")
 
 
+def print_differences(rows, reference="sluice"):
+    """Prints how much the reference is ahead of each method in accuracy, seed by seed."""
+    groups = by_method(rows)
+    accuracy = {
+        method: {run["seed"]: run["test"][MAIN]["accuracy"] for run in runs}
+        for method, runs in groups.items()
+    }
+    for method, own in accuracy.items():
+        seeds = sorted(own.keys() & accuracy.get(reference, {}).keys())
+        if method != reference and seeds:
+            ahead = text([accuracy[reference][seed] - own[seed] for seed in seeds])
+            print(f"{reference} minus {method:26}{len(seeds):3} seeds{ahead:>15}")
+
+
 def print_domains(rows):
     """Prints the accuracy in and out of domain, a mean over sources for each seed."""
     print("\ndomains: accuracy of the main task, trained on one genre")
@@ -66,7 +80,7 @@ def print_noise(rows, figure):
     """Prints the epochs until half of the random labels are learned, and draws the curves."""
     print("\nnoise: training accuracy on random chunk labels, by epoch")
     curves = {m: np.array([run["curve"] for run in runs]) for m, runs in by_method(rows).items()}
-    shown = [0, 4, 9, 19, 29, 39, 47]
+    shown = [0, 4, 9, 19, 29, 39, 49]
     print(f"{'method':16}" + "".join(f"{epoch + 1:>9}" for epoch in shown))
     for method, curve in curves.items():
         kept = [epoch for epoch in shown if epoch < curve.shape[1]]
@@ -94,6 +108,7 @@ def main():
         else:
             part = "" if fraction is None else f", {fraction:.0%} of the training part"
             print_scores(experiment + part, found)
+            print_differences(found)
 
 
 if __name__ == "__main__":
