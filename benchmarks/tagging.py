@@ -166,7 +166,7 @@ def run_domains(arguments, keep):
     columns = read_conllu(arguments.data, ("form", "deprel", "upos", "sent_id"))
     sentences = {"word": columns["form"], MAIN: columns["deprel"], AUXILIARY: columns["upos"]}
     genres = np.array([sent_id.split("-")[0] for sent_id in columns["sent_id"]])
-    names = sorted(set(genres))
+    names = sorted(set(genres.tolist()))
     by_genre = {}
     for genre in names:
         rows = np.flatnonzero(genres == genre)
