@@ -209,8 +209,8 @@ class CrossStitch(Stitch):
 def mixed(alpha, parts):
     """Returns the sums of equal-shaped tensors that the rows of alpha say.
 
-    Term by term: a product of this matrix, which is small, with the stacked tensors takes
-    two to seven times as long on a CPU.
+    Term by term: a product of this matrix, which is small, with the stacked tensors takes up
+    to seven times as long on a CPU.
     """
     alpha = ops.convert_to_tensor(alpha)
     numbers = range(len(parts))
