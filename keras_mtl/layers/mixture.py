@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl.layers.stitch import serialized_start
+from keras_mtl.layers.stitch import mixed, serialized_start
+from keras_mtl.layers.stock_sum import stock_sum
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -63,8 +64,7 @@ class LayerMixture(keras.layers.Layer):
         return np.array(self.layer_weights.numpy())
 
     def call(self, outputs):
-        beta = ops.convert_to_tensor(self.layer_weights)
-        return sum(beta[index] * output for index, output in enumerate(outputs))
+        return mixed(ops.expand_dims(self.layer_weights, axis=0), outputs)[0]
 
     def compute_mask(self, outputs, previous_mask):
         return keras.tree.flatten(previous_mask)[-1]
@@ -74,14 +74,9 @@ class LayerMixture(keras.layers.Layer):
 
     def stock_call(self, outputs, *, copy):
         """Becomes a stock sum of scaled layers."""
-        terms = [
-            output if weight == 1 else keras.layers.Rescaling(float(weight))(output)
-            for output, weight in zip(outputs, self.beta, strict=True)
-            if weight
-        ]
-        if not terms:
+        if not self.beta.any():
             return ops.zeros_like(outputs[-1])
-        return keras.layers.Add()(terms) if len(terms) > 1 else terms[0]
+        return stock_sum(outputs, self.beta)
 
     def get_config(self):
         return {**super().get_config(), "beta": serialized_start(self.start)}

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.layers.fused import fused_call, fused_groups
+from keras_mtl.layers.stock_sum import stock_sum
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -123,11 +124,7 @@ class Modular(keras.layers.Layer):
             weights = weights / max(weights.sum(), 1.0)
         if len(active) > 1 and np.all(weights == 1 / len(active)):
             return keras.layers.Average()(active)
-        scaled = [
-            output if weight == 1 else keras.layers.Rescaling(float(weight))(output)
-            for output, weight in zip(active, weights, strict=True)
-        ]
-        return keras.layers.Add()(scaled) if len(scaled) > 1 else scaled[0]
+        return stock_sum(active, weights)
 
     def get_config(self):
         return {

@@ -43,7 +43,8 @@ class Network:
         `head_units` are the sizes of dense layers that a task has before its head.
         """
         if any(task.kind == "tagging" for task in self.tasks.values()):
-            streams = _without_directions(streams)
+            join = JoinDirections(name="join_directions")  # tags need one vector per step
+            streams = each_once(lambda x: join(x) if len(x.shape) == 4 else x, streams)
         for depth, units in enumerate(head_units, start=1):
             streams = [
                 keras.layers.Dense(units, activation="relu", name=f"tower_{depth}_{index}")(stream)
@@ -76,13 +77,13 @@ class Network:
             check_task_name(name, taken)
 
 
-def _without_directions(streams):
-    """Joins the directions of a `BiLSTM`, for tags need one vector per step."""
-    join, joined = JoinDirections(name="join_directions"), {}
+def each_once(call, streams):
+    """Returns what `call` makes of each stream; streams that are the same are called once."""
+    outputs = {}
     for stream in streams:
-        if id(stream) not in joined:
-            joined[id(stream)] = join(stream) if len(stream.shape) == 4 else stream
-    return [joined[id(stream)] for stream in streams]
+        if id(stream) not in outputs:
+            outputs[id(stream)] = call(stream)
+    return [outputs[id(stream)] for stream in streams]
 
 
 class TaskStream:

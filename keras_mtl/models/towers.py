@@ -1,6 +1,6 @@
 """Networks of parallel towers: one stream of features per task, and where streams meet."""
 
-from keras_mtl.models.graph import Network
+from keras_mtl.models.graph import Network, each_once
 from keras_mtl.models.making import check_different_starts, check_lists, made_layers, seeded
 
 
@@ -17,11 +17,7 @@ class Towers:
 
     def apply(self, layer):
         """Sends every stream through one layer, equal streams once."""
-        outputs = {}
-        for stream in self.streams:
-            if id(stream) not in outputs:
-                outputs[id(stream)] = layer(stream)
-        self.streams = [outputs[id(stream)] for stream in self.streams]
+        self.streams = each_once(layer, self.streams)
 
     def run(self, components, index):
         """Sends each task's stream through its own component."""
