@@ -38,19 +38,23 @@ class Task:
         size: Number of classes, labels or values. At least 2 for `"classes"`
             and `"tagging"`, always 1 for `"binary"`. Defaults to 1.
         loss: Keras loss, its name, or a function `(y_true, y_pred)` that returns
-            one value per example. An example then counts as labelled when its
-            whole label is. `None` takes the loss of the kind, element by element:
-            sparse categorical cross-entropy, binary cross-entropy or squared
-            error. Defaults to `None`.
+            one value per example, or per time step. An example or step then counts as
+            labelled when its whole label is. `None` takes the loss of the kind, element
+            by element: sparse categorical cross-entropy, binary cross-entropy or
+            squared error. Defaults to `None`.
         metrics: List of Keras metrics, their names, or functions as above. `None`
             takes accuracy, for regression the mean absolute error (`"mae"`). Logs call
             an object without a name of its own by its class: `<task>_auc`. Defaults to
             `None`.
         weight: Factor of the task's loss in the total, at least 0. Defaults to 1.0.
+        per_step: Whether a sequence has a label at every time step: labels
+            `(examples, steps)`, of a size above 1 `(examples, steps, size)`, NaN where
+            there is none; outputs `(batch, steps, size)`. `"tagging"` is per step as
+            it is. Defaults to `False`.
 
     Raises:
         ValueError: An unknown kind, a size that does not fit it, a negative weight,
-            metrics that are no list.
+            metrics that are no list, classes per step.
 
     Example:
 
@@ -58,6 +62,8 @@ class Task:
     24
     >>> Task("regression", weight=0.1).weight
     0.1
+    >>> Task("tagging", 5).per_step
+    True
     """
 
     kind: str
@@ -65,6 +71,7 @@ class Task:
     loss: Any = None
     metrics: Any = None
     weight: float = 1.0
+    per_step: bool = False
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -92,6 +99,19 @@ class Task:
             raise ValueError(
                 f"A task's metrics must be a list or None. Received: metrics={self.metrics!r}"
             )
+        if not isinstance(self.per_step, bool):
+            raise ValueError(
+                "A task's per_step must be True (a label at every time step) or False. "
+                f"Received: per_step={self.per_step!r}"
+            )
+        if self.kind == "classes" and self.per_step:
+            raise ValueError(
+                "One of several classes at every time step is a kind of its own. Use "
+                f'Task("tagging", {self.size}) instead of Task("classes", {self.size}, '
+                "per_step=True)."
+            )
+        if self.kind == "tagging":
+            object.__setattr__(self, "per_step", True)
 
     @property
     def has_classes(self):
@@ -105,6 +125,7 @@ class Task:
             "loss": keras.saving.serialize_keras_object(self.loss),
             "metrics": keras.saving.serialize_keras_object(self.metrics),
             "weight": self.weight,
+            "per_step": self.per_step,
         }
 
     @classmethod

@@ -94,6 +94,7 @@ def test_metrics_are_a_list():
 def test_defaults_are_those_of_the_docstring():
     task = Task("binary")
     assert (task.size, task.loss, task.metrics, task.weight) == (1, None, None, 1.0)
+    assert task.per_step is False
 
 
 def test_only_classes_and_tags_are_indices():
@@ -101,6 +102,28 @@ def test_only_classes_and_tags_are_indices():
         "classes",
         "tagging",
     ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tags_are_per_step_and_others_when_asked(kind):
+    size = 1 if kind == "binary" else 3
+    assert Task(kind, size).per_step == (kind == "tagging")
+    if kind != "classes":
+        assert Task(kind, size, per_step=True).per_step is True
+    assert Task("tagging", 3) == Task("tagging", 3, per_step=True)
+
+
+def test_classes_per_step_are_called_tagging():
+    with pytest.raises(ValueError, match=r'kind of its own. Use Task\("tagging", 4\) instead'):
+        Task("classes", 4, per_step=True)
+
+
+@pytest.mark.parametrize("per_step", [7, 1, None, "yes"])
+def test_per_step_is_no_number_of_steps(per_step):
+    with pytest.raises(
+        ValueError, match=f"per_step must be True .* or False.*per_step={per_step!r}"
+    ):
+        Task("binary", per_step=per_step)
 
 
 def test_order_of_tasks_is_kept():
@@ -178,6 +201,20 @@ def test_config_round_trip_keeps_a_registered_function():
     task = Task("regression", 3, loss=absolute_error, metrics=[absolute_error])
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(task))
     assert copy == task
+
+
+@pytest.mark.parametrize("per_step", [True, False])
+def test_config_round_trip_keeps_per_step(per_step):
+    task = Task("regression", 3, per_step=per_step)
+    config = keras.saving.serialize_keras_object(task)
+    assert keras.saving.deserialize_keras_object(config) == task
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "tagging"])
+def test_config_from_before_per_step_is_read(kind):
+    config = Task(kind, 3).get_config()
+    del config["per_step"]
+    assert Task.from_config(config) == Task(kind, 3)
 
 
 def test_equal_descriptions_are_equal():

@@ -32,10 +32,10 @@ class ExampleLayout:
         self.sample = [self.pack(name, *first) for name, first in firsts.items()][0]
 
     def _find_steps(self, firsts, x):
-        if all(task.kind != "tagging" for task in self.tasks.values()):
+        if not any(task.per_step for task in self.tasks.values()):
             return None, None
         for name, (_, labels, *_) in firsts.items():
-            if self.tasks[name].kind == "tagging":
+            if self.tasks[name].per_step:
                 return name, labels.shape[1]
         return self._first_name, keras.tree.flatten(x)[0].shape[1]
 
@@ -47,10 +47,11 @@ class ExampleLayout:
                 f'Task "{self._first_name}" has {_in_words(self._signature)}, '
                 f'task "{name}" has {_in_words(_signature(x))}. Convert one of them.'
             )
-        if self.tasks[name].kind == "tagging" and labels.shape[1] != self._steps:
+        if self.tasks[name].per_step and labels.shape[1] != self._steps:
             raise ValueError(
-                f'All tagging tasks need the same number of time steps. Task "{self._steps_name}" '
-                f'has {self._steps}, task "{name}" has {labels.shape[1]}. Pad the labels with -1.'
+                "Labels at every time step need the same number of steps for all tasks. Task "
+                f'"{self._steps_name}" has {self._steps}, task "{name}" has {labels.shape[1]}. Pad '
+                "the labels with NaN."
             )
         task_id = np.full(len(labels), self.places[name], "int32")
         y = pack_labels(self.tasks, name, labels, self._steps)

@@ -10,7 +10,7 @@ MISSING_CLASS = -1
 def check_labels(name, task, labels):
     """Returns the labels of a task as int32 (classes, tagging) or float32.
 
-    NaN class labels become -1, `(n, 1)` labels of one value an example `(n,)`.
+    NaN class labels become -1, a last axis of size 1 of labels of one value is dropped.
 
     Args:
         name: Name of the task, for messages.
@@ -18,8 +18,8 @@ def check_labels(name, task, labels):
         labels: Array-like, the first axis is the example.
 
     Returns:
-        Array of shape `(n,)`, `(n, steps)` for tagging, or `(n, size)` for
-        multilabel and regression tasks of a size above 1.
+        Array of shape `(n,)`, or `(n, size)` for multilabel and regression tasks of a
+        size above 1; for tasks per step `(n, steps)` or `(n, steps, size)`.
 
     Raises:
         ValueError: A wrong shape, or a value that is no label of the task.
@@ -45,23 +45,18 @@ def check_labels(name, task, labels):
 
 
 def _check_shape(name, task, labels):
-    shape = labels.shape
-    if task.kind == "tagging":
-        if labels.ndim != 2:
-            raise ValueError(
-                f'Task "{name}" expects a class for every time step, labels of shape '
-                f"(examples, steps). Received labels of shape {shape}."
-            )
-        return labels
-    width = 1 if task.kind == "classes" else task.size
-    if width == 1 and shape[1:] == (1,):
-        return labels[:, 0]
-    if labels.ndim == 0 or shape[1:] != (() if width == 1 else (width,)):
-        expected = "(examples,)" if width == 1 else f"(examples, {width})"
-        hint = " For one-hot labels use labels.argmax(-1)." if task.kind == "classes" else ""
+    axes = ("examples", "steps") if task.per_step else ("examples",)
+    size = 1 if task.has_classes else task.size
+    if size == 1 and labels.shape[len(axes) :] == (1,):
+        return labels[..., 0]
+    rest = () if size == 1 else (size,)
+    if labels.ndim != len(axes) + len(rest) or labels.shape[len(axes) :] != rest:
+        expected = ", ".join(map(str, axes + rest)) + ("," if len(axes + rest) == 1 else "")
+        one_hot = task.has_classes and labels.ndim > len(axes)
         raise ValueError(
-            f'Task "{name}" ({task.kind}, size {task.size}) expects labels of shape {expected}. '
-            f"Received labels of shape {shape}.{hint}"
+            f'Task "{name}" ({task.kind}, size {task.size}) expects labels of shape ({expected}). '
+            f"Received labels of shape {labels.shape}."
+            + (" For one-hot labels use labels.argmax(-1)." if one_hot else "")
         )
     return labels
 
@@ -77,14 +72,14 @@ def pack_labels(tasks, name, labels, steps):
     """Returns one task's checked labels as every batch holds them.
 
     That is one array when all of `tasks` are of one kind, else `{kind: array}`.
-    An array is as wide as the largest task of its kind. What is not this task's
-    is -1 (classes, tagging) or NaN: not labelled.
+    An array is as wide as the largest task of its kind, and has an axis of steps when
+    these are per step. What is not this task's is -1 (classes, tagging) or NaN: not labelled.
 
     Args:
         tasks: Dict, name -> `keras_mtl.Task`.
         name: The task that `labels` belong to.
         labels: What `check_labels` returned.
-        steps: Number of time steps of tagging labels.
+        steps: Number of time steps of labels per step.
 
     Example:
 
@@ -96,18 +91,32 @@ def pack_labels(tasks, name, labels, steps):
     """
     packed = {kind: _not_labelled(tasks, kind, len(labels), steps) for kind in kinds_of(tasks)}
     own = packed[tasks[name].kind]
-    if own.ndim == 1:
+    if own.shape == labels.shape:
         own[:] = labels
     else:
-        labels = labels.reshape(len(labels), -1)
-        own[:, : labels.shape[1]] = labels
+        labels = labels.reshape(*own.shape[:-1], -1)
+        own[..., : labels.shape[-1]] = labels
     return packed if len(packed) > 1 else own
 
 
 def _not_labelled(tasks, kind, num_examples, steps):
-    if kind == "classes":
-        return np.full((num_examples,), MISSING_CLASS, "int32")
-    if kind == "tagging":
-        return np.full((num_examples, steps), MISSING_CLASS, "int32")
+    alike = [task for task in tasks.values() if task.kind == kind]
+    shape = (num_examples, steps) if alike[0].per_step else (num_examples,)
+    if alike[0].has_classes:
+        return np.full(shape, MISSING_CLASS, "int32")
     width = largest_size(tasks, kind)
-    return np.full((num_examples, width) if width > 1 else (num_examples,), np.nan, "float32")
+    return np.full((*shape, width) if width > 1 else shape, np.nan, "float32")
+
+
+def check_one_array_per_kind(tasks):
+    """Raises a `ValueError` when some tasks of a kind are per step and others are not."""
+    first = {}
+    for name, task in tasks.items():
+        other = first.setdefault(task.kind, name)
+        if tasks[other].per_step != task.per_step:
+            raise ValueError(
+                f'Tasks "{other}" and "{name}" are both of kind {task.kind!r}, but only '
+                f'"{name if task.per_step else other}" has a label at every time step. Separate '
+                "data have one array of labels for each kind. Use shared data, with NaN where an "
+                "example has no label, or a model for each of the two."
+            )

@@ -21,8 +21,8 @@ def sentence_batches(x, y, batch_size, boundaries=(10, 20, 40, 80), seed=None):
     Args:
         x: Word ids `(sentences, steps)`, 0 is padding; or a dict of these `"words"` and of
             others, such as `"characters"`, `(sentences, steps, word_length)`.
-        y: Dict, task -> labels: `(sentences, steps)` for tagging, `(sentences,)` for one label
-            per sentence.
+        y: Dict, task -> labels: `(sentences, steps)` or `(sentences, steps, size)` for labels
+            at every step, `(sentences,)` for one label per sentence.
         batch_size: Number of rows in a batch.
         boundaries: Increasing lengths. Defaults to `(10, 20, 40, 80)`.
         seed: Integer, at least 0: the same seed gives the same batches. `None` draws one.
@@ -67,7 +67,7 @@ def _check_shapes(words, x, y):
         raise ValueError(f"y must be a dict, task -> labels. Received: {type(y).__name__}")
     inputs = x if isinstance(x, Mapping) else {}
     misfits = {f"x[{k!r}]": a.shape for k, a in inputs.items() if a.shape[:2] != words.shape}
-    misfits |= {f"y[{k!r}]": a.shape for k, a in y.items() if a.shape != words.shape[: a.ndim]}
+    misfits |= {f"y[{k!r}]": a.shape for k, a in y.items() if a.shape[:2] != words.shape[: a.ndim]}
     for name, shape in misfits.items():
         raise ValueError(
             f"{name} has the shape {shape}, which does not fit word ids of shape {words.shape}. "

@@ -14,6 +14,7 @@ from keras_mtl.data.checks import (
 )
 from keras_mtl.data.examples import ExampleLayout
 from keras_mtl.data.feeds import Streams, Table
+from keras_mtl.data.labels import check_one_array_per_kind
 from keras_mtl.data.order import (
     ORDERS,
     SAMPLINGS,
@@ -43,8 +44,9 @@ def task_batches(
     dtypes always: `ids` are int32, the place of the task in `tasks`; `y` is one
     array when all tasks are of one kind and `{kind: array}` when kinds differ,
     int32 for classes and tagging, float32 for the rest, as wide as the largest task
-    of the kind. Labels that an example does not have are -1 (classes, tagging) or
-    NaN. When the data of any task has sample weights, they are a third element.
+    of the kind, with an axis of steps for tasks per step. Labels that an example does
+    not have are -1 (classes, tagging) or NaN. When the data of any task has sample
+    weights, they are a third element.
 
     Args:
         tasks: Dict, name -> what is predicted.
@@ -78,7 +80,8 @@ def task_batches(
 
     Raises:
         ValueError: Unknown task names, data that do not fit their task or each
-            other, an unknown order or sampling, an unknown length.
+            other, tasks of one kind of which only some are per step, an unknown order or
+            sampling, an unknown length.
 
     Example:
 
@@ -96,6 +99,7 @@ def task_batches(
     (array([0], dtype=int32), array([4], dtype=int32))
     """
     tasks = as_tasks(tasks)
+    check_one_array_per_kind(tasks)
     check_word("order", order, ORDERS)
     check_word("sampling", sampling, SAMPLINGS)
     check_count("batch_size", batch_size)

@@ -18,12 +18,17 @@ _CLOSED = -1e9  # logit of a class that the example's task does not have
 
 def _check_features(tasks, shape):
     for name, task in tasks.items():
-        rank = 3 if task.kind == "tagging" else 2
+        rank = 3 if task.per_step else 2
         if len(shape) != rank or shape[-1] is None:
             wanted = "(batch, steps, features)" if rank == 3 else "(batch, features)"
             advice = (
                 "Keep the time axis." if rank == 3 else "End `layers` with keras.layers.Flatten."
             )
+            if len({task.per_step for task in tasks.values()}) > 1:
+                advice = (
+                    "With separate data either all tasks or none have a label at every time step. "
+                    'Use task_data="shared", with NaN where an example has no label.'
+                )
             raise ValueError(
                 f"Task {name!r} of kind {task.kind!r} needs features of shape {wanted} before its "
                 f"head. Received: {tuple(shape)}. {advice}"
@@ -63,14 +68,14 @@ class TaskHead(keras.layers.Layer):
         task_id: The task's place among the model's tasks.
 
     Output shape:
-        `(batch, size)`; tagging `(batch, steps, size)`.
+        `(batch, size)`; per step `(batch, steps, size)`.
 
     Weights:
         kernel: `(features, size)`.
         bias: `(size,)`.
 
     Raises:
-        ValueError: Features of another rank than the kind needs.
+        ValueError: Features of another rank than the task needs.
     """
 
     def __init__(self, task, task_id, **kwargs):
@@ -78,7 +83,7 @@ class TaskHead(keras.layers.Layer):
         self.task = task
         self.task_id = task_id
         self.activation = keras.activations.get(_ACTIVATIONS[task.kind])
-        self.supports_masking = task.kind == "tagging"
+        self.supports_masking = task.per_step
 
     def build(self, shape):
         _check_features({self.name: self.task}, shape)
@@ -116,19 +121,21 @@ class TaskHeads(keras.layers.Layer):
         seed: Integer seed of the initial weights, or `None`. Defaults to `None`.
 
     Call arguments:
-        features: `(batch, features)`; tagging `(batch, steps, features)`.
+        features: `(batch, features)`; of tasks per step `(batch, steps, features)`.
         task_id: Integers in `[0, len(tasks))`, shape `(batch,)`. Outside: NaN.
 
     Output shape:
-        `(batch, largest size)`, zeros beyond a task's own size; when kinds differ a
-        dict by kind, with zeros for examples of tasks of another kind.
+        `(batch, largest size)`, per step `(batch, steps, largest size)`, zeros beyond a
+        task's own size; when kinds differ a dict by kind, with zeros for examples of
+        tasks of another kind.
 
     Weights:
         kernel: `(features, sum of sizes)`, the tasks side by side.
         bias: `(sum of sizes,)`.
 
     Raises:
-        ValueError: Features of another rank than the kinds need.
+        ValueError: Features of another rank than the tasks need, tasks of which only
+            some are per step.
     """
 
     def __init__(self, tasks, num_added_tasks=0, seed=None, **kwargs):
@@ -139,7 +146,7 @@ class TaskHeads(keras.layers.Layer):
         sizes = [task.size for task in self.tasks.values()]
         self._starts = np.cumsum([0, *sizes])
         self._picks = {kind: self._pick(kind) for kind in kinds_of(self.tasks)}
-        self.supports_masking = "tagging" in self._picks
+        self.supports_masking = any(task.per_step for task in self.tasks.values())
 
     def _pick(self, kind):
         """Returns (T, largest size) columns of a kind's tasks and which of them exist."""
@@ -188,6 +195,9 @@ class TaskHeads(keras.layers.Layer):
         logits = ops.where(exists, ops.take_along_axis(logits, columns, axis=-1), _CLOSED)
         values = keras.activations.get(_ACTIVATIONS[kind])(logits)
         return ops.where(known, ops.where(exists, values, 0.0), float("nan"))
+
+    def compute_mask(self, features, previous_mask):
+        return dict.fromkeys(self._picks, previous_mask) if len(self._picks) > 1 else previous_mask
 
     def compute_output_spec(self, features, task_id):
         outputs = {

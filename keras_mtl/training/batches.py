@@ -111,4 +111,7 @@ def _view(task, y, y_pred, sample_weight):
     if sample_weight is not None:
         sample_weight = ops.cast(sample_weight, "float32")
         weight = weight * ops.reshape(sample_weight, (-1,) + (1,) * (len(weight.shape) - 1))
+    if task.per_step:  # metrics such as AUC know examples, not steps
+        y = ops.reshape(y, (-1,) if task.has_classes else (-1, task.size))
+        y_pred, weight = ops.reshape(y_pred, (-1, task.size)), ops.reshape(weight, (-1,))
     return y, y_pred, weight

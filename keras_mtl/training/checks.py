@@ -15,7 +15,7 @@ def check_arrays(model, x, y, sample_weight=None):
         return
     check_inputs(model, x)
     if model.task_data == "shared":
-        _check_shared_labels(model.tasks, y)
+        _check_shared_labels(model, y)
         _check_sample_weight(model.tasks, sample_weight, (len(next(iter(y.values()))),))
         return
     raise ValueError(
@@ -54,7 +54,8 @@ def _check_shape(name, wanted, value):
         )
 
 
-def _check_shared_labels(tasks, y):
+def _check_shared_labels(model, y):
+    tasks = model.tasks
     if not isinstance(y, dict):
         raise ValueError(
             f"y must be a dict with an array for every task: {', '.join(tasks)}. "
@@ -62,7 +63,17 @@ def _check_shared_labels(tasks, y):
         )
     _check_keys(tasks, y, "y", "NaN labels")
     for name, task in tasks.items():
-        check_labels(name, task, y[name])
+        labels = check_labels(name, task, y[name])
+        if task.per_step:
+            _check_steps(name, model.output[name].shape[1], labels.shape[1])
+
+
+def _check_steps(name, wanted, came):
+    if wanted not in (None, came):
+        raise ValueError(
+            f'Task "{name}" is predicted at {wanted} time steps. Received labels of {came} steps. '
+            "Pad them with NaN, or cut them."
+        )
 
 
 def _check_sample_weight(tasks, sample_weight, wanted):

@@ -141,9 +141,9 @@ def labelled(task, y, y_pred, size):
 def per_example(measure, task, y, y_pred, size):
     """Returns the values of a measure and the 0/1 mask of those that count.
 
-    There is one value for each example, of tagging one for each time step. Elementwise
-    measures are averaged over an example's labelled elements. A wrong label makes its
-    value NaN: compiled code cannot raise, and no number would be right.
+    There is one value for each example, of tasks per step one for each time step. Elementwise
+    measures are averaged over the labelled elements of an example or step. A wrong label
+    makes its value NaN: compiled code cannot raise, and no number would be right.
     """
     y, known, wrong = labelled(task, y, y_pred, size)
     if measure.elementwise:
@@ -162,7 +162,7 @@ def per_example(measure, task, y, y_pred, size):
 
 def _check_rank(function, task, values, known):
     if len(values.shape) != len(known.shape):
-        unit = "time step" if task.kind == "tagging" else "example"
+        unit = "time step" if task.per_step else "example"
         raise ValueError(
             f"{getattr(function, '__name__', function)!r} must return one value per {unit}, of "
             f"shape {tuple(known.shape)}. It returned shape {tuple(values.shape)}. Sums and means "

@@ -64,10 +64,30 @@ def test_a_tagging_head_answers_every_step():
     np.testing.assert_allclose(outputs.sum(axis=-1), np.ones((5, 6)), rtol=1e-5)
 
 
-def test_a_tagging_head_keeps_the_mask_of_its_features():
+@pytest.mark.parametrize(
+    ("task", "activation"),
+    [
+        (Task("binary", per_step=True), sigmoid),
+        (Task("multilabel", 4, per_step=True), sigmoid),
+        (Task("regression", 2, per_step=True), lambda logits: logits),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_a_head_per_step_answers_every_step(task, activation):
+    x = np.random.default_rng(2).normal(size=(5, 6, 3)).astype("float32")
+    head = TaskHead(task, 0)
+    head.build((None, 6, 3))
+    kernel = np.random.default_rng(1).normal(size=(3, task.size)).astype("float32")
+    bias = np.linspace(-1, 1, task.size).astype("float32")
+    head.set_weights([kernel, bias])
+    np.testing.assert_allclose(array(head(x)), activation(x @ kernel + bias), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", [Task("tagging", 4), Task("binary", per_step=True)])
+def test_a_head_per_step_keeps_the_mask_of_its_features(task):
     tokens = np.array([[1, 2, 0], [1, 0, 0]])
     features = keras.layers.Embedding(3, 2, mask_zero=True)(tokens)
-    outputs = TaskHead(Task("tagging", 4), 0)(features)
+    outputs = TaskHead(task, 0)(features)
     np.testing.assert_array_equal(array(keras.src.backend.get_keras_mask(outputs)), tokens != 0)
 
 
@@ -79,9 +99,10 @@ def test_features_with_positions_are_an_error_that_names_flatten(kind, shape):
         TaskHead(Task(kind, 7), 0, name="animal")(np.zeros(shape, "float32"))
 
 
-def test_tagging_without_steps_is_an_error_that_names_the_time_axis():
+@pytest.mark.parametrize("task", [Task("tagging", 7), Task("regression", per_step=True)])
+def test_steps_that_are_not_there_are_an_error_that_names_the_time_axis(task):
     with pytest.raises(ValueError, match=r"\(batch, steps, features\).*Keep the time axis"):
-        TaskHead(Task("tagging", 7), 0, name="pos")(X)
+        TaskHead(task, 0, name="pos")(X)
 
 
 # Heads side by side
@@ -143,6 +164,53 @@ def test_tagging_heads_answer_every_step():
     assert np.all(outputs[[0, 3], :, 2:] == 0)
     kernel, bias = heads.get_weights()
     np.testing.assert_allclose(outputs[2], softmax(x[2] @ kernel[:, 2:] + bias[2:]), rtol=1e-4)
+
+
+PER_STEP = {
+    "sick": Task("binary", per_step=True),
+    "pos": Task("tagging", 4),
+    "dose": Task("regression", 3, per_step=True),
+    "heat": Task("regression", 2, per_step=True),
+}
+
+
+def test_heads_of_mixed_kinds_answer_every_step():
+    x = np.random.default_rng(2).normal(size=(5, 6, 3)).astype("float32")
+    heads = TaskHeads(PER_STEP)
+    outputs = {kind: array(output) for kind, output in heads(x, np.array([3, 0, 1, 2, 0])).items()}
+    assert {kind: output.shape for kind, output in outputs.items()} == {
+        "binary": (5, 6, 1),
+        "tagging": (5, 6, 4),
+        "regression": (5, 6, 3),
+    }
+    kernel, _ = heads.get_weights()
+    logits = x @ kernel
+    np.testing.assert_allclose(outputs["regression"][0, :, :2], logits[0, :, 8:], rtol=1e-4)
+    np.testing.assert_allclose(outputs["regression"][3], logits[3, :, 5:8], rtol=1e-4)
+    np.testing.assert_allclose(outputs["binary"][1], sigmoid(logits[1, :, :1]), rtol=1e-4)
+    np.testing.assert_allclose(outputs["tagging"][2], softmax(logits[2, :, 1:5]), rtol=1e-4)
+    assert np.all(outputs["regression"][[1, 2, 4]] == 0) and np.all(
+        outputs["binary"][[0, 2, 3]] == 0
+    )
+    assert np.all(outputs["regression"][0, :, 2] == 0)
+
+
+def test_heads_of_mixed_kinds_keep_the_mask_in_each():
+    tokens = np.array([[1, 2, 0], [1, 0, 0]])
+    features = keras.layers.Embedding(3, 2, mask_zero=True)(tokens)
+    outputs = TaskHeads(PER_STEP)(features, np.array([0, 2]))
+    assert set(outputs) == {"binary", "tagging", "regression"}
+    for output in outputs.values():
+        np.testing.assert_array_equal(array(keras.src.backend.get_keras_mask(output)), tokens != 0)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (5, 6, 3)])
+@pytest.mark.parametrize("other", [Task("binary"), Task("regression", 2)])
+def test_heads_are_per_step_all_or_none(other, shape):
+    heads = TaskHeads({"worse": Task("binary", per_step=True), "other": other})
+    message = "needs features of shape .* either all tasks or none have .*Use task_data=.shared."
+    with pytest.raises(ValueError, match=message):
+        heads(np.zeros(shape, "float32"), TASK_ID)
 
 
 @pytest.mark.parametrize(
