@@ -1,0 +1,176 @@
+"""Synthetic sequence tasks whose relatedness changes over time, and is known."""
+
+import numpy as np
+
+from keras_mtl.data.checks import check_count, check_word
+from keras_mtl.tasks import Task
+
+# Relatedness of the pairs (1, 2), (1, 3), (2, 3), one row a segment.
+PRESETS = {
+    "more": [(1.0, 0.8, 0.8), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (0.8, 1.0, 0.8)],
+    "less": [(1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 1.0, 0.0)],
+}
+
+
+def synthetic_sequences(
+    relatedness="more",
+    *,
+    kind="classes",
+    num_train=500,
+    num_test=500,
+    num_steps=28,
+    input_dim=10,
+    num_classes=3,
+    signal=0.5,
+    seed=0,
+):
+    """Classification of sequences, by tasks that are related at some times and not at others.
+
+    `x_t = signal * A x_{t-1} + sqrt(1 - signal^2) * e_t`, where `x_1` and all `e_t` are N(0, I)
+    and A turns each of `input_dim / 2` orthogonal planes by one of the angles `2 pi c /
+    num_classes`, c = 0, 1, .... Time is cut in segments. In each of them a task has a plane of
+    its own, whose c is the label; the c of the other planes are random. Two tasks of the
+    relatedness r in a segment have planes with orthonormal bases `E_1`, `E_2` such that `E_1^T
+    E_2 = r I`: the same plane for r = 1, orthogonal planes for r = 0.
+
+    A step alone is N(0, I) whatever the label, and `-x` is as likely as `x`: a linear model of
+    the whole sequence learns nothing. Every task has examples of its own.
+
+    Source: a stand-in for the two groups of tasks on functional MRI, the more and the less
+    related one, of Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021, in the
+    number of tasks, classes, steps and values. The formula is this package's.
+
+    Args:
+        relatedness: An array `(segments, tasks, tasks)` of values in [0, 1], for segments of
+            equal length, or one of two settings of 3 tasks in 4 segments. `"more"`: 1 for all
+            tasks in the middle half, for tasks 1 and 2 in the first quarter and for tasks 1 and
+            3 in the last, else 0.8. `"less"`: 1 for tasks 1 and 2 in the first quarter and for
+            tasks 1 and 3 in the last, else 0. Defaults to `"more"`.
+        kind: `"classes"`: one label for the sequence, the same c in all segments. `"tagging"`:
+            a new c in each segment, the label of all its steps, so that the outputs of each
+            step are judged by what is related there. Defaults to `"classes"`.
+        num_train: Number of training examples of each task. Defaults to 500.
+        num_test: Number of test examples of each task. Defaults to 500.
+        num_steps: Number of time steps, at least one a segment. Defaults to 28.
+        input_dim: Number of values at a step, even, at least two a task. Defaults to 10.
+        num_classes: Number of classes. Defaults to 3.
+        signal: How much of a step follows from the step before, in [0, 1]. Defaults to 0.5.
+        seed: Integer, at least 0. Defaults to 0.
+
+    Returns:
+        `(tasks, train, test, relatedness)`: a dict of tasks named `task_1`, `task_2`, ...; two
+        dicts, name -> `(x, y)`; the relatedness at each time step, an array
+        `(num_steps, tasks, tasks)`.
+
+    Raises:
+        ValueError: An unknown word, relatedness that no planes can have, or sizes that do not
+            fit it.
+
+    Example:
+
+    >>> tasks, train, test, relatedness = synthetic_sequences("less", num_train=200)
+    >>> list(tasks)
+    ['task_1', 'task_2', 'task_3']
+    >>> x, y = train["task_1"]
+    >>> x.shape, y.shape, relatedness.shape
+    ((200, 28, 10), (200,), (28, 3, 3))
+    >>> relatedness[0]  # tasks 1 and 2 begin related
+    array([[1., 1., 0.],
+           [1., 1., 0.],
+           [0., 0., 1.]])
+    >>> batches = keras_mtl.task_batches(tasks, train, batch_size=32, seed=0)
+    """
+    check_word("kind", kind, ("classes", "tagging"))
+    check_count("num_train", num_train)
+    check_count("num_test", num_test)
+    check_count("seed", seed, least=0)
+    matrices = _as_matrices(relatedness)
+    num_segments, num_tasks, _ = matrices.shape
+    check_count("num_steps", num_steps, least=num_segments)
+    check_count("num_classes", num_classes, least=2)
+    check_count("input_dim", input_dim, least=2 * num_tasks)
+    if input_dim % 2:
+        raise ValueError(f"input_dim must be even, it is cut in planes. Received: {input_dim}")
+    if not 0 <= signal <= 1:
+        raise ValueError(f"signal must be in [0, 1]. Received: {signal}")
+    segments = np.arange(num_steps) * num_segments // num_steps
+    planes = _planes(matrices, input_dim, np.random.default_rng((seed, 0)))
+
+    def draw(part, num_examples):
+        return {
+            f"task_{task + 1}": _draw(
+                planes[:, task],
+                segments,
+                num_classes,
+                num_examples,
+                signal,
+                one_label=kind == "classes",
+                rng=np.random.default_rng((seed, part, task)),
+            )
+            for task in range(num_tasks)
+        }
+
+    train, test = draw(1, num_train), draw(2, num_test)
+    return dict.fromkeys(train, Task(kind, num_classes)), train, test, matrices[segments]
+
+
+def _as_matrices(relatedness):
+    if isinstance(relatedness, str):
+        check_word("relatedness", relatedness, tuple(PRESETS))
+        return np.array([[[1, a, b], [a, 1, c], [b, c, 1]] for a, b, c in PRESETS[relatedness]])
+    matrices = np.array(relatedness, "float64")
+    if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or not matrices.size:
+        raise ValueError(
+            "relatedness must be one of "
+            f"{', '.join(map(repr, PRESETS))} or an array of shape (segments, tasks, tasks). "
+            f"Received an array of shape {matrices.shape}"
+        )
+    for segment, matrix in enumerate(matrices):
+        valid = (matrix >= 0).all() and (matrix <= 1).all() and (np.diag(matrix) == 1).all()
+        if not valid or (matrix != matrix.T).any():
+            raise ValueError(
+                "relatedness must be symmetric in each segment, with values in [0, 1] and ones "
+                f"on the diagonal. Received in segment {segment}: {matrix.tolist()}"
+            )
+        if np.linalg.eigvalsh(matrix)[0] < -1e-6:
+            raise ValueError(
+                "Tasks that are closely related to one task are related to each other too, so "
+                "the relatedness of a segment cannot have a negative eigenvalue. "
+                f"Received in segment {segment}: {matrix.tolist()}"
+            )
+    return matrices
+
+
+def _planes(matrices, input_dim, rng):
+    """Returns an orthonormal basis of planes for each segment and task, its own plane first.
+
+    A plane is a column of complex numbers: the real parts are one axis, the imaginary parts
+    the other. Shape `(segments, tasks, input_dim, input_dim / 2)`.
+    """
+    num_planes = input_dim // 2
+    planes = []
+    for matrix in matrices:
+        axes, _ = np.linalg.qr(rng.standard_normal((input_dim, input_dim)))
+        pool = axes[:, :num_planes] + 1j * axes[:, num_planes:]
+        values, vectors = np.linalg.eigh(matrix)
+        root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+        own = np.pad(root, ((0, 0), (0, num_planes - len(root))))  # one row a task
+        # QR completes a row to a basis that begins with it or its negative, which turn alike.
+        mixes = [np.linalg.qr(row[:, None], mode="complete")[0] for row in own]
+        planes.append([pool @ mix for mix in mixes])
+    return np.array(planes)
+
+
+def _draw(planes, segments, num_classes, num_examples, signal, one_label, rng):
+    num_segments, input_dim, num_planes = planes.shape
+    turns = rng.integers(num_classes, size=(num_examples, num_segments, num_planes))
+    if one_label:
+        turns[:, :, 0] = turns[:, :1, 0]
+    factors = signal * np.exp(2j * np.pi * turns / num_classes)
+    x = rng.standard_normal((len(segments), num_examples, input_dim))  # the noise, at first
+    for step in range(1, len(segments)):
+        bases = planes[segments[step]]
+        turned = (x[step - 1] @ bases) * factors[:, segments[step]]
+        x[step] = (turned @ bases.conj().T).real + np.sqrt(1 - signal**2) * x[step]
+    labels = turns[:, 0, 0] if one_label else turns[:, segments, 0]
+    return x.swapaxes(0, 1).astype("float32"), labels.astype("int32")
