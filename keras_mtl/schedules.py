@@ -1,4 +1,4 @@
-"""Values that change with the number of training batches seen."""
+"""Values that change with the number of training batches, or epochs, seen."""
 
 import math
 import numbers
@@ -34,16 +34,53 @@ class TemperatureSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, initial=50.0, minimum=0.5):
         super().__init__()
-        if not (initial > 0 and minimum > 0):
-            raise ValueError(
-                f"Temperatures must be above 0. Received: initial={initial}, minimum={minimum}"
-            )
+        _check_temperatures(initial, minimum)
         self.initial = float(initial)
         self.minimum = float(minimum)
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
         return ops.maximum(self.minimum, self.initial / ops.sqrt(step + 1.0))
+
+    def get_config(self):
+        return {"initial": self.initial, "minimum": self.minimum}
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class HalvingSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Halves a temperature after every epoch: `max(minimum, initial / 2**epoch)`.
+
+    The only schedule over epochs: `fit` of a model that a builder made tells its routers
+    which epoch begins, also when training goes on at `initial_epoch`.
+
+    Source: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021. The paper has no
+    floor, so that its temperature underflows.
+
+    Args:
+        initial: Temperature of the first epoch, above 0, no unit. Defaults to 100.0.
+        minimum: Smallest temperature, above 0. Defaults to 0.1.
+
+    Raises:
+        ValueError: `initial` or `minimum` is not above 0.
+
+    Example:
+
+    >>> schedule = HalvingSchedule()
+    >>> [round(float(schedule(epoch)), 3) for epoch in (0, 1, 2, 30)]
+    [100.0, 50.0, 25.0, 0.1]
+    """
+
+    counts = "epochs"
+
+    def __init__(self, initial=100.0, minimum=0.1):
+        super().__init__()
+        _check_temperatures(initial, minimum)
+        self.initial = float(initial)
+        self.minimum = float(minimum)
+
+    def __call__(self, epoch):
+        halved = self.initial * 0.5 ** ops.cast(epoch, "float32")
+        return ops.maximum(self.minimum, halved)
 
     def get_config(self):
         return {"initial": self.initial, "minimum": self.minimum}
@@ -89,6 +126,13 @@ class RampSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"final": self.final, "num_steps": self.num_steps, "power": self.power}
+
+
+def _check_temperatures(initial, minimum):
+    if not (initial > 0 and minimum > 0):
+        raise ValueError(
+            f"Temperatures must be above 0. Received: initial={initial}, minimum={minimum}"
+        )
 
 
 def check_setting(name, setting, above=None):

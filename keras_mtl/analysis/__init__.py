@@ -7,12 +7,16 @@ from keras_mtl.analysis.allocation import (
     task_embeddings,
     task_similarity,
 )
+from keras_mtl.analysis.connections import OpenConnections, open_connections
 from keras_mtl.analysis.gains import (
     GainCorrelation,
     error_reduction,
     gain_correlations,
     label_entropy,
 )
+from keras_mtl.analysis.relatedness import relatedness_over_time
+from keras_mtl.analysis.routing import routing_over_time, sub_encoder_usage
+from keras_mtl.analysis.routing_callback import RoutingRecorder
 from keras_mtl.analysis.sharing import SharingReport, sharing_report
 from keras_mtl.analysis.stitches import alphas, betas, cross_task_mass
 from keras_mtl.analysis.tagging import TaggingScores, tagging_scores
@@ -22,6 +26,8 @@ from keras_mtl.analysis.usage import ActiveFraction, active_fraction, usage_by_d
 __all__ = [
     "ActiveFraction",
     "GainCorrelation",
+    "OpenConnections",
+    "RoutingRecorder",
     "SharingReport",
     "TaggingRecorder",
     "TaggingScores",
@@ -35,7 +41,11 @@ __all__ = [
     "error_reduction",
     "gain_correlations",
     "label_entropy",
+    "open_connections",
+    "relatedness_over_time",
+    "routing_over_time",
     "sharing_report",
+    "sub_encoder_usage",
     "tagging_scores",
     "task_embeddings",
     "task_similarity",

@@ -3,36 +3,63 @@
 from keras_mtl.layers.allocation import Allocation, FixedAllocation
 from keras_mtl.layers.allocation_matrix import AllocationMatrix
 from keras_mtl.layers.bilstm import BiLSTM, JoinDirections
+from keras_mtl.layers.channelwise_lstm import ChannelwiseLSTM
+from keras_mtl.layers.communicating_lstm import CommunicatingLSTM
+from keras_mtl.layers.composite_lstm import CompositeLSTM
+from keras_mtl.layers.connection_penalty import ConnectionPenalty
+from keras_mtl.layers.gradient_reversal import GradientReversal
 from keras_mtl.layers.gumbel import GumbelRouter, straight_through
 from keras_mtl.layers.heads import TaskHead, TaskHeads
+from keras_mtl.layers.last_step import LastStep
 from keras_mtl.layers.mixture import LayerConcat, LayerMixture
+from keras_mtl.layers.mlp import MLP
 from keras_mtl.layers.modular import Modular
+from keras_mtl.layers.modular_decoder import ModularDecoder
 from keras_mtl.layers.orthogonality import SubspaceOrthogonality
 from keras_mtl.layers.penalties import AllocationPenalty
+from keras_mtl.layers.recurrent_modular import RecurrentModular
+from keras_mtl.layers.recurrent_modular_cell import RecurrentModularCell
+from keras_mtl.layers.routed_lstm import RoutedLSTM
+from keras_mtl.layers.shared_private import AdversarialPenalty, OrthogonalityPenalty
 from keras_mtl.layers.sluice import Sluice
 from keras_mtl.layers.soft_allocation import SoftAllocation
 from keras_mtl.layers.stitch import CrossStitch, Stitch
+from keras_mtl.layers.sub_encoders import SubEncoders
 from keras_mtl.layers.task_rows import PickTask, RepeatRows, SplitTasks, TaskRows
 from keras_mtl.layers.word_dropout import WordDropout
 
 __all__ = [
+    "AdversarialPenalty",
     "Allocation",
     "AllocationMatrix",
     "AllocationPenalty",
     "BiLSTM",
+    "ChannelwiseLSTM",
+    "CommunicatingLSTM",
+    "CompositeLSTM",
+    "ConnectionPenalty",
     "CrossStitch",
     "FixedAllocation",
+    "GradientReversal",
     "GumbelRouter",
     "JoinDirections",
+    "LastStep",
     "LayerConcat",
     "LayerMixture",
     "Modular",
+    "ModularDecoder",
+    "OrthogonalityPenalty",
+    "MLP",
     "PickTask",
+    "RecurrentModular",
+    "RecurrentModularCell",
     "RepeatRows",
+    "RoutedLSTM",
     "Sluice",
     "SoftAllocation",
     "SplitTasks",
     "Stitch",
+    "SubEncoders",
     "SubspaceOrthogonality",
     "TaskHead",
     "TaskHeads",

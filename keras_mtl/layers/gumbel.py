@@ -72,7 +72,8 @@ class GumbelRouter(keras.layers.Layer):
 
     Args:
         temperature: Number above 0, or a schedule over training batches; shapes the
-            gradient, not the decisions. `None` takes `TemperatureSchedule()`.
+            gradient, not the decisions. A `HalvingSchedule` is over epochs, and needs the
+            `fit` of a model that a builder made. `None` takes `TemperatureSchedule()`.
             Defaults to `None`.
         stochastic: Whether to draw in inference too. Defaults to `False`.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
@@ -85,7 +86,8 @@ class GumbelRouter(keras.layers.Layer):
         The shape of `logits`; values 0 or 1 in the layer's compute dtype.
 
     Weights:
-        updates: `()`, int32, not trainable: training batches seen.
+        updates: `()`, int32, not trainable: training batches seen; for a schedule over
+            epochs `epochs`, the epochs that are over.
 
     Raises:
         ValueError: `temperature` is not above 0.
@@ -109,21 +111,24 @@ class GumbelRouter(keras.layers.Layer):
         self.stochastic = stochastic
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.counts = getattr(temperature, "counts", "updates")
         self.supports_masking = True
 
     def build(self, logits_shape):
-        self.updates = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
+        counter = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name=self.counts
         )
+        setattr(self, self.counts, counter)
 
     def call(self, logits, training=False):
         learning = training and self.trainable
-        temperature = ops.maximum(value_at(self.temperature, self.updates), _LOWEST_TEMPERATURE)
+        counter = getattr(self, self.counts)
+        temperature = ops.maximum(value_at(self.temperature, counter), _LOWEST_TEMPERATURE)
         noise = None
         if learning or self.stochastic:
             noise = logistic_noise(ops.shape(logits), self.seed_generator)
-        if learning:
-            self.updates.assign_add(1)
+        if learning and self.counts == "updates":
+            counter.assign_add(1)
         return ops.cast(straight_through(logits, temperature, noise), self.compute_dtype)
 
     def compute_output_shape(self, logits_shape):

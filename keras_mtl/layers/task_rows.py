@@ -104,8 +104,7 @@ class SplitTasks(keras.layers.Layer):
         self.num_tasks = num_tasks
 
     def call(self, x):
-        blocks = ops.reshape(x, (self.num_tasks, -1, *ops.shape(x)[1:]))
-        return [blocks[index] for index in range(self.num_tasks)]
+        return ops.split(x, self.num_tasks, axis=0)
 
     def compute_mask(self, x, previous_mask):
         return None if previous_mask is None else self.call(previous_mask)

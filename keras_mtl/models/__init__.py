@@ -1,9 +1,14 @@
 """Builders: one function a method, each returns an uncompiled functional model."""
 
 from keras_mtl.models.add_task import add_task
+from keras_mtl.models.communicating import build_communicating
 from keras_mtl.models.cross_stitch import build_cross_stitch
+from keras_mtl.models.girnet import build_girnet
 from keras_mtl.models.gumbel_matrix import build_gumbel_matrix
 from keras_mtl.models.low_supervision import build_low_supervision
+from keras_mtl.models.recurrent_modular import build_recurrent_modular
+from keras_mtl.models.recursive_routing import build_recursive_routing
+from keras_mtl.models.shared_private import build_shared_private
 from keras_mtl.models.sluice import build_sluice
 from keras_mtl.models.soft_ordering import build_soft_ordering
 from keras_mtl.models.static import (
@@ -15,12 +20,17 @@ from keras_mtl.models.static import (
 
 __all__ = [
     "add_task",
+    "build_communicating",
     "build_cross_stitch",
     "build_fixed_random",
+    "build_girnet",
     "build_gumbel_matrix",
     "build_low_supervision",
     "build_no_sharing",
+    "build_recurrent_modular",
+    "build_recursive_routing",
     "build_shared_bottom",
+    "build_shared_private",
     "build_single_tasks",
     "build_sluice",
     "build_soft_ordering",

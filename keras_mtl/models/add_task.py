@@ -16,6 +16,7 @@ from keras_mtl.layers import (
     TaskHeads,
     TaskRows,
 )
+from keras_mtl.models.add_recurrent_task import add_recurrent_task, is_recurrent_modular
 from keras_mtl.models.making import copied_layer, layer_names
 from keras_mtl.tasks import as_task, check_task_name
 from keras_mtl.training import MultiTaskModel
@@ -28,6 +29,14 @@ def add_task(model, name, task, *, init_probability=None, allocation=None):
     old weights stay bit for bit under any optimizer, and old outputs agree. The new rows
     cool down from the start of the temperature schedule. Tasks can be added again and again;
     only the newest trains.
+
+    In a recurrent modular network the new task has an LSTM and a decoder of its own, which
+    reads the trained encoder. An untrained network grown this way is the control that only
+    has the wiring.
+
+    Source of the recurrent form: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021,
+    section "Transfer" (RMN_tr, RMN_un). The paper does not say whether frozen routers draw:
+    here they decide as in inference.
 
     Args:
         model: A model made by a builder of this package.
@@ -64,8 +73,10 @@ def add_task(model, name, task, *, init_probability=None, allocation=None):
         raise ValueError(f"The model has a task {name!r} already. Tasks: {', '.join(tasks)}")
     check_task_name(name, taken=layer_names(model))
     task = as_task(task)
-    _check_network(model)
     _check_arguments(model, init_probability, allocation)
+    if is_recurrent_modular(model):
+        return add_recurrent_task(model, name, task)
+    _check_network(model)
     grower = _Grower(model, name, task, init_probability, allocation)
     grown = grower.grown()
     grower.copy_weights()

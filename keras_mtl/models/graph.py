@@ -4,6 +4,7 @@ import keras
 
 from keras_mtl.layers import (
     JoinDirections,
+    LastStep,
     Modular,
     PickTask,
     RepeatRows,
@@ -36,14 +37,31 @@ class Network:
         self.separate = task_data == "separate"
         self.inputs = new_input(inputs)
         self.task_id = keras.Input((), dtype="int32", name="task_id") if self.separate else None
+        self.num_added_tasks = 0
 
-    def finish(self, streams, name, seed=None, head_units=()):
+    @classmethod
+    def on(cls, inputs, tasks, task_data):
+        """Returns the beginning of a network on the inputs that a graph has already."""
+        separate = task_data == "separate"
+        network = cls(inputs["inputs"] if separate else inputs, tasks, task_data)
+        if separate:
+            network.inputs, network.task_id = inputs["inputs"], inputs["task_id"]
+        else:
+            network.inputs = inputs
+        return network
+
+    def finish(self, streams, name, seed=None, head_units=(), sequences=False):
         """Adds the heads to each task's features and returns the model.
 
-        `head_units` are the sizes of dense layers that a task has before its head.
+        Args:
+            streams: List of the features of each task.
+            head_units: Sizes of dense layers that a task has before its head.
+            sequences: Whether the features are sequences. Tasks without a label at every step
+                then read the last one.
         """
-        if any(task.kind == "tagging" for task in self.tasks.values()):
-            join = JoinDirections(name="join_directions")  # tags need one vector per step
+        per_step = any(task.per_step for task in self.tasks.values())
+        if per_step:
+            join = JoinDirections(name="join_directions")  # steps need one vector each
             streams = each_once(lambda x: join(x) if len(x.shape) == 4 else x, streams)
         for depth, units in enumerate(head_units, start=1):
             streams = [
@@ -51,17 +69,27 @@ class Network:
                 for index, stream in enumerate(streams, start=1)
             ]
         ends = self._separate_heads if self.separate else self._shared_heads
-        return MultiTaskModel(*ends(streams, seed), name=name)
+        return MultiTaskModel(*ends(streams, seed, per_step or sequences), name=name)
 
-    def _separate_heads(self, streams, seed):
+    def _separate_heads(self, streams, seed, sequences):
         features = streams[0]
         if any(stream is not features for stream in streams):
             features = PickTask(name="pick_task")(streams, self.task_id)
+        if sequences and not any(task.per_step for task in self.tasks.values()):
+            features = LastStep(name="last_step")(features)
         inputs = {"inputs": self.inputs, "task_id": self.task_id}
         self._check_task_names(inputs, features)
-        return inputs, TaskHeads(self.tasks, seed=seed, name="heads")(features, self.task_id)
+        heads = TaskHeads(self.tasks, self.num_added_tasks, seed, name="heads")
+        return inputs, heads(features, self.task_id)
 
-    def _shared_heads(self, streams, seed):
+    def _shared_heads(self, streams, seed, sequences):
+        if sequences:
+            last = LastStep(name="last_step")
+            at_the_end = each_once(lambda x: last(x) if len(x.shape) == 3 else x, streams)
+            streams = [
+                stream if task.per_step else end
+                for task, stream, end in zip(self.tasks.values(), streams, at_the_end, strict=True)
+            ]
         self._check_task_names(self.inputs, streams)
         outputs = {
             task_name: TaskHead(task, index, name=task_name)(stream)
@@ -75,6 +103,16 @@ class Network:
         taken = layer_names(keras.Model(inputs, features))
         for name in self.tasks:
             check_task_name(name, taken)
+
+
+def streams_before_heads(model):
+    """Returns what the heads of a model read: the features of each task, in order."""
+    if model.task_data == "shared":
+        return [model.get_layer(name).input for name in model.tasks]
+    features = model.get_layer("heads").input[0]
+    if "pick_task" in {layer.name for layer in model.layers}:
+        return model.get_layer("pick_task").input[:-1]
+    return [features] * len(model.tasks)
 
 
 def each_once(call, streams):

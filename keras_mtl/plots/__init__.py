@@ -5,6 +5,9 @@ from keras_mtl.plots.alpha import plot_alpha
 from keras_mtl.plots.beta import plot_beta
 from keras_mtl.plots.history import plot_allocation_history
 from keras_mtl.plots.learning_curves import plot_learning_curves
+from keras_mtl.plots.loss_by_group import plot_loss_by_group
+from keras_mtl.plots.relatedness import plot_relatedness_over_time
+from keras_mtl.plots.routing import plot_routing_over_time, plot_sub_encoder_usage
 from keras_mtl.plots.similarity import plot_task_similarity
 
 __all__ = [
@@ -13,6 +16,10 @@ __all__ = [
     "plot_alpha",
     "plot_beta",
     "plot_learning_curves",
+    "plot_loss_by_group",
+    "plot_relatedness_over_time",
+    "plot_routing_over_time",
+    "plot_sub_encoder_usage",
     "plot_task_similarity",
     "plot_usage_by_depth",
 ]

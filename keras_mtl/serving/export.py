@@ -16,9 +16,11 @@ import keras
 from keras_mtl.serving.check_freeze import check_freeze
 from keras_mtl.serving.freeze import freeze
 from keras_mtl.serving.manifest import write_allocation, write_manifest
+from keras_mtl.serving.networks import state_names
 from keras_mtl.serving.preprocessing import check_preprocessing
-from keras_mtl.serving.saved_model import ASSETS, write_saved_model
+from keras_mtl.serving.saved_model import ASSETS, STREAM, write_saved_model
 from keras_mtl.serving.single_files import write_litert, write_onnx
+from keras_mtl.serving.streaming import streaming as streaming_form
 
 
 class _Format(NamedTuple):
@@ -46,6 +48,7 @@ def export(
     validation_data=None,
     preprocessing=None,
     cut_below=0.0,
+    streaming=False,
 ):
     """Freezes a model and writes it for serving, into a new folder.
 
@@ -65,6 +68,11 @@ def export(
     file; in a SavedModel both are in `assets.extra`. The folder appears when it is complete:
     a failure leaves nothing behind.
 
+    With `streaming=True` a SavedModel of a recurrent network has a signature `stream` too, which
+    goes on where a sequence stopped: it takes the next steps and the states of the network,
+    `(batch, units)` each, zeros at first, and returns all tasks and the new states. Its
+    weights are those of the other signatures, stored once.
+
     Args:
         model: A model made by a builder of this package.
         path: Folder to write. Parents are made; the folder itself must not exist, or be
@@ -76,13 +84,16 @@ def export(
             becomes part of a SavedModel (TensorFlow backend). Defaults to `None`.
         cut_below: As in `keras_mtl.freeze`; `keras_mtl.cut_report` says what it changes.
             Defaults to 0.0.
+        streaming: Whether a SavedModel gets a signature for `keras_mtl.streaming`. Defaults to
+            `False`.
 
     Returns:
         The path as a string.
 
     Raises:
         ValueError: An unknown format, a backend that cannot write it, a path that is in
-            use, a model without tasks, an encoder of other inputs than the model's.
+            use, a model without tasks, an encoder of other inputs than the model's, a network
+            or a format that cannot stream.
         ImportError: A package that the format needs is missing.
 
     Warns:
@@ -103,12 +114,17 @@ def export(
     if preprocessing is not None:
         check_preprocessing(preprocessing, frozen, format)
         write = partial(write, preprocessing=preprocessing)
+    states = []
+    if streaming:
+        _check_streaming(model, format)
+        stream = streaming_form(frozen)
+        states, write = state_names(stream), partial(write, stream=stream)
     for problem in check_freeze(model, validation_data).problems():
         warnings.warn(problem, stacklevel=2)
     with _complete_or_nothing(folder) as draft:
         write(frozen, list(model.tasks), draft)
         write_allocation(model, draft / chosen.extras)
-        write_manifest(model, format, draft, draft / chosen.extras)
+        write_manifest(model, format, draft, draft / chosen.extras, states)
     return str(path)
 
 
@@ -125,6 +141,19 @@ def _check_format(format):
     if missing:
         raise ImportError(
             f"Format {format!r} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+        )
+
+
+def _check_streaming(model, format):
+    if format != "tf_saved_model":
+        raise ValueError(
+            "streaming=True adds a signature beside those of the tasks, which only "
+            f'format="tf_saved_model" can hold. Received: format={format!r}'
+        )
+    if STREAM in model.tasks:
+        raise ValueError(
+            f"With streaming=True a signature is named {STREAM!r}, and so is a task. Give the task "
+            "another name, or leave streaming out."
         )
 
 

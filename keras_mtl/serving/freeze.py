@@ -167,13 +167,13 @@ class _Freezer:
         return self._models[id(model)]
 
 
-def _stock_form(layer, x, mask=None, **settings):
+def _stock_form(layer, x, *more, mask=None, **settings):
     """Returns what the stock form of a layer answers, with the mask that operations drop."""
     if mask is None:
         mask = keras.tree.map_structure(lambda tensor: getattr(tensor, "_keras_mask", None), x)
     if "mask" in inspect.signature(layer.stock_call).parameters:
         settings["mask"] = mask
-    outputs = layer.stock_call(x, **settings)
+    outputs = layer.stock_call(x, *more, **settings)
     masks = keras.tree.flatten(layer.compute_mask(x, mask))
     for output, its_mask in zip(keras.tree.flatten(outputs), masks, strict=True):
         if its_mask is not None:

@@ -38,8 +38,17 @@ def read_allocation(folder):
     ]
 
 
-def write_manifest(model, format, export, folder):
-    """Writes `manifest.json` into `folder`, a folder of the export, as its last file."""
+def write_manifest(model, format, export, folder, states=()):
+    """Writes `manifest.json` into `folder`, a folder of the export, as its last file.
+
+    Args:
+        model: The model that is exported.
+        format: Name of the format.
+        export: Path of the whole export.
+        folder: Path of the folder in it that gets the file.
+        states: Names of the states of its streaming signature, if it has one. Defaults to
+            `()`.
+    """
     tasks = [
         {"name": name, "kind": task.kind, "size": task.size} for name, task in model.tasks.items()
     ]
@@ -48,6 +57,7 @@ def write_manifest(model, format, export, folder):
         "format_version": FORMAT_VERSION,
         "keras_mtl": _version(),
         "tasks": tasks,
+        "states": list(states),
         "files": {
             file.relative_to(export).as_posix(): _fingerprint(file)
             for file in sorted(export.rglob("*"))

@@ -1,4 +1,4 @@
-"""What is exported: one network per task, and what each of them takes."""
+"""What is exported: one network per task, what each of them takes, what is in them."""
 
 import keras
 
@@ -21,3 +21,44 @@ def input_signature(network):
             network.input,
         )
     ]
+
+
+def named_answers(network, outputs):
+    """Returns outputs of a frozen network as a dict, task -> output."""
+    return outputs if isinstance(outputs, dict) else {network.name: outputs}
+
+
+def state_names(stream):
+    """Returns the names of the states of a network that streams, which go in and come out."""
+    return [name for name in stream.input if name in stream.output]
+
+
+def leaves(network):
+    """Yields the layers of a network and of the networks in it."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaves(layer)
+        else:
+            yield layer
+
+
+def run_through(network, inputs, call):
+    """Runs the graph of a network and of the networks in it on symbolic inputs.
+
+    `keras.models.clone_model` does the same, but leaves the networks inside closed.
+
+    Args:
+        network: A functional `keras.Model`.
+        inputs: Symbolic tensors in the structure of its input.
+        call: Function `(layer, *args, **kwargs)` that calls a layer or operation.
+
+    Returns:
+        Its outputs.
+    """
+
+    def step(layer, *args, **kwargs):
+        if isinstance(layer, keras.Model):
+            return run_through(layer, args[0], call)
+        return call(layer, *args, **kwargs)
+
+    return network._run_through_graph(inputs, call_fn=step)

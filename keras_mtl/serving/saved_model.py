@@ -1,32 +1,46 @@
 """Writes a frozen network as a TensorFlow SavedModel."""
 
+from functools import partial
+
 import keras
 
-from keras_mtl.serving.networks import input_signature, task_networks
+from keras_mtl.serving.networks import (
+    input_signature,
+    leaves,
+    state_names,
+    task_networks,
+)
 from keras_mtl.serving.warmup import write_warmup
 
 ASSETS = "assets.extra"  # TensorFlow leaves this folder of a SavedModel to others
-SENTENCES = [keras.InputSpec(shape=(None,), dtype="string", name="inputs")]
+STREAM = "stream"  # the signature that takes and returns states
+SENTENCES = keras.InputSpec(shape=(None,), dtype="string", name="inputs")
 
 
-def write_saved_model(frozen, tasks, folder, preprocessing=None):
+def write_saved_model(frozen, tasks, folder, preprocessing=None, stream=None):
     """Writes one signature per task and `serving_default`, which answers all tasks.
 
     Weights that signatures share are stored once. With `preprocessing`, a `SentenceEncoder`,
-    signatures take sentences.
+    signatures take sentences. With `stream`, what `keras_mtl.streaming` makes of the network,
+    there is a signature for that too.
     """
     archive = keras.export.ExportArchive()
     lookups = [] if preprocessing is None else preprocessing.lookups.values()
     for resource in [*_resources(frozen), *(lookup.lookup_table for lookup in lookups)]:
         archive.track(resource)
     networks = {"serving_default": frozen, **task_networks(frozen, tasks)}
-    signature = input_signature(frozen) if preprocessing is None else SENTENCES
+    signature = input_signature(frozen) if preprocessing is None else [SENTENCES]
+    signatures = dict.fromkeys(networks, signature)
     for name, network in networks.items():
         archive.add_endpoint(name, _endpoint(network, preprocessing), signature)
+    if stream is not None:
+        encode = None if preprocessing is None else partial(_beside_states, preprocessing)
+        signatures[STREAM] = _stream_signature(stream, preprocessing)
+        archive.add_endpoint(STREAM, _endpoint(stream, encode), signatures[STREAM])
     archive.write_out(str(folder), verbose=False)
     assets = folder / ASSETS
     assets.mkdir()
-    write_warmup(assets, networks, keras.tree.flatten(signature))
+    write_warmup(assets, {name: keras.tree.flatten(specs) for name, specs in signatures.items()})
 
 
 def _endpoint(network, preprocessing):
@@ -38,6 +52,21 @@ def _endpoint(network, preprocessing):
     return answer
 
 
+def _stream_signature(stream, preprocessing):
+    (specs,) = input_signature(stream)
+    if preprocessing is not None:
+        states = {name: specs[name] for name in state_names(stream)}
+        specs = {"inputs": SENTENCES, **states}
+    return [specs]
+
+
+def _beside_states(preprocessing, inputs):
+    """Returns the inputs of a stream, of which some are sentences so far."""
+    states = {name: state for name, state in inputs.items() if name != "inputs"}
+    encoded = preprocessing(inputs["inputs"])
+    return {**(encoded if isinstance(encoded, dict) else {"inputs": encoded}), **states}
+
+
 def _resources(frozen):
     """Returns what an archive must be told of, beside the endpoints.
 
@@ -47,12 +76,4 @@ def _resources(frozen):
     """
     if keras.backend.backend() == "jax":
         return [frozen]
-    return [layer for layer in _leaves(frozen) if not layer.weights]
-
-
-def _leaves(model):
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer
+    return [layer for layer in leaves(frozen) if not layer.weights]

@@ -22,20 +22,18 @@ _MAP_VALUE = 2
 _LENGTH_DELIMITED = 2  # wire type of strings and messages
 
 
-def write_warmup(folder, signatures, specs):
+def write_warmup(folder, signatures):
     """Writes a request for each signature: one example of zeros, unknown sizes taken as 1.
 
     Args:
         folder: Path of the folder that gets the file.
-        signatures: Names of the signatures.
-        specs: List of `keras.InputSpec`, the named inputs of every signature.
+        signatures: Dict, name of a signature -> list of `keras.InputSpec`, its named inputs.
     """
     import tensorflow as tf
 
-    inputs = {spec.name: _zeros(spec) for spec in specs}
     with tf.io.TFRecordWriter(str(folder / FILE_NAME)) as writer:
-        for signature in list(signatures)[:MOST_REQUESTS]:
-            writer.write(prediction_log(signature, inputs))
+        for signature, specs in list(signatures.items())[:MOST_REQUESTS]:
+            writer.write(prediction_log(signature, {spec.name: _zeros(spec) for spec in specs}))
 
 
 def prediction_log(signature, inputs):

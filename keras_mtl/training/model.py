@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_mtl.data import TaskBatches
-from keras_mtl.layers import SubspaceOrthogonality, TaskHead, TaskHeads
+from keras_mtl.layers import GumbelRouter, SubspaceOrthogonality, TaskHead, TaskHeads
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
 from keras_mtl.training.checks import check_arrays
 from keras_mtl.training.losses import loss_measure, metric_measures
@@ -137,14 +137,22 @@ class MultiTaskModel(keras.Model):
         batches, validation = given.get("x"), given.get("validation_data")
         if isinstance(validation, tuple):
             self._check(*validation)
+        follow = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: self._begin_epoch(epoch, batches)
+        )
+        given["callbacks"] = [follow, *keras.tree.flatten(given.get("callbacks") or [])]
         if isinstance(batches, TaskBatches):
-            follow = keras.callbacks.LambdaCallback(
-                on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)
-            )
-            given["callbacks"] = [follow, *keras.tree.flatten(given.get("callbacks") or [])]
             given["shuffle"] = False  # the batches are in order already
         given |= {"x": self._prepared(batches), "validation_data": self._prepared(validation)}
         return super().fit(**given)
+
+    def _begin_epoch(self, epoch, batches):
+        """Tells who wants to know which epoch it is: task batches, routers that cool by epoch."""
+        if isinstance(batches, TaskBatches):
+            batches.epoch = epoch
+        for layer in self._flatten_layers():
+            if isinstance(layer, GumbelRouter) and layer.counts == "epochs":
+                layer.epochs.assign(epoch)
 
     def evaluate(self, *args, **kwargs):
         given = _named(super().evaluate, args, kwargs)

@@ -5,7 +5,7 @@ import importlib.util
 _NEEDED = ("keras_tuner", "tensorboard", "sklearn", "scipy")
 
 
-def hypermodel(builder, inputs, tasks, layers, *, space=None, **arguments):
+def hypermodel(builder, inputs, tasks, layers=None, *, space=None, **arguments):
     """Makes a builder searchable by any tuner of keras_tuner.
 
     Every trial builds the model, compiles it with Adam, and calls `model.fit` with what
@@ -14,7 +14,8 @@ def hypermodel(builder, inputs, tasks, layers, *, space=None, **arguments):
 
     Each method comes with a search space: the learning rate, for the Gumbel-Matrix also the
     learning rate of its allocation and `init_probability`, for fixed random routing
-    `components_per_task`. What `arguments` fixes is not searched.
+    `components_per_task`, for recurrent modular networks `num_cells`, `open_fraction` and
+    `sparsity_weight`. What `arguments` fixes is not searched.
 
     The first error in a trial ends the search with that error. So does an objective that the
     logs do not have. keras_tuner by itself would go on with the next trials.
@@ -26,7 +27,8 @@ def hypermodel(builder, inputs, tasks, layers, *, space=None, **arguments):
         builder: A builder, such as `keras_mtl.build_gumbel_matrix`.
         inputs: As for the builder.
         tasks: As for the builder.
-        layers: As for the builder.
+        layers: As for the builder; `None` for recurrent builders, which take none. Defaults to
+            `None`.
         space: Function that takes a `keras_tuner.HyperParameters` and returns a dict of
             builder arguments, with `learning_rate` (else 0.001) and, for a rate of its own,
             `allocation_learning_rate`. `None` takes the method's own space. Defaults to
@@ -64,4 +66,5 @@ def hypermodel(builder, inputs, tasks, layers, *, space=None, **arguments):
     from keras_mtl.tuning.trials import BuilderHyperModel
 
     space = space or default_space(builder, layers, fixed=arguments)
-    return BuilderHyperModel(builder, (inputs, tasks, layers), space, arguments)
+    given = (inputs, tasks) if layers is None else (inputs, tasks, layers)
+    return BuilderHyperModel(builder, given, space, arguments)

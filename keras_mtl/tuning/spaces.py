@@ -5,12 +5,17 @@ builder's argument names, or those of the two learning rates.
 """
 
 from keras_mtl.models import (
+    build_communicating,
     build_cross_stitch,
     build_fixed_random,
+    build_girnet,
     build_gumbel_matrix,
     build_low_supervision,
     build_no_sharing,
+    build_recurrent_modular,
+    build_recursive_routing,
     build_shared_bottom,
+    build_shared_private,
     build_single_tasks,
     build_sluice,
     build_soft_ordering,
@@ -53,6 +58,22 @@ def _num_depths(hp, layers):
     return hp.Int("num_depths", 1, most, default=most)
 
 
+def _num_cells(hp, layers):
+    return hp.Choice("num_cells", [2, 3, 4], default=3)
+
+
+def _open_fraction(hp, layers):
+    return hp.Choice("open_fraction", [0.25, 0.5, 0.75, 1.0], default=0.75)
+
+
+def _sparsity_weight(hp, layers):
+    return hp.Choice("sparsity_weight", [0.25, 0.5, 1.0, 2.0, 4.0], default=1.0)
+
+
+def _num_functions(hp, layers):
+    return hp.Choice("num_functions", [2, 4, 8], default=4)
+
+
 _WEIGHTS_ONLY = {"learning_rate": _learning_rate}
 
 SPACES = {
@@ -79,6 +100,17 @@ SPACES = {
         "num_subspaces": _num_subspaces,
     },
     build_soft_ordering: {"learning_rate": _learning_rate, "num_depths": _num_depths},
+    # The grids of Xu et al. 2021.
+    build_recurrent_modular: {
+        "learning_rate": _learning_rate,
+        "num_cells": _num_cells,
+        "open_fraction": _open_fraction,
+        "sparsity_weight": _sparsity_weight,
+    },
+    build_recursive_routing: {"learning_rate": _learning_rate, "num_functions": _num_functions},
+    build_communicating: _WEIGHTS_ONLY,
+    build_girnet: _WEIGHTS_ONLY,
+    build_shared_private: _WEIGHTS_ONLY,
     build_low_supervision: _WEIGHTS_ONLY,
     build_shared_bottom: _WEIGHTS_ONLY,
     build_no_sharing: _WEIGHTS_ONLY,

@@ -30,6 +30,11 @@ class Entry:
 
 
 LAYERS = {
+    "AdversarialPenalty": Entry(
+        partial(layers.AdversarialPenalty, 3, weight=0.2),
+        (SEQUENCES, FEATURES, TASK_ID),
+        {"kernel": (6, 3), "bias": (3,), "adversarial_penalty": ()},
+    ),
     "AllocationMatrix": Entry(
         partial(layers.AllocationMatrix, 3, 4, init_probability=0.6, temperature=2.0, seed=1),
         (TASK_ID,),
@@ -50,6 +55,35 @@ LAYERS = {
             {"kernel": (6, 16), "recurrent_kernel": (4, 16), "bias": (16,)}.items()
         },
     ),
+    "ChannelwiseLSTM": Entry(
+        partial(layers.ChannelwiseLSTM, 4, [[3], [0, 5, 1, 4], [2]]),
+        (SEQUENCES,),
+        {
+            f"channel_{channel}/lstm_cell/{name}": shape
+            for channel, columns in ((1, 1), (2, 4), (3, 1))
+            for name, shape in
+            {"kernel": (columns, 16), "recurrent_kernel": (4, 16), "bias": (16,)}.items()
+        },
+    ),
+    "CommunicatingLSTM": Entry(
+        partial(layers.CommunicatingLSTM, 4),
+        (SEQUENCES, [SEQUENCES[..., :4], -SEQUENCES[..., 2:]]),
+        {
+            "lstm/lstm_cell/kernel": (6, 16), "lstm/lstm_cell/recurrent_kernel": (4, 16),
+            "lstm/lstm_cell/bias": (16,), "attention_kernel": (14, 4), "attention_score": (4, 1),
+            "gate_kernel": (8, 4), "message_kernel": (4, 4),
+        },
+    ),
+    "CompositeLSTM": Entry(
+        partial(layers.CompositeLSTM, 4, 2),
+        (SEQUENCES, np.full((5, 7, 3), 1 / 3, "float32")),
+        {
+            f"lstm_{index}/lstm_cell/{name}": shape
+            for index in (1, 2)
+            for name, shape in
+            {"kernel": (6, 16), "recurrent_kernel": (4, 16), "bias": (16,)}.items()
+        },
+    ),
     "CrossStitch": Entry(
         partial(layers.CrossStitch, per_channel=True),
         ([FEATURES, -FEATURES, 2 * FEATURES],),
@@ -60,6 +94,7 @@ LAYERS = {
         (TASK_ID,),
         {},
     ),
+    "GradientReversal": Entry(partial(layers.GradientReversal, 0.5), (FEATURES,), {}),
     "GumbelRouter": Entry(
         partial(layers.GumbelRouter, keras_mtl.TemperatureSchedule(9.0), seed=1),
         (FEATURES,),
@@ -68,6 +103,7 @@ LAYERS = {
     "JoinDirections": Entry(
         layers.JoinDirections, (np.stack([SEQUENCES, -SEQUENCES], axis=2),), {}
     ),
+    "LastStep": Entry(layers.LastStep, (SEQUENCES,), {}),
     "LayerConcat": Entry(layers.LayerConcat, ([FEATURES, FEATURES[:, :2]],), {}),
     "LayerMixture": Entry(
         partial(layers.LayerMixture, "balanced"), ([FEATURES, -FEATURES],), {"beta": (2,)}
@@ -86,8 +122,18 @@ LAYERS = {
             "second/bias": (4,), "third/inner/kernel": (6, 4), "third/inner/bias": (4,),
         },
     ),
+    "OrthogonalityPenalty": Entry(
+        partial(layers.OrthogonalityPenalty, 0.2, "sum"),
+        (SEQUENCES, FEATURES, [FEATURES, -FEATURES, FEATURES[:, :4]], TASK_ID),
+        {"orthogonality_penalty": ()},
+    ),
     "PickTask": Entry(partial(layers.PickTask), ([FEATURES, -FEATURES, 2 * FEATURES], TASK_ID), {}),
     "RepeatRows": Entry(partial(layers.RepeatRows, 3), (FEATURES,), {}),
+    "RoutedLSTM": Entry(
+        partial(layers.RoutedLSTM, 3, num_tasks=3, num_functions=4, temperature=2.0, seed=1),
+        (np.concatenate([SEQUENCES, -SEQUENCES], axis=-1), TASK_ID),
+        {"logits": (3, 2, 4), "kernel": (4, 12, 12), "bias": (4, 12), "recurrent_kernel": (3, 12)},
+    ),
     "Sluice": Entry(
         partial(layers.Sluice, 2, ties=np.arange(36).reshape(6, 6) - 1),
         ([FEATURES, -FEATURES, 2 * FEATURES],),
@@ -131,8 +177,22 @@ BUILDERS = {
 }
 
 
+SEQUENCE_BUILDERS = {  # take sequences, and make their layers themselves
+    "build_communicating": {"units": 4},
+    "build_girnet": {"primary": "animal", "units": 4, "gate_units": 3},
+    "build_recursive_routing": {
+        "stem": [dense, partial(keras.layers.Dense, 16)], "units": 4, "num_functions": 2,
+    },
+    "build_shared_private": {"units": 4},
+}
+
+
 def build(name, task_data, seed=3):
-    """Builds a small network of two modular layers with a builder's public name."""
+    """Builds a small network, of two modular layers or recurrent, with a builder's public name."""
+    if name in SEQUENCE_BUILDERS:
+        return getattr(keras_mtl, name)(
+            keras.Input((7, 6)), TASKS, task_data=task_data, seed=seed, **SEQUENCE_BUILDERS[name]
+        )
     stack = [[dense] * 3, dropout, dense, [dense] * 3]
     return getattr(keras_mtl, name)(
         keras.Input((6,)), TASKS, stack, task_data=task_data, seed=seed, **BUILDERS[name]
@@ -141,4 +201,10 @@ def build(name, task_data, seed=3):
 
 def inputs_of(model):
     """Returns arrays that a built model takes."""
-    return {"inputs": FEATURES, "task_id": TASK_ID} if model.task_data == "separate" else FEATURES
+    separate = model.task_data == "separate"
+    x = (
+        SEQUENCES
+        if len((model.input["inputs"] if separate else model.input).shape) == 3
+        else FEATURES
+    )
+    return {"inputs": x, "task_id": TASK_ID} if separate else x

@@ -14,6 +14,7 @@ from tests.conformance.registry import (
     BUILDERS,
     LAYERS,
     NOT_LAYERS_TO_CALL,
+    SEQUENCE_BUILDERS,
     build,
     inputs_of,
 )
@@ -23,15 +24,19 @@ WITH_SEED = [n for n, e in LAYERS.items() if "seed" in inspect.signature(e.make)
 WITHOUT_TRAINABLE_WEIGHTS = (
     "AllocationPenalty",
     "FixedAllocation",
+    "GradientReversal",
     "GumbelRouter",
     "JoinDirections",
+    "LastStep",
     "LayerConcat",
+    "OrthogonalityPenalty",
     "PickTask",
     "RepeatRows",
     "SplitTasks",
     "TaskRows",
     "WordDropout",
 )
+ALL_BUILDERS = [*BUILDERS, *SEQUENCE_BUILDERS]
 WITH_WEIGHTS = [name for name in LAYERS if name not in WITHOUT_TRAINABLE_WEIGHTS]
 
 
@@ -77,6 +82,11 @@ def scalar(outputs, losses=()):
     return total
 
 
+def penalties(found):
+    """Returns what layers with named penalties add to the loss, which alone reaches some weights."""
+    return [loss for layer in found if hasattr(layer, "penalties") for loss in layer.losses]
+
+
 # Completeness
 
 
@@ -95,13 +105,15 @@ def test_exemptions_are_what_they_say():
 
 
 def test_every_builder_has_an_entry_and_no_entry_is_stale():
-    assert set(BUILDERS) == {name for name in keras_mtl.__all__ if name.startswith("build_")}
+    assert set(ALL_BUILDERS) == {name for name in keras_mtl.__all__ if name.startswith("build_")}
 
 
 def test_builders_have_the_same_first_arguments():
-    for name in BUILDERS:
+    for name in ALL_BUILDERS:
         parameters = inspect.signature(getattr(keras_mtl, name)).parameters
-        assert list(parameters)[:5] == ["inputs", "tasks", "layers", "task_data", "stem"], name
+        made_of = ["layers"] if name in BUILDERS else []
+        first = ["inputs", "tasks", *made_of, "task_data", "stem"]
+        assert list(parameters)[: len(first)] == first, name
         assert list(parameters)[-2:] == ["seed", "name"], name
         defaults = {key: parameters[key].default for key in ("task_data", "stem", "seed", "name")}
         assert defaults == {"task_data": "shared", "stem": (), "seed": None, "name": None}, name
@@ -159,7 +171,8 @@ def test_the_gradient_reaches_every_trainable_weight(name):
     layer, _ = called(name)
     training = {"training": True} if name == "AllocationMatrix" else {}
     slopes = gradients(
-        lambda: scalar(layer(*LAYERS[name].inputs, **training)), layer.trainable_variables
+        lambda: scalar(layer(*LAYERS[name].inputs, **training), penalties([layer])),
+        layer.trainable_variables,
     )
     assert slopes
     for variable, slope in zip(layer.trainable_variables, slopes, strict=True):
@@ -197,7 +210,7 @@ def test_layers_work_under_mixed_precision(name, policy):
 # Builders
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ALL_BUILDERS)
 def test_a_model_survives_its_config(name, task_data):
     model = build(name, task_data)
     copy = type(model).from_config(model.get_config())
@@ -205,7 +218,7 @@ def test_a_model_survives_its_config(name, task_data):
     assert list(copy.tasks) == list(model.tasks) and copy.task_data == task_data
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ALL_BUILDERS)
 def test_a_saved_model_answers_equally_and_goes_on_with_the_same_draws(name, task_data, tmp_path):
     model = build(name, task_data)
     x = inputs_of(model)
@@ -219,7 +232,7 @@ def test_a_saved_model_answers_equally_and_goes_on_with_the_same_draws(name, tas
         assert_equal(arrays(model(x, training=True)), arrays(loaded(x, training=True)))
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ALL_BUILDERS)
 def test_saved_weights_can_be_loaded_into_a_model_built_anew(name, task_data, tmp_path):
     model, other = build(name, task_data), build(name, task_data, seed=4)
     if name == "build_fixed_random":
@@ -229,17 +242,19 @@ def test_saved_weights_can_be_loaded_into_a_model_built_anew(name, task_data, tm
     assert_equal(arrays(model(inputs_of(model))), arrays(other(inputs_of(model))))
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ALL_BUILDERS)
 def test_the_gradient_reaches_every_trainable_weight_of_a_model(name, task_data):
     model = build(name, task_data)
     x = inputs_of(model)
-    slopes = gradients(lambda: scalar(model(x, training=True)), model.trainable_variables)
+    slopes = gradients(
+        lambda: scalar(model(x, training=True), penalties(model.layers)), model.trainable_variables
+    )
     assert len(slopes) > 8
     for variable, slope in zip(model.trainable_variables, slopes, strict=True):
         assert np.all(np.isfinite(slope)) and np.any(slope != 0), variable.path
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", ALL_BUILDERS)
 def test_equal_seeds_build_and_draw_equally(name, task_data):
     def drawn(seed, global_seed):
         keras.utils.set_random_seed(global_seed)

@@ -64,8 +64,13 @@ tokens = keras.Input((None,), dtype="int32")
 embed = partial(keras.layers.Embedding, 20_000, 64, mask_zero=True)
 tasks = {"chunk": keras_mtl.Task("tagging", 22), "pos": keras_mtl.Task("tagging", 44)}
 sluice = keras_mtl.build_sluice(tokens, tasks, [[partial(keras_mtl.layers.BiLSTM, 100)] * 2] * 3, stem=[embed], num_subspaces=2)
+modular = keras_mtl.build_recurrent_modular(tokens, tasks, stem=[embed], num_cells=3, cell_units=50, num_sub_encoders=(3, 3), units=(32, 32), open_fraction=0.75)
 """  # noqa: E501
 
 SLUICE_WEIGHTS = """\
 sluice.get_layer("stitch_1").alpha                 # and keras_mtl.plots.plot_alpha(sluice)
 """
+
+ROUTING = """\
+keras_mtl.routing_over_time(modular, token_batch)  # {task: (time, layer, sub-network) share of open connections}
+"""  # noqa: E501

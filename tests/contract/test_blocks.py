@@ -96,6 +96,25 @@ def test_block_c_builds_a_sluice_network_that_trains():
     assert np.isfinite(logs["loss"])
 
 
+def test_block_c_builds_a_recurrent_modular_network_that_trains():
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(1, 20_000, (4, 6))
+    tokens[:, 5] = 0  # padding
+    names = {"token_batch": tokens}
+    exec(blocks.IMPORTS + blocks.SEQUENCES + blocks.ROUTING, names)
+    modular = names["modular"]
+    routing = keras_mtl.routing_over_time(modular, tokens)
+    assert {task: shares.shape for task, shares in routing.items()} == {
+        "chunk": (6, 2, 3),
+        "pos": (6, 2, 3),
+    }
+    assert np.isnan(routing["chunk"][5]).all() and not np.isnan(routing["chunk"][:5]).any()
+    labels = {name: rng.integers(0, task.size, (4, 6)) for name, task in modular.tasks.items()}
+    modular.compile(keras.optimizers.Adam(1e-3))
+    logs = modular.train_on_batch(tokens, labels, return_dict=True)
+    assert np.isfinite(logs["loss"])
+
+
 @on_tensorflow
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # the tuner's Gaussian process complains of ten trials
@@ -135,7 +154,7 @@ def test_block_f_grows(script):
 
 @pytest.mark.skipif(not DESIGN.exists(), reason="the contract's own text is not here")
 @pytest.mark.parametrize(
-    "block", ["SEPARATE", "FREEZE", "SEARCH", "GROW", "SEQUENCES", "SLUICE_WEIGHTS"]
+    "block", ["SEPARATE", "FREEZE", "SEARCH", "GROW", "SEQUENCES", "SLUICE_WEIGHTS", "ROUTING"]
 )
 def test_blocks_are_the_contract_to_the_letter(block):
     assert getattr(blocks, block) in DESIGN.read_text()

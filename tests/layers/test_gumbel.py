@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_mtl.layers import GumbelRouter, straight_through
+from keras_mtl import HalvingSchedule, MultiTaskModel, Task, task_batches
+from keras_mtl.layers import GumbelRouter, TaskHead, TaskHeads, straight_through
 from keras_mtl.layers.gumbel import logistic_noise
 from tests.gradients import gradient
 
@@ -180,6 +181,84 @@ def test_the_default_temperature_follows_the_counter(updates, temperature):
     soft = sigmoid(1.0 / temperature)
     found = gradient(lambda: ops.sum(router(logits)), logits)
     np.testing.assert_allclose(found, [soft * (1 - soft) / temperature], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("epochs", "temperature"), [(0, 100.0), (3, 12.5), (200, 0.1)])
+def test_a_temperature_may_follow_the_epochs(epochs, temperature):
+    logits = keras.Variable(np.array([0.25], "float32"))
+    router = GumbelRouter(HalvingSchedule())
+    router.build((1,))
+    router.epochs.assign(epochs)
+    soft = sigmoid(0.25 / temperature)
+    found = gradient(lambda: ops.sum(router(logits)), logits)
+    np.testing.assert_allclose(found, [soft * (1 - soft) / temperature], rtol=1e-5)
+
+
+def test_batches_do_not_count_as_epochs():
+    router = GumbelRouter(HalvingSchedule(), seed=0)
+    for _ in range(3):
+        router(np.zeros((2, 3), "float32"), training=True)
+    assert int(router.epochs.value) == 0
+    assert [variable.name for variable in router.weights] == ["epochs"]
+
+
+def epoch_model(**compile_options):
+    """Builds a model for two classes whose router cools with the epochs."""
+    inputs = keras.Input((3,), name="inputs")
+    decisions = GumbelRouter(HalvingSchedule(), seed=0, name="router")(inputs)
+    head = TaskHead(Task("classes", 2), 0, name="kind")
+    model = MultiTaskModel(inputs, {"kind": head(decisions)})
+    model.compile("sgd", **compile_options)
+    return model
+
+
+class SeenEpochs(keras.callbacks.Callback):
+    """Writes down the router's count at the end of every epoch."""
+
+    def on_train_begin(self, logs=None):
+        self.seen = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(int(self.model.get_layer("router").epochs.value))
+
+
+FEATURES, KINDS = np.zeros((4, 3), "float32"), {"kind": np.array([0, 1, 1, 0])}
+
+
+def test_fit_counts_the_epochs_from_the_first_that_it_is_told():
+    model, follow = epoch_model(), SeenEpochs()
+    settings = {"batch_size": 2, "callbacks": [follow], "verbose": 0}
+    model.fit(FEATURES, KINDS, epochs=3, validation_data=(FEATURES, KINDS), **settings)
+    assert follow.seen == [0, 1, 2]
+    model.fit(FEATURES, KINDS, initial_epoch=7, epochs=9, **settings)
+    assert follow.seen == [7, 8]
+    model.evaluate(FEATURES, KINDS, verbose=0)
+    model.predict(FEATURES, verbose=0)
+    assert int(model.get_layer("router").epochs.value) == 8
+
+
+def test_the_epochs_are_saved_and_go_on_where_they_stopped(tmp_path):
+    model, follow = epoch_model(), SeenEpochs()
+    model.fit(FEATURES, KINDS, epochs=3, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert int(loaded.get_layer("router").epochs.value) == 2
+    loaded.fit(FEATURES, KINDS, initial_epoch=3, epochs=4, callbacks=[follow], verbose=0)
+    assert follow.seen == [3]
+
+
+def test_task_batches_tell_the_epoch_too():
+    task_id = keras.Input((), dtype="int32", name="task_id")
+    inputs = {"inputs": keras.Input((3,), name="inputs"), "task_id": task_id}
+    decisions = GumbelRouter(HalvingSchedule(), seed=0, name="router")(inputs["inputs"])
+    tasks = {"kind": Task("classes", 2), "form": Task("classes", 5)}
+    heads = TaskHeads(tasks, name="heads")
+    model, follow = MultiTaskModel(inputs, heads(decisions, task_id)), SeenEpochs()
+    model.compile("sgd")
+    data = {task: (FEATURES, KINDS["kind"]) for task in tasks}
+    batches = task_batches(tasks, data, batch_size=2, seed=0)
+    model.fit(batches, initial_epoch=4, epochs=6, callbacks=[follow], verbose=0)
+    assert follow.seen == [4, 5] and batches.epoch == 5
 
 
 def test_a_schedule_survives_the_config_round_trip():

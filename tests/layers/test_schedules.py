@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mtl import RampSchedule, TemperatureSchedule
+from keras_mtl import HalvingSchedule, RampSchedule, TemperatureSchedule
 from keras_mtl.schedules import (
     check_setting,
     deserialize_setting,
@@ -17,8 +17,15 @@ def test_temperature_falls_with_the_root_of_the_step_to_its_minimum():
     np.testing.assert_allclose(temperatures, [50, 25, 5, 0.500025, 0.5, 0.5], rtol=1e-6)
 
 
-def test_a_minimum_above_the_start_holds_from_the_start():
-    assert float(TemperatureSchedule(initial=1.0, minimum=3.0)(0)) == 3.0
+def test_temperature_halves_with_the_epoch_to_its_minimum():
+    schedule = HalvingSchedule()
+    temperatures = [float(schedule(epoch)) for epoch in (0, 1, 2, 9, 10, 150, 10**6)]
+    np.testing.assert_allclose(temperatures, [100, 50, 25, 0.1953125, 0.1, 0.1, 0.1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("schedule", [TemperatureSchedule, HalvingSchedule])
+def test_a_minimum_above_the_start_holds_from_the_start(schedule):
+    assert float(schedule(initial=1.0, minimum=3.0)(0)) == 3.0
 
 
 def test_a_ramp_rises_with_its_power_and_stays():
@@ -30,11 +37,13 @@ def test_a_ramp_rises_with_its_power_and_stays():
 def test_schedules_count_with_integer_variables():
     step = keras.Variable(3, dtype="int32", trainable=False)
     assert float(TemperatureSchedule()(step)) == 25.0
+    assert float(HalvingSchedule()(step)) == 12.5
     assert float(RampSchedule(2.0, 6)(step)) == 1.0
 
 
 @pytest.mark.parametrize(
-    "schedule", [TemperatureSchedule(7.0, 0.25), RampSchedule(3.0, 20, power=0.5)]
+    "schedule",
+    [TemperatureSchedule(7.0, 0.25), HalvingSchedule(9.0, 0.5), RampSchedule(3.0, 20, power=0.5)],
 )
 def test_a_schedule_survives_serialization(schedule):
     copy = deserialize_setting(serialize_setting(schedule))
@@ -47,10 +56,11 @@ def test_a_number_is_its_own_config_and_value():
     assert serialize_setting(0.25) == deserialize_setting(0.25) == value_at(0.25, 1000) == 0.25
 
 
-@pytest.mark.parametrize("settings", [(0.0, 0.5), (1.0, -1.0), (float("nan"), 0.5)])
-def test_a_temperature_must_be_above_0(settings):
+@pytest.mark.parametrize("schedule", [TemperatureSchedule, HalvingSchedule])
+@pytest.mark.parametrize("settings", [(0.0, 0.5), (1.0, -1.0), (1.0, 0.0), (float("nan"), 0.5)])
+def test_a_temperature_must_be_above_0(schedule, settings):
     with pytest.raises(ValueError, match="Temperatures must be above 0"):
-        TemperatureSchedule(*settings)
+        schedule(*settings)
 
 
 @pytest.mark.parametrize("settings", [(0, 1.0), (-3, 1.0), (0.5, 1.0), (5, 0.0)])

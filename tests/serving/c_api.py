@@ -1,6 +1,7 @@
 """Runs a SavedModel through the C API of TensorFlow, as servers do, without its Python.
 
-Usage: python c_api.py EXPORT INPUT:INDEX OUTPUT:INDEX X.npy Y.npy (float32 arrays)
+Usage: python c_api.py EXPORT X.npz Y.npz OUTPUT:INDEX ... (float32 arrays; those of X.npz are
+named INPUT:INDEX, those of Y.npz as the outputs)
 """
 
 import ctypes as c
@@ -36,7 +37,8 @@ def libraries():
     return base, tf
 
 
-def run(export, input_name, output_name, x):
+def run(export, x, output_names):
+    """Returns outputs, by name, of a session that is fed the arrays of `x`, by name."""
     base, tf = libraries()
     status, graph = c.c_void_p(base.TF_NewStatus()), c.c_void_p(tf.TF_NewGraph())
 
@@ -49,6 +51,19 @@ def run(export, input_name, output_name, x):
         found = tf.TF_GraphOperationByName(graph, operation.encode())
         return Output(found, int(index))
 
+    def tensor(array):
+        shape = (c.c_int64 * array.ndim)(*array.shape)
+        made = base.TF_AllocateTensor(FLOAT, shape, array.ndim, c.c_size_t(array.nbytes))
+        data = np.ascontiguousarray(array).ctypes.data
+        c.memmove(base.TF_TensorData(c.c_void_p(made)), data, array.nbytes)
+        return made
+
+    def array(made):
+        made = c.c_void_p(made)
+        shape = [base.TF_Dim(made, axis) for axis in range(base.TF_NumDims(made))]
+        content = c.string_at(base.TF_TensorData(made), 4 * int(np.prod(shape)))
+        return np.frombuffer(content, "float32").reshape(shape)
+
     options, tags = c.c_void_p(tf.TF_NewSessionOptions()), (c.c_char_p * 1)(b"serve")
     session = c.c_void_p(
         tf.TF_LoadSessionFromSavedModel(
@@ -56,22 +71,20 @@ def run(export, input_name, output_name, x):
         )
     )
     check()
-    shape = (c.c_int64 * x.ndim)(*x.shape)
-    fed = c.c_void_p(base.TF_AllocateTensor(FLOAT, shape, x.ndim, c.c_size_t(x.nbytes)))
-    c.memmove(base.TF_TensorData(fed), x.ctypes.data, x.nbytes)
-    inputs, outputs = (Output * 1)(place(input_name)), (Output * 1)(place(output_name))
-    feeds, fetched = (c.c_void_p * 1)(fed.value), (c.c_void_p * 1)()
+    num_in, num_out = len(x), len(output_names)
+    inputs, outputs = (
+        (Output * num_in)(*map(place, x)),
+        (Output * num_out)(*map(place, output_names)),
+    )
+    feeds, fetched = (c.c_void_p * num_in)(*map(tensor, x.values())), (c.c_void_p * num_out)()
     tf.TF_SessionRun(
-        session, None, inputs, feeds, 1, outputs, fetched, 1, None, 0, None, status
+        session, None, inputs, feeds, num_in, outputs, fetched, num_out, None, 0, None, status
     )  # fmt: skip
     check()
-    answer = c.c_void_p(fetched[0])
-    dims = [base.TF_Dim(answer, axis) for axis in range(base.TF_NumDims(answer))]
-    size = int(np.prod(dims)) * x.itemsize
-    return np.frombuffer(c.string_at(base.TF_TensorData(answer), size), "float32").reshape(dims)
+    return dict(zip(output_names, map(array, fetched), strict=True))
 
 
 if __name__ == "__main__":
-    np.save(sys.argv[5], run(*sys.argv[1:4], np.load(sys.argv[4])))
+    np.savez(sys.argv[3], **run(sys.argv[1], dict(np.load(sys.argv[2])), sys.argv[4:]))
     if "tensorflow" in sys.modules:
         raise SystemExit("Python's TensorFlow was imported")

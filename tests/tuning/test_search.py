@@ -26,6 +26,16 @@ BUILDERS = {
     },
     keras_mtl.build_sluice: {"learning_rate": 1e-3, "alpha": "imbalanced", "num_subspaces": 2},
     keras_mtl.build_soft_ordering: {"learning_rate": 1e-3, "num_depths": 2},
+    keras_mtl.build_recurrent_modular: {
+        "learning_rate": 1e-3,
+        "num_cells": 3,
+        "open_fraction": 0.75,
+        "sparsity_weight": 1.0,
+    },
+    keras_mtl.build_recursive_routing: {"learning_rate": 1e-3, "num_functions": 4},
+    keras_mtl.build_communicating: {"learning_rate": 1e-3},
+    keras_mtl.build_girnet: {"learning_rate": 1e-3},
+    keras_mtl.build_shared_private: {"learning_rate": 1e-3},
     keras_mtl.build_low_supervision: {"learning_rate": 1e-3},
     keras_mtl.build_shared_bottom: {"learning_rate": 1e-3},
     keras_mtl.build_no_sharing: {"learning_rate": 1e-3},
@@ -37,7 +47,16 @@ def layers():
     return [[partial(keras.layers.Dense, 6, activation="relu")] * 2]
 
 
+SEQUENCE_BUILDERS = (  # take sequences and no layers
+    keras_mtl.build_communicating,
+    keras_mtl.build_girnet,
+    keras_mtl.build_recurrent_modular,
+    keras_mtl.build_recursive_routing,
+    keras_mtl.build_shared_private,
+)
 NEEDED = {
+    keras_mtl.build_girnet: {"primary": "upright"},
+    keras_mtl.build_recursive_routing: {"depth": 1},
     keras_mtl.build_low_supervision: {"levels": {"upright": 1}},
     keras_mtl.build_soft_ordering: {"stem": [partial(keras.layers.Dense, 6)]},
 }
@@ -45,6 +64,8 @@ NEEDED = {
 
 def hyper(builder=keras_mtl.build_gumbel_matrix, **arguments):
     arguments = NEEDED.get(builder, {}) | arguments
+    if builder in SEQUENCE_BUILDERS:
+        return hypermodel(builder, keras.Input((7, 5)), TASKS, **arguments)
     return hypermodel(builder, keras.Input((5,)), TASKS, layers(), **arguments)
 
 

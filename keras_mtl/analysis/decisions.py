@@ -1,0 +1,120 @@
+"""Which connections a recurrent modular network opens for data, counted at every step."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_mtl.layers import RecurrentModular
+from keras_mtl.training.checks import check_inputs
+
+
+class OpenCounts(NamedTuple):
+    """Of one task's examples, how many have a connection open at a step.
+
+    `encoder` is `(steps, connections)`, `decoder` `(steps, sub-encoders)`; `examples`, `(steps,)`,
+    says how many there are, without padding.
+    """
+
+    encoder: np.ndarray
+    decoder: np.ndarray
+    examples: np.ndarray
+
+    @property
+    def shares(self):
+        """Share of the examples that the task's connections are open for, as `decoder`."""
+        return ratio(self.decoder, self.examples[:, None])
+
+
+def ratio(part, whole, of_nothing=np.nan):
+    """Returns `part / whole`, and `of_nothing` where the whole is 0."""
+    shape = np.broadcast_shapes(np.shape(part), np.shape(whole))
+    filled = np.array(np.broadcast_to(of_nothing, shape))
+    return np.divide(part, whole, out=filled, where=np.not_equal(whole, 0))
+
+
+def required_encoder(model):
+    """Returns the modular encoder of a model that must have one."""
+    for layer in getattr(model, "layers", []):
+        if isinstance(layer, RecurrentModular):
+            return layer
+    raise ValueError(
+        f"Model {getattr(model, 'name', model)!r} has no recurrent modular encoder, so its tasks "
+        "choose nothing at a time step. Give a model made by keras_mtl.build_recurrent_modular, "
+        "before it is frozen."
+    )
+
+
+def decision_network(model):
+    """Returns the part of a model that decides, on the model's own inputs.
+
+    Its outputs are named as the layers that decide; `mask`, where there is one, is `False` where
+    there is only padding.
+    """
+    encoder = required_encoder(model)
+    decoders = [model.get_layer(f"decoder_{number + 1}") for number in range(len(model.tasks))]
+    outputs = {layer.name: layer.output[1] for layer in [encoder, *decoders]}
+    mask = getattr(encoder.output[1], "_keras_mask", None)
+    return keras.Model(model.input, outputs if mask is None else outputs | {"mask": mask})
+
+
+def open_counts(model, network, x):
+    """Returns a dict, task -> `OpenCounts` of its examples.
+
+    Args:
+        model: A model made by `keras_mtl.build_recurrent_modular`.
+        network: Its `decision_network`.
+        x: As for `keras_mtl.routing_over_time`.
+    """
+    if model.task_data == "shared":
+        check_inputs(model, x)
+        answers = [_answer(network, x, "x")] * len(model.tasks)
+    else:
+        _check_names(model.tasks, x)
+        answers = (_own_answer(model, network, task, x[task]) for task in model.tasks)
+    encoder = required_encoder(model).name
+    counts = {}
+    for number, (task, answer) in enumerate(zip(model.tasks, answers, strict=True), start=1):
+        valid = answer.get("mask", np.ones(answer[encoder].shape[:2])).astype("float64")
+        opened = [answer[name].astype("float64") for name in (encoder, f"decoder_{number}")]
+        sums = [np.einsum("bsc,bs->sc", decisions, valid) for decisions in opened]
+        counts[task] = OpenCounts(*sums, valid.sum(axis=0))
+    return counts
+
+
+def _own_answer(model, network, task, x):
+    """Returns what the network decides for examples of one task, which has separate data."""
+    task_id = np.full(len(keras.tree.flatten(x)[0]), list(model.tasks).index(task), "int32")
+    inputs = {"inputs": x, "task_id": task_id}
+    if keras.backend.is_keras_tensor(model.input["inputs"]):  # not a dict of several
+        try:
+            check_inputs(model, inputs)
+        except ValueError as error:
+            raise ValueError(f"Examples of task {task!r}: {error}") from error
+    return _answer(network, inputs, f"x[{task!r}]")
+
+
+def _answer(network, inputs, name):
+    if not len(keras.tree.flatten(inputs)[0]):
+        raise ValueError(f"{name} has no examples, so there is no routing to look at.")
+    return network.predict(inputs, verbose=0)
+
+
+def _check_names(tasks, x):
+    if not isinstance(x, dict):
+        raise ValueError(
+            "The tasks of this model have separate data, so x must be a dict, name of a task -> "
+            f"its examples, for {', '.join(tasks)}. Received: {type(x).__name__}"
+        )
+    unknown = [name for name in x if name not in tasks]
+    if unknown:
+        raise ValueError(
+            f"x has an entry {unknown[0]!r}, which is no task of this model. "
+            f"Tasks: {', '.join(tasks)}"
+        )
+    missing = [task for task in tasks if task not in x]
+    if missing:
+        raise ValueError(
+            f"x has no entry for task {missing[0]!r}. Give examples of every task: "
+            f"{', '.join(tasks)}"
+        )

@@ -1,0 +1,122 @@
+"""A price on open connections above a free share."""
+
+import keras
+from keras import ops
+
+from keras_mtl.schedules import (
+    check_setting,
+    deserialize_setting,
+    serialize_setting,
+    value_at,
+)
+
+SCOPES = ("step", "sequence", "batch")
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class ConnectionPenalty(keras.layers.Layer):
+    """Adds a penalty on open connections to the loss; passes features through.
+
+    `weight * max(0, number of open connections - open_fraction * number of connections)`, for
+    every example and time step, averaged over those that are no padding. The latest value
+    stands in `penalties` under the name of the layer, and the model's logs name it.
+
+    Source: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021, Eqs. 10 and 11,
+    which do not say over what the sum runs: see `scope`.
+
+    Args:
+        open_fraction: Share of connections that is free, in (0, 1]. 1 is no limit.
+        weight: Number of at least 0, or a schedule over training batches. Defaults to 1.0.
+        scope: What must stay below the limit: `"step"`, every step of every example;
+            `"sequence"`, the mean over an example's steps; `"batch"`, the mean over all.
+            Defaults to `"step"`.
+
+    Call arguments:
+        features: Tensor or structure of tensors, returned as they are.
+        decisions: `(batch, steps, connections)`, 1 where a connection is open.
+        decisions_mask: `(batch, steps)` booleans, `False` where there is only padding.
+
+    Weights:
+        updates: `()`, int32, not trainable: training batches seen.
+        penalty: `()`, not trainable: latest value.
+
+    Raises:
+        ValueError: A share outside (0, 1], a negative weight, an unknown scope.
+
+    Example:
+
+    >>> penalty = ConnectionPenalty(open_fraction=0.5, name="sparsity")
+    >>> features, decisions = keras.ops.ones((1, 2, 3)), [[[1.0, 1, 1, 0], [1, 0, 0, 0]]]
+    >>> _ = penalty(features, keras.ops.array(decisions))
+    >>> float(penalty.penalties["sparsity"].numpy())  # mean of 3 - 2 and 0
+    0.5
+    """
+
+    def __init__(self, open_fraction, weight=1.0, scope="step", **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        if not 0 < open_fraction <= 1:
+            raise ValueError(
+                "open_fraction is the share of connections that is free, in (0, 1]. "
+                f"Received: {open_fraction}"
+            )
+        if scope not in SCOPES:
+            raise ValueError(f"scope must be one of {', '.join(SCOPES)}. Received: {scope!r}")
+        check_setting("weight", weight)
+        self.open_fraction = open_fraction
+        self.weight = weight
+        self.scope = scope
+        self.supports_masking = True
+
+    def build(self, features_shape, decisions_shape):
+        self.num_connections = decisions_shape[-1]
+        self.updates = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
+        )
+        value = self.add_weight(
+            shape=(), initializer="zeros", dtype="float32", trainable=False, name="penalty"
+        )
+        self.penalties = {self.name: value}
+
+    def call(self, features, decisions, decisions_mask=None, training=False):
+        counts = ops.sum(ops.cast(decisions, "float32"), axis=-1)
+        valid = ops.ones_like(counts)
+        if decisions_mask is not None:
+            valid = ops.cast(decisions_mask, "float32")
+        value = value_at(self.weight, self.updates) * self._excess(counts, valid)
+        self.add_loss(value)
+        self.penalties[self.name].assign(value)
+        if training:
+            self.updates.assign_add(1)
+        return features
+
+    def _excess(self, counts, valid):
+        """Returns how many connections too many are open, on average."""
+        free = self.open_fraction * self.num_connections
+        if self.scope == "step":
+            return _mean(ops.relu(counts - free), valid)
+        if self.scope == "sequence":
+            counts, valid = _mean(counts, valid, axis=1), ops.max(valid, axis=1)
+            return _mean(ops.relu(counts - free), valid)
+        return ops.relu(_mean(counts, valid) - free)
+
+    def frozen_call(self, features, decisions, *, task_id, copy):
+        """Leaves the features as they are: the penalty matters in training only."""
+        return features
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "open_fraction": self.open_fraction,
+            "weight": serialize_setting(self.weight),
+            "scope": self.scope,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "weight": deserialize_setting(config["weight"])})
+
+
+def _mean(values, weights, axis=None):
+    """Returns a weighted mean, 0 where all weights are 0."""
+    total = ops.sum(weights, axis=axis)
+    return ops.sum(values * weights, axis=axis) / ops.where(total > 0, total, ops.ones_like(total))

@@ -1,0 +1,63 @@
+"""Identity forwards, a gradient with the other sign backwards."""
+
+import math
+import numbers
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class GradientReversal(keras.layers.Layer):
+    """Passes features on as they are and their gradient times `-scale`.
+
+    What is behind it, such as a classifier of tasks, learns to do well, and what is before it
+    learns to make that hard. Both forward value and sign are exact: no arithmetic touches the
+    features.
+
+    Source: Ganin and Lempitsky, "Unsupervised domain adaptation by backpropagation", 2015,
+    https://arxiv.org/abs/1409.7495, section 3.1.
+
+    Args:
+        scale: Factor of the reversed gradient, at least 0. Defaults to 1.0.
+
+    Output shape:
+        That of the input.
+
+    Raises:
+        ValueError: A scale that is no number of at least 0.
+
+    Example:
+
+    >>> layer = GradientReversal(0.5)
+    >>> keras.ops.convert_to_numpy(layer(keras.ops.array([1.0, -2.0]))).tolist()
+    [1.0, -2.0]
+    """
+
+    def __init__(self, scale=1.0, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(scale, numbers.Real) or not 0 <= scale < math.inf:
+            raise ValueError(f"scale must be a number of at least 0. Received: {scale!r}")
+        self.scale = float(scale)
+        self.supports_masking = True
+
+    def call(self, x):
+        @ops.custom_gradient
+        def reverse(x):
+            def backwards(*args, upstream=None):
+                upstream = args[0] if upstream is None else upstream  # torch gives x, then this
+                return -self.scale * upstream
+
+            return x, backwards
+
+        return reverse(x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def stock_call(self, x, *, copy):
+        """Leaves the features as they are: only a gradient is reversed."""
+        return x
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}

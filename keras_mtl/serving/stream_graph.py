@@ -1,0 +1,114 @@
+"""Calls the layers of a network with the states of the recurrent ones coming in and going out."""
+
+import itertools
+import re
+
+import keras
+from keras import ops
+
+STATES = {keras.layers.LSTM: "hc", keras.layers.GRU: "h", keras.layers.SimpleRNN: "h"}
+
+
+class StreamGraph:
+    """Calls the layers of a network on pieces of sequences.
+
+    Attributes:
+        states: Dict, name -> input for a state before the piece.
+        new_states: Dict, name -> the same state after it.
+        calls: List of `(layer, outputs)`, in order.
+    """
+
+    def __init__(self, taken):
+        self.states = {}
+        self.new_states = {}
+        self.calls = []
+        self._taken = set(taken)
+        self._with_state = {}
+
+    def call(self, layer, *args, **kwargs):
+        _check_forwards(layer)
+        call = self._go_on if type(layer) in STATES else _step_by_step
+        outputs = call(layer, *args, **kwargs)
+        self.calls.append((layer, outputs))
+        return outputs
+
+    def _go_on(self, layer, x, initial_state=None, mask=None, training=None):
+        """Calls a recurrent layer from the states that come in."""
+        if initial_state is not None:
+            raise ValueError(
+                f"Layer {layer.name!r} begins with states that another layer makes, so a stream "
+                "cannot hand over its own."
+            )
+        mask = getattr(x, "_keras_mask", None) if mask is None else mask
+        call = self._new_name(layer)
+        names = [f"{call}_{state}" for state in STATES[type(layer)]]
+        before = [
+            keras.Input((layer.cell.units,), dtype=layer.compute_dtype, name=name) for name in names
+        ]
+        returning_states = self._returning_states(layer, call.removeprefix("state_"))
+        output, *after = returning_states(x, initial_state=before, mask=mask)
+        if mask is not None and not layer.zero_output_for_mask:
+            output = _kept_in_padding(output, mask, before[0], after[0])
+        self.states |= zip(names, before, strict=True)
+        self.new_states |= zip(names, after, strict=True)
+        return [output, *after] if layer.return_state else output
+
+    def _returning_states(self, layer, name):
+        """Returns a layer with the cell of `layer`, and so its weights, that returns states."""
+        if id(layer) not in self._with_state:
+            self._with_state[id(layer)] = keras.layers.RNN(
+                layer.cell,
+                return_sequences=layer.return_sequences,
+                return_state=True,
+                zero_output_for_mask=layer.zero_output_for_mask,
+                dtype=layer.dtype_policy,
+                name=name,
+            )
+        return self._with_state[id(layer)]
+
+    def _new_name(self, layer):
+        """Returns the name that the states of one call of a layer begin with."""
+        name = "state_" + re.sub(r"\W", "_", layer.name)
+        for number in itertools.count(1):
+            call = name if number == 1 else f"{name}_{number}"
+            if not self._taken.intersection({call, f"{call}_h", f"{call}_c"}):
+                self._taken.add(call)
+                return call
+
+
+def _kept_in_padding(output, mask, before, after):
+    """Returns the output of a layer, which padding leaves as it is.
+
+    Keras does that too, but takes zeros where a piece begins with padding.
+    """
+    if len(output.shape) == 2:
+        return after
+    begun = ops.expand_dims(ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0, axis=-1)
+    output = ops.where(begun, output, ops.expand_dims(before, axis=1))
+    output._keras_mask = mask
+    return output
+
+
+def _check_forwards(layer):
+    described = f"Layer {layer.name!r} ({type(layer).__name__})"
+    if isinstance(layer, keras.layers.Bidirectional) or getattr(layer, "go_backwards", False):
+        raise ValueError(
+            f"{described} reads sequences from their end, which a stream has not seen yet. Only "
+            "networks that read forwards can stream: build it with keras.layers.LSTM."
+        )
+    kept = isinstance(layer, keras.layers.RNN) or type(layer).__module__.startswith("keras_mtl.")
+    if kept and type(layer) not in STATES:
+        raise ValueError(
+            f"{described} keeps states that cannot be handed over. Those of keras.layers.LSTM, "
+            "GRU and SimpleRNN can."
+        )
+
+
+def _step_by_step(layer, *args, **kwargs):
+    try:
+        return layer(*args, **kwargs)
+    except ValueError as error:
+        raise ValueError(
+            f"Layer {layer.name!r} cannot read an unknown number of steps, and so it cannot "
+            f"stream: {error}"
+        ) from error
