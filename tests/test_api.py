@@ -7,6 +7,7 @@ import keras_mtl
 
 PUBLIC = [
     "AllocationRecorder",
+    "HalvingSchedule",
     "MultiTaskModel",
     "RampSchedule",
     "Task",
@@ -24,6 +25,7 @@ PUBLIC = [
     "build_gumbel_matrix",
     "build_low_supervision",
     "build_no_sharing",
+    "build_recurrent_modular",
     "build_recursive_routing",
     "build_shared_bottom",
     "build_shared_private",
@@ -40,6 +42,7 @@ PUBLIC = [
     "plots",
     "routing_over_time",
     "sharing_report",
+    "streaming",
     "synthetic_pairs",
     "task_batches",
     "task_embeddings",

@@ -76,7 +76,7 @@ def open_counts(model, network, x):
     counts = {}
     for number, (task, answer) in enumerate(zip(model.tasks, answers, strict=True), start=1):
         valid = answer.get("mask", np.ones(answer[encoder].shape[:2])).astype("float64")
-        opened = [answer[name].astype("float64") for name in (encoder, f"decoder_{number}")]
+        opened = (answer[encoder], answer[f"decoder_{number}"])
         sums = [np.einsum("bsc,bs->sc", decisions, valid) for decisions in opened]
         counts[task] = OpenCounts(*sums, valid.sum(axis=0))
     return counts

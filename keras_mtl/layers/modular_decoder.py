@@ -1,9 +1,9 @@
 """What a task reads of a modular encoder, at every step anew."""
 
 from functools import partial
+from itertools import accumulate, pairwise
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_mtl.layers.gumbel import GumbelRouter
@@ -112,13 +112,11 @@ class ModularDecoder(keras.layers.Layer):
             repeated = ops.stack([projected] * sum(self.num_sub_encoders), axis=-2)
             seen = ops.concatenate([x, repeated], axis=-1)
         decisions = decide(log_odds(own(self.policy)(seen)))
-        starts = np.cumsum(self.num_sub_encoders)[:-1].tolist()
-        opened = ops.split(ops.expand_dims(decisions, axis=-2), starts, axis=-1)
-        layers = zip(opened, ops.split(x, starts, axis=-2), self.sub_decoders, strict=True)
-        outputs = [
-            own(sub_decoder)(mean_of_open(decided, sources)[..., 0, :])
-            for decided, sources, sub_decoder in layers
-        ]
+        places, outputs = pairwise(accumulate((0, *self.num_sub_encoders))), []
+        for sub_decoder, (start, end) in zip(self.sub_decoders, places, strict=True):
+            opened = ops.expand_dims(decisions[..., start:end], axis=-2)
+            read = mean_of_open(opened, x[..., start:end, :])[..., 0, :]
+            outputs.append(own(sub_decoder)(read))
         return ops.concatenate(outputs, axis=-1), decisions
 
     def compute_mask(self, x, previous_mask=None):

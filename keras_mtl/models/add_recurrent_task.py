@@ -29,7 +29,7 @@ def add_recurrent_task(model, name, task):
     reads = [model.get_layer(f"read_{n}").input for n in range(1, len(tasks))]
     copies = _FrozenCopies()
     below = keras.Model(
-        model.input, [encoder.input, encoder_penalty.output, *(r[1] for r in reads)]
+        model.input, [encoder.input, encoder_penalty.output, *(r[0] for r in reads)]
     )
     below = keras.models.clone_model(below, clone_function=copies)
     features, encoded, *streams = below.output

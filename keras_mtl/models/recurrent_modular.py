@@ -1,11 +1,13 @@
 """Recurrent modular networks: each task routes itself through shared parts, step by step."""
 
+import random
 from functools import partial
 
 import keras
 
 from keras_mtl.layers import (
     ConnectionPenalty,
+    LayerConcat,
     ModularDecoder,
     PickTask,
     RecurrentModular,
@@ -13,7 +15,7 @@ from keras_mtl.layers import (
 )
 from keras_mtl.models.graph import Network, streams_before_heads
 from keras_mtl.models.making import seeded
-from keras_mtl.models.towers import build_towers
+from keras_mtl.models.sequences import sequence_after
 from keras_mtl.tasks import Task, as_tasks
 
 
@@ -137,12 +139,12 @@ def connect(network, encoded, streams, decoders, penalty, policy_reads_base):
     read, decided = [], []
     for number, (stream, decoder) in enumerate(zip(streams, decoders, strict=True), start=1):
         output, opened = decoder(encoded, stream if policy_reads_base else None)
-        read.append(keras.layers.Concatenate(name=f"read_{number}")([output, stream]))
+        read.append(LayerConcat(name=f"read_{number}")([stream, output]))
         decided.append(opened)
     if network.separate:
         decisions = PickTask(name="pick_decisions")(decided, network.task_id)
     elif len(decided) > 1:
-        decisions = keras.layers.Concatenate(name="all_decisions")(decided)
+        decisions = LayerConcat(name="all_decisions")(decided)
     else:
         (decisions,) = decided
     return penalty(read, decisions)
@@ -150,11 +152,14 @@ def connect(network, encoded, streams, decoders, penalty, policy_reads_base):
 
 def _lstm_per_task(inputs, tasks, *, task_data, stem, seed, units):
     """Builds an LSTM for each task, which share nothing but the stem (NS-MTL)."""
-    lstm = partial(keras.layers.LSTM, units, return_sequences=True)
-    return build_towers(
-        inputs, tasks, [[lstm] * len(tasks)], stitch=lambda index: list,
-        task_data=task_data, stem=stem, head_units=(), seed=seed, name=None,
-    )  # fmt: skip
+    with seeded(seed):
+        network = Network(inputs, tasks, task_data)
+        features = sequence_after(stem, network.inputs)
+        streams = [
+            keras.layers.LSTM(units, return_sequences=True, name=f"component_1_{number}")(features)
+            for number in range(1, len(network.tasks) + 1)
+        ]
+        return network.finish(streams, None, seed)
 
 
 def _extended(base, inputs, tasks, task_data, stem, seed):
@@ -163,7 +168,8 @@ def _extended(base, inputs, tasks, task_data, stem, seed):
     That is a `Network`, what the stem returns, and each task's features at every step.
     """
     tags = {task: Task("tagging", 2) for task in tasks}  # so that it has features at every step
-    model = base(inputs, tags, task_data=task_data, stem=stem, seed=seed)
+    its_seed = None if seed is None else random.getrandbits(31)  # else its LSTMs start as ours do
+    model = base(inputs, tags, task_data=task_data, stem=stem, seed=its_seed)
     network = Network.on(model.input, tasks, task_data)
     last_of_stem = f"stem_{len(stem)}"
     if stem and last_of_stem not in {layer.name for layer in model.layers}:
@@ -172,7 +178,9 @@ def _extended(base, inputs, tasks, task_data, stem, seed):
             f"it has no layer {last_of_stem!r}. Use keras_mtl.build_no_sharing for networks that "
             "share nothing else."
         )
-    features = model.get_layer(last_of_stem).output if stem else network.inputs
+    features = network.inputs
+    if stem:  # of a nested model, `.output` is a tensor inside it
+        (features,) = model.get_layer(last_of_stem)._inbound_nodes[-1].output_tensors
     streams = streams_before_heads(model)
     for task, stream in zip(tasks, streams, strict=True):
         if len(stream.shape) != 3:

@@ -26,7 +26,7 @@ class StreamGraph:
         self._with_state = {}
 
     def call(self, layer, *args, **kwargs):
-        _check_forwards(layer)
+        _check_layer(layer)
         call = self._go_on if type(layer) in STATES else _step_by_step
         outputs = call(layer, *args, **kwargs)
         self.calls.append((layer, outputs))
@@ -47,7 +47,7 @@ class StreamGraph:
         ]
         returning_states = self._returning_states(layer, call.removeprefix("state_"))
         output, *after = returning_states(x, initial_state=before, mask=mask)
-        if mask is not None and not layer.zero_output_for_mask:
+        if mask is not None:
             output = _kept_in_padding(output, mask, before[0], after[0])
         self.states |= zip(names, before, strict=True)
         self.new_states |= zip(names, after, strict=True)
@@ -60,7 +60,6 @@ class StreamGraph:
                 layer.cell,
                 return_sequences=layer.return_sequences,
                 return_state=True,
-                zero_output_for_mask=layer.zero_output_for_mask,
                 dtype=layer.dtype_policy,
                 name=name,
             )
@@ -89,7 +88,7 @@ def _kept_in_padding(output, mask, before, after):
     return output
 
 
-def _check_forwards(layer):
+def _check_layer(layer):
     described = f"Layer {layer.name!r} ({type(layer).__name__})"
     if isinstance(layer, keras.layers.Bidirectional) or getattr(layer, "go_backwards", False):
         raise ValueError(
@@ -101,6 +100,11 @@ def _check_forwards(layer):
         raise ValueError(
             f"{described} keeps states that cannot be handed over. Those of keras.layers.LSTM, "
             "GRU and SimpleRNN can."
+        )
+    if getattr(layer, "zero_output_for_mask", False):
+        raise ValueError(
+            f"{described} answers padding with zeros, a stream as at the step before. Build it "
+            "without zero_output_for_mask."
         )
 
 

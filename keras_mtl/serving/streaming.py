@@ -18,11 +18,12 @@ def streaming(frozen):
     over their states; everything else must treat each step by itself.
 
     A step that `Masking` or `Embedding(mask_zero=True)` takes for padding leaves the states as
-    they are. A piece of nothing but padding is answered from the states before it.
+    they are, and recurrent layers say again what they said last.
 
     Whether each step is treated by itself is tried on random inputs: answers to single steps
-    must be those to whole sequences. What does not show there is not found, such as a look
-    ahead that changes the answers to the inputs of practice only, or to padding.
+    must be those to whole sequences, up to a hundredth of how much they differ between examples.
+    Not found is what does not show there: a look ahead of smaller effect, or one that needs
+    padding or the inputs of practice.
 
     Args:
         frozen: What `keras_mtl.freeze` returns, for all tasks or for one.
@@ -35,8 +36,8 @@ def streaming(frozen):
         `keras_mtl.serving.initial_states`.
 
     Raises:
-        ValueError: A network that is not frozen; that has no recurrent layer, or one that
-            reads backwards, or none of these three; something else in it does not treat each
+        ValueError: A network that is not frozen, or has no recurrent layer; a recurrent layer
+            that reads backwards, or is none of these three; a layer that does not treat each
             step by itself.
 
     Example:

@@ -219,10 +219,15 @@ def test_tasks_with_few_examples_count_as_much(separate):
     usage = sub_encoder_usage(separate, x)
     np.testing.assert_allclose(usage["region"], padded([1, 6 / 17, 1], [1, 0]))  # 6/11 and 1
     np.testing.assert_allclose(usage["state"], padded([0, 11 / 17, 0], [0, 1]))
-    one_closed = network("separate")
-    put(one_closed.get_layer("encoder"), "sub_encoders_2/policy_2/dense_1", [0, -100], [0, 50])
-    # Of three sources one says 0, at each step of each task.
-    assert open_connections(one_closed, x).encoder == pytest.approx(6 + 3 + 1)
+
+
+def test_open_connections_of_the_encoder_are_the_mean_over_tasks():
+    model = network("separate")
+    encoder = model.get_layer("encoder")
+    put(encoder, "sub_encoders_1/policy_1/dense_1", [0, 100], [0, -50])  # reads if positive
+    x = {"region": TOKENS, "state": np.array([[1, 1], [1, 0]]), "age": TOKENS}
+    positive = (5 / 11 + 1 + 5 / 11) / 3
+    assert open_connections(model, x).encoder == pytest.approx(2 * positive + 4 + 3 + 2)
 
 
 def test_a_policy_sees_the_base_network_of_its_task():

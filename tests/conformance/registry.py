@@ -1,6 +1,7 @@
 """Every public layer and builder: how to make one, and what to feed it."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from functools import partial
 
@@ -28,6 +29,37 @@ class Entry:
     inputs: tuple
     variables: dict
 
+
+def mlp_variables(prefix, *sizes):
+    """Returns the variables of an `MLP`, by name."""
+    found = {}
+    for depth, (before, after) in enumerate(itertools.pairwise(sizes), start=1):
+        found[f"{prefix}dense_{depth}/kernel"] = (before, after)
+        found[f"{prefix}dense_{depth}/bias"] = (after,)
+    return found
+
+
+def sub_encoder_variables(prefix, number, width):
+    """Returns the trainable variables of `SubEncoders` of 12 units, by name."""
+    found = {}
+    for n in range(1, number + 1):
+        found |= mlp_variables(f"{prefix}policy_{n}/", width, 12, 2)
+        found |= mlp_variables(f"{prefix}network_{n}/", width, 12)
+    return found
+
+
+modular_cell = partial(layers.RecurrentModularCell, 2, 4, (3, 2), (12,), seed=1)
+MODULAR_CELL = (
+    {
+        f"lstm_{number}/lstm_cell/{name}": shape
+        for number in (1, 2)
+        for name, shape in
+        {"kernel": (6, 16), "recurrent_kernel": (4, 16), "bias": (16,)}.items()
+    }
+    | sub_encoder_variables("sub_encoders_1/", 3, 4)
+    | sub_encoder_variables("sub_encoders_2/", 2, 12)
+    | {"sub_encoders_1/router/epochs": (), "sub_encoders_2/router/epochs": ()}
+)  # fmt: skip
 
 LAYERS = {
     "AdversarialPenalty": Entry(
@@ -84,6 +116,11 @@ LAYERS = {
             {"kernel": (6, 16), "recurrent_kernel": (4, 16), "bias": (16,)}.items()
         },
     ),
+    "ConnectionPenalty": Entry(
+        partial(layers.ConnectionPenalty, 0.4, keras_mtl.RampSchedule(2.0, 9), "sequence"),
+        (FEATURES, (SEQUENCES > 0).astype("float32")),
+        {"updates": (), "penalty": ()},
+    ),
     "CrossStitch": Entry(
         partial(layers.CrossStitch, per_channel=True),
         ([FEATURES, -FEATURES, 2 * FEATURES],),
@@ -108,6 +145,7 @@ LAYERS = {
     "LayerMixture": Entry(
         partial(layers.LayerMixture, "balanced"), ([FEATURES, -FEATURES],), {"beta": (2,)}
     ),
+    "MLP": Entry(partial(layers.MLP, (4, 3), "tanh"), (SEQUENCES,), mlp_variables("", 6, 4, 3)),
     "Modular": Entry(
         lambda: layers.Modular(
             [
@@ -122,12 +160,28 @@ LAYERS = {
             "second/bias": (4,), "third/inner/kernel": (6, 4), "third/inner/bias": (4,),
         },
     ),
+    "ModularDecoder": Entry(
+        partial(layers.ModularDecoder, (3, 4), (5,), (8,), seed=1),
+        (np.stack([n * SEQUENCES[:, :2] for n in range(7)], axis=2), SEQUENCES[:, :2, :3]),
+        mlp_variables("sub_decoder_1/", 6, 5)
+        | mlp_variables("sub_decoder_2/", 6, 5)
+        | mlp_variables("policy/", 6 + 6, 8, 2)
+        | {"router/epochs": (), "projection/kernel": (3, 6)},
+    ),
     "OrthogonalityPenalty": Entry(
         partial(layers.OrthogonalityPenalty, 0.2, "sum"),
         (SEQUENCES, FEATURES, [FEATURES, -FEATURES, FEATURES[:, :4]], TASK_ID),
         {"orthogonality_penalty": ()},
     ),
     "PickTask": Entry(partial(layers.PickTask), ([FEATURES, -FEATURES, 2 * FEATURES], TASK_ID), {}),
+    "RecurrentModular": Entry(
+        lambda: layers.RecurrentModular(modular_cell(name="cell")),
+        (SEQUENCES,),
+        {f"cell/{name}": shape for name, shape in MODULAR_CELL.items()},
+    ),
+    "RecurrentModularCell": Entry(
+        modular_cell, (FEATURES, [FEATURES[:, :4]] * 4), MODULAR_CELL
+    ),
     "RepeatRows": Entry(partial(layers.RepeatRows, 3), (FEATURES,), {}),
     "RoutedLSTM": Entry(
         partial(layers.RoutedLSTM, 3, num_tasks=3, num_functions=4, temperature=2.0, seed=1),
@@ -143,6 +197,11 @@ LAYERS = {
         partial(layers.SoftAllocation, 3, 4), (TASK_ID,), {"scores": (3, 4)}
     ),
     "SplitTasks": Entry(partial(layers.SplitTasks, 5), (FEATURES,), {}),
+    "SubEncoders": Entry(
+        partial(layers.SubEncoders, 3, (12,), (12,), temperature=2.0, seed=1),
+        (SEQUENCES,),
+        sub_encoder_variables("", 3, 6) | {"router/updates": ()},
+    ),
     "TaskHead": Entry(
         partial(layers.TaskHead, Task("classes", 7), 1),
         (FEATURES,),
@@ -180,8 +239,17 @@ BUILDERS = {
 SEQUENCE_BUILDERS = {  # take sequences, and make their layers themselves
     "build_communicating": {"units": 4},
     "build_girnet": {"primary": "animal", "units": 4, "gate_units": 3},
+    "build_recurrent_modular": {
+        "num_cells": 2,
+        "cell_units": 4,
+        "num_sub_encoders": (6, 4),
+        "units": (12,),
+        "open_fraction": 0.4,
+    },
     "build_recursive_routing": {
-        "stem": [dense, partial(keras.layers.Dense, 16)], "units": 4, "num_functions": 2,
+        "stem": [dense, partial(keras.layers.Dense, 16)],
+        "units": 4,
+        "num_functions": 2,
     },
     "build_shared_private": {"units": 4},
 }

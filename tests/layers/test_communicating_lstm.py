@@ -157,6 +157,11 @@ def test_a_sequence_of_nothing_but_padding_stays_finite(policy):
     found = array(layer(X, SENT[0], mask=mask))
     np.testing.assert_array_equal(found[1], np.zeros((5, 4)))
     assert np.isfinite(found).all() and np.all(np.any(found[[0, 2]] != 0, axis=(1, 2)))
+    slopes = gradients(
+        lambda: ops.sum(ops.cast(layer(X, SENT[0], mask=mask), "float32")),
+        layer.trainable_variables,
+    )
+    assert all(np.isfinite(slope).all() and slope.any() for slope in slopes)
 
 
 @pytest.mark.parametrize("messages", [None, SENT, SENT[0]], ids=["none", "senders", "steps"])

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import layers, ops
@@ -136,6 +137,15 @@ def test_the_mask_of_the_sequence_is_read_and_goes_on():
     for states in (*layer(x), layer(x, GATES[:2, :3])):
         np.testing.assert_array_equal(array(states._keras_mask), tokens != 0)
         np.testing.assert_array_equal(array(states)[1, 1], array(states)[1, 2])
+
+
+def test_the_mask_is_known_before_any_batch():
+    tokens = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(3, 6, mask_zero=True)(tokens)
+    layer = CompositeLSTM(4, 2)
+    for states in (*layer(x), layer(x, layers.Dense(3)(x))):
+        assert states.shape == (None, None, 4)
+        assert states._keras_mask.shape == (None, None)
 
 
 def test_the_composite_state_has_a_gradient_on_every_lstm_with_an_open_gate():

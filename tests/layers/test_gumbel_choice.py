@@ -34,7 +34,9 @@ def test_the_gradient_is_that_of_the_softmax(temperature):
     logits = keras.Variable(start)
 
     def loss():
-        chosen = straight_through_choice(ops.convert_to_tensor(logits), temperature, ops.array(noise))
+        chosen = straight_through_choice(
+            ops.convert_to_tensor(logits), temperature, ops.array(noise)
+        )
         return ops.sum(chosen * ops.array(slope))
 
     soft = softmax((start + noise) / temperature)

@@ -70,6 +70,15 @@ def test_all_open_is_the_plain_mean_of_each_layer_and_all_closed_a_constant(open
     )
 
 
+def test_there_may_be_one_layer_alone():
+    layer = ModularDecoder((6,), (8, 5), (9,), seed=0)
+    layer.build((None, None, 6, 4))
+    outputs, decisions = scrambled(layer)(X)
+    expected, opened = decoder(layer, X)
+    np.testing.assert_array_equal(array(decisions), opened)
+    np.testing.assert_allclose(array(outputs), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_sub_decoder_reads_its_layer_only():
     layer = layer_of()
     force([layer], True)

@@ -57,7 +57,7 @@ def predicted(model, task, features):
 
 
 def assert_learns(model):
-    """Checks that a few steps of training make the loss of all tasks smaller."""
+    """Checks that an update for each task makes the loss of all tasks smaller."""
     model.compile(keras.optimizers.SGD(0.1), run_eagerly=keras.backend.backend() == "torch")
     data = {task: (PADDED, LABELS[task]) for task in model.tasks}
     if model.task_data == "shared":
@@ -65,7 +65,7 @@ def assert_learns(model):
     else:
         given = (keras_mtl.task_batches(model.tasks, data, batch_size=6, seed=0),)
     before = model.evaluate(*given, return_dict=True, verbose=0)
-    model.fit(*given, epochs=3, verbose=0)
+    model.fit(*given, verbose=0)
     after = model.evaluate(*given, return_dict=True, verbose=0)
     assert after["loss"] < before["loss"]
     assert all(after[f"{task}_loss"] < before[f"{task}_loss"] for task in model.tasks)

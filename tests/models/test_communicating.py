@@ -48,11 +48,11 @@ def network(tasks=SENTENCES, **settings):
     return built(build_communicating, tasks, **{"units": 3} | settings)
 
 
-def alone(model, lstm, x):
-    """Returns the states of an LSTM of the network without messages."""
+def alone(lstm, x):
+    """Returns what a stock LSTM with the weights of another answers to padded sentences."""
     stock = layers.LSTM(3, return_sequences=True)
     stock.build(x.shape)
-    stock.set_weights(lstm.get_weights()[:3])
+    stock.set_weights(lstm.get_weights())
     return array(stock(x, mask=PADDED != 0))
 
 
@@ -65,7 +65,7 @@ def test_in_a_complete_graph_a_task_hears_the_plain_lstms_of_all_others(place):
     x = reads(model, "stem_1")
     lstms = [model.get_layer(name) for name in LSTMS]
     receiver = lstms.pop(place)
-    messages = [alone(model, sender, x) for sender in lstms]
+    messages = [alone(sender.lstm, x) for sender in lstms]
     states = array(receiver(x, messages, mask=PADDED != 0))
     expected = predicted(model, task, last(states))
     np.testing.assert_allclose(answered(model)[task], expected, rtol=1e-5, atol=1e-6)
@@ -74,7 +74,7 @@ def test_in_a_complete_graph_a_task_hears_the_plain_lstms_of_all_others(place):
 def test_in_a_star_all_tasks_hear_the_shared_lstm():
     model = network(graph="star")
     x = reads(model, "stem_1")
-    messages = alone(model, model.get_layer("shared_lstm"), x)
+    messages = alone(model.get_layer("shared_lstm"), x)
     found = answered(model)
     for name, task in zip(LSTMS, SENTENCES, strict=True):
         states = array(model.get_layer(name)(x, messages, mask=PADDED != 0))
@@ -142,7 +142,9 @@ def test_tasks_per_step_and_others_stand_side_by_side(graph):
     assert {task: y.shape for task, y in found.items()} == {
         "mood": (6, 1), "pos": (6, 4, 5), "topic": (6, 4)
     }  # fmt: skip
-    states = np.stack([found["pos"][row, step - 1] for row, step in enumerate((PADDED != 0).sum(1))])
+    states = np.stack(
+        [found["pos"][row, step - 1] for row, step in enumerate((PADDED != 0).sum(1))]
+    )
     assert np.ptp(states, axis=0).min() > 1e-4
 
 
