@@ -1,6 +1,7 @@
 """A new task on a trained recurrent modular network: its own LSTM and decoder."""
 
 import keras
+import numpy as np
 
 from keras_mtl.layers import Allocation, ModularDecoder
 from keras_mtl.models.graph import Network
@@ -87,7 +88,7 @@ def _copy_heads(model, grown):
         old, new = model.get_layer("heads").blocks, grown.get_layer("heads").blocks
         for old_block, new_block in zip(old, new, strict=False):
             for source, target in zip(old_block, new_block, strict=True):
-                target.assign(source)
+                target.assign(np.array(source.numpy()))  # a copy: JAX may give the buffer away
         return
     for name in model.tasks:
         grown.get_layer(name).set_weights(model.get_layer(name).get_weights())

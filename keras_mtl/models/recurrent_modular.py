@@ -17,6 +17,7 @@ from keras_mtl.models.graph import Network, streams_before_heads
 from keras_mtl.models.making import seeded
 from keras_mtl.models.sequences import sequence_after
 from keras_mtl.tasks import Task, as_tasks
+from keras_mtl.training import MultiTaskModel
 
 
 def build_recurrent_modular(
@@ -169,7 +170,14 @@ def _extended(base, inputs, tasks, task_data, stem, seed):
     """
     tags = {task: Task("tagging", 2) for task in tasks}  # so that it has features at every step
     its_seed = None if seed is None else random.getrandbits(31)  # else its LSTMs start as ours do
+    if isinstance(base, keras.Model) or not callable(base):
+        raise ValueError(
+            "base must be a function with the arguments of a builder, such as "
+            f"functools.partial(keras_mtl.build_sluice, layers=...). Received: {base!r}"
+        )
     model = base(inputs, tags, task_data=task_data, stem=stem, seed=its_seed)
+    if not isinstance(model, MultiTaskModel):
+        raise ValueError(f"base must return a network of keras_mtl. It returned: {model!r}")
     network = Network.on(model.input, tasks, task_data)
     last_of_stem = f"stem_{len(stem)}"
     if stem and last_of_stem not in {layer.name for layer in model.layers}:

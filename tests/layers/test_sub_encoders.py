@@ -219,8 +219,9 @@ def test_a_temperature_survives_the_config_round_trip():
     assert float(copy.temperature(2)) == 2.0 and float(copy.router.temperature(9)) == 0.5
 
 
-def test_stock_layers_decide_the_same():
-    layer, names = layer_of(), []
+@pytest.mark.parametrize("prepare", [lambda layer: layer, without_preference], ids=["", "tie"])
+def test_stock_layers_decide_the_same(prepare):
+    layer, names = prepare(layer_of()), []
 
     def copy(inner, name):
         names.append(name)

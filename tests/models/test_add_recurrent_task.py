@@ -89,6 +89,14 @@ def test_old_weights_stay_bit_for_bit(task_data):
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
 
 
+def test_the_old_network_can_train_on(task_data):
+    model = network(task_data)
+    grown = keras_mtl.add_task(model, "language", 5)
+    before = answer(grown, "gambling")
+    train_on(model, "gambling")
+    np.testing.assert_array_equal(answer(grown, "gambling"), before)
+
+
 def test_frozen_routers_do_not_draw_and_the_new_one_does():
     grown = keras_mtl.add_task(network("shared"), "language", 5)
     routers = [layer for layer in grown._flatten_layers() if isinstance(layer, GumbelRouter)]

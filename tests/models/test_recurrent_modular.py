@@ -544,6 +544,20 @@ def test_a_sequence_is_needed(inputs):
         network(inputs=inputs)
 
 
+@pytest.mark.parametrize("base", [keras.Sequential(), "sluice"], ids=["model", "name"])
+def test_the_base_is_a_function(base):
+    with refused("base must be a function with the arguments of a builder, such as functools.part"):
+        network(base=base)
+
+
+def test_the_base_returns_a_network_with_tasks():
+    def plain(inputs, tasks, **settings):
+        return keras.Model(inputs, lstm()(inputs))
+
+    with refused("base must return a network of keras_mtl. It returned: <Functional"):
+        network(base=plain)
+
+
 def test_the_base_keeps_the_stem():
     wanted = "base network must keep the stem as it is.*has no layer 'stem_1'.*build_no_sharing"
     with refused(wanted):
