@@ -52,7 +52,6 @@ class RecurrentModular(keras.layers.Layer):
             )
         if not self.cell.built:
             self.cell.build((shape[0], shape[2]))
-            self.cell.built = True
 
     def call(self, x, mask=None, training=False):
         sources = ops.stack([lstm(x, mask=mask) for lstm in self.cell.lstms], axis=-2)

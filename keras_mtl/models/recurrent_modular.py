@@ -86,8 +86,9 @@ def build_recurrent_modular(
             Defaults to 0.75.
         sparsity_weight: Weight of the penalties on connections above that share, one for the
             encoder, one for the decoders; a number or a schedule. Defaults to 1.0.
-        sparsity_scope: As `scope` of `keras_mtl.layers.ConnectionPenalty`. Defaults to
-            `"step"`.
+        sparsity_scope: As `scope` of `keras_mtl.layers.ConnectionPenalty`. `"step"` charges every
+            draw above the limit, which may end far below it: see
+            `keras_mtl.analysis.open_connections`. Defaults to `"step"`.
         seed: Integer that makes initial weights and draws reproducible, or `None`. Defaults to
             `None`.
         name: Name of the model. Defaults to `None`.

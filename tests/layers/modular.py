@@ -107,7 +107,8 @@ def sub_encoders(layer, sources, noise=0.0):
     logits = np.stack([log_odds(policy, sources) for policy in layer.policies], axis=-2) + noise
     opened = (logits >= 0).astype("float32")
     outputs = [
-        mlp(network, mean_of(sources, opened[..., j, :])) for j, network in enumerate(layer.networks)
+        mlp(network, mean_of(sources, opened[..., j, :]))
+        for j, network in enumerate(layer.networks)
     ]
     return np.stack(outputs, axis=-2), opened
 

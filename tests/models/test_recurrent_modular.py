@@ -159,7 +159,10 @@ def test_the_number_of_weights_is_the_papers(task_data):
 def test_tasks_share_the_encoder_and_have_decoders_of_their_own(task_data):
     model = network(task_data=task_data)
     shared = {v.path for v in model.get_layer("encoder").trainable_variables}
-    own = {task: {v.path for v in d.trainable_variables} for task, d in zip(REGIONS, decoders(model))}
+    own = {
+        task: {v.path for v in d.trainable_variables}
+        for task, d in zip(REGIONS, decoders(model), strict=True)
+    }
     for task in REGIONS:
         paths = paths_reached(model, task, X)
         assert any("lstm_1" in path for path in paths & shared)
@@ -309,7 +312,9 @@ def test_no_tag_depends_on_what_comes_after_it(task_data):
     model = network(TAGS, task_data=task_data)
     later = X.copy()
     later[:, 2] += 1
-    for before, after in zip(answered(model).values(), answered(model, later).values(), strict=True):
+    for before, after in zip(
+        answered(model).values(), answered(model, later).values(), strict=True
+    ):
         np.testing.assert_array_equal(before[:, :2], after[:, :2])
         assert np.any(before[:, 2] != after[:, 2])
 
@@ -355,7 +360,10 @@ def test_a_head_that_does_not_read_the_decoder_is_the_base_network(name, task_da
         if layer.weights and layer_name not in [*TAGS, "heads"]:
             layer.set_weights(theirs[layer_name].get_weights())
     for layer_name in TAGS if task_data == "shared" else ["heads"]:
-        ours, (kernel, bias) = model.get_layer(layer_name), model.get_layer(layer_name).get_weights()
+        ours, (kernel, bias) = (
+            model.get_layer(layer_name),
+            model.get_layer(layer_name).get_weights(),
+        )
         alone.get_layer(layer_name).set_weights([kernel[: -2 * 5], bias])  # two sub-decoders
         ours.set_weights([np.concatenate([kernel[: -2 * 5], 0 * kernel[-2 * 5 :]]), bias])
     assert_equal_answers(answered(model, PADDED), answered(alone, PADDED), 1e-5)
@@ -405,11 +413,13 @@ def test_a_network_cools_with_the_epochs_in_all_its_parts():
     model.evaluate(X, y, verbose=0)
     model.fit(X, y, initial_epoch=4, epochs=5, verbose=0)
     assert [int(router.epochs.value) for router in routers] == [4] * 5
-    assert float(routers[0].temperature(routers[0].epochs)) == 0.5
+    assert {float(router.temperature(router.epochs)) for router in routers} == {0.5}
 
 
 def test_equal_seeds_start_equally():
-    assert_seeds_reproduce(partial(build_recurrent_modular, keras.Input((None, 5)), REGIONS, units=(3,)))
+    assert_seeds_reproduce(
+        partial(build_recurrent_modular, keras.Input((None, 5)), REGIONS, units=(3,))
+    )
 
 
 @pytest.mark.parametrize("stem", [(), (partial(layers.Dense, 5),)], ids=["bare", "stem"])
@@ -432,7 +442,9 @@ def test_every_router_draws_its_own_numbers():
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_trains(policy):
-    make = partial(build_recurrent_modular, keras.Input((None, 5)), REGIONS, units=(3,), cell_units=4)
+    make = partial(
+        build_recurrent_modular, keras.Input((None, 5)), REGIONS, units=(3,), cell_units=4
+    )
     assert_trains_in(policy, make, X, LABELS)
 
 
@@ -467,15 +479,14 @@ def test_frozen_networks_answer_the_same_with_stock_layers(name, tasks, task_dat
     frozen = keras_mtl.freeze(model)
     assert all(type(layer).__module__.startswith("keras.") for layer in frozen.layers)
     expected = answered(model, PADDED)
-    assert_equal_answers({t: array(called(frozen, PADDED)[t]) for t in tasks}, expected, 1e-6)
     frozen.save(tmp_path / "frozen.keras")
     loaded = keras.models.load_model(tmp_path / "frozen.keras")
-    assert_equal_answers({t: array(called(loaded, PADDED)[t]) for t in tasks}, expected, 1e-6)
+    for x in (PADDED, PADDED[:, ::-1]):  # at the end, and in front
+        outputs = called(loaded, x)
+        assert_equal_answers({t: array(outputs[t]) for t in tasks}, answered(model, x), 1e-6)
     task = list(tasks)[1]
     alone = keras_mtl.freeze(model, task)
-    np.testing.assert_allclose(
-        array(called(alone, PADDED)), expected[task], rtol=1e-6, atol=1e-6
-    )
+    np.testing.assert_allclose(array(called(alone, PADDED)), expected[task], rtol=1e-6, atol=1e-6)
     parts = {layer.name.split("_")[1] for layer in alone.layers if layer.name.startswith("decoder")}
     assert parts == {"2"}  # decoder_2 only
 
@@ -489,6 +500,7 @@ def test_a_frozen_network_is_as_large_as_its_parts():
 # Learning
 
 
+@pytest.mark.slow
 def test_what_must_be_remembered_comes_from_the_encoder():
     rng = np.random.default_rng(0)
     x = rng.choice([-1.0, 1.0], (512, 4, 2)).astype("float32")
@@ -571,7 +583,9 @@ def without_steps(inputs, tasks, **settings):
 
 
 def test_the_base_has_features_at_every_step():
-    wanted = r"must have features \(batch, steps, features\) for task 'chunk'. Received: \(None, 4\)"
+    wanted = (
+        r"must have features \(batch, steps, features\) for task 'chunk'. Received: \(None, 4\)"
+    )
     with refused(wanted):
         reader(base=without_steps)
 
