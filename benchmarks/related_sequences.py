@@ -105,7 +105,6 @@ def run_relatedness(arguments, keep):
 
 def run_transfer(arguments, keep):
     """Table 2: a new task with few examples, on a network that three other tasks trained."""
-    old, grown, alone = (Trainer(arguments) for _ in range(3))
     for seed, number in product(range(arguments.seeds), range(4)):
         new = f"task_{number + 1}"
         key = {"experiment": "transfer", "new": new, "seed": seed}
@@ -117,6 +116,7 @@ def run_transfer(arguments, keep):
             num_train=2 * arguments.examples + VALIDATION,
             seed=seed,
         )
+        old, grown, alone = (Trainer(arguments) for _ in range(3))  # networks name their tasks
         task, of_new = tasks.pop(new), {new: test[new]}
         few = {new: tuple(array[: arguments.few + VALIDATION] for array in train.pop(new))}
         untrained, network = (new_network(recurrent_modular, tasks, seed) for _ in range(2))

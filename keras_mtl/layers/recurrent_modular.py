@@ -34,6 +34,7 @@ class RecurrentModular(keras.layers.Layer):
 
     Example:
 
+    >>> from keras_mtl.layers import RecurrentModularCell
     >>> encoder = RecurrentModular(RecurrentModularCell(2, 4, (3, 3), (6,), seed=0))
     >>> outputs, decisions = encoder(keras.ops.ones((5, 7, 8)))
     >>> tuple(outputs.shape), tuple(decisions.shape)

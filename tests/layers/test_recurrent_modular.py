@@ -174,7 +174,7 @@ def test_above_the_cells_steps_know_nothing_of_each_other():
 def test_padding_changes_nothing_before_it():
     layer = RecurrentModular(cell_of())
     outputs, decisions = layer(X, mask=MASK)
-    for row, length in enumerate(LENGTHS):
+    for row, length in enumerate(LENGTHS[:3]):  # 3, 1, 2
         alone = layer(X[row : row + 1, :length])
         for padded, short in zip((outputs, decisions), alone, strict=True):
             np.testing.assert_allclose(
