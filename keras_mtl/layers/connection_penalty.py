@@ -17,9 +17,10 @@ SCOPES = ("step", "sequence", "batch")
 class ConnectionPenalty(keras.layers.Layer):
     """Adds a penalty on open connections to the loss; passes features through.
 
-    `weight * max(0, number of open connections - open_fraction * number of connections)`, for
-    every example and time step, averaged over those that are no padding. The latest value
-    stands in `penalties` under the name of the layer, and the model's logs name it.
+    `weight * max(0, number of open connections - open_fraction * number of connections)`. What is
+    open is a mean over the steps of the whole batch, padding left out; or it is counted for each
+    step or sequence, and their penalties are averaged. The latest value stands in `penalties`
+    under the name of the layer, and the model's logs name it.
 
     Source: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021, Eqs. 10 and 11,
     which do not say over what the sum runs: see `scope`.
@@ -28,8 +29,9 @@ class ConnectionPenalty(keras.layers.Layer):
         open_fraction: Share of connections that is free, in (0, 1]. 1 is no limit.
         weight: Number of at least 0, or a schedule over training batches. Defaults to 1.0.
         scope: What must stay below the limit: `"step"`, every step of every example;
-            `"sequence"`, the mean over an example's steps; `"batch"`, the mean over all.
-            Defaults to `"step"`.
+            `"sequence"`, the mean over an example's steps; `"batch"`, the mean over all. The
+            narrower the scope, the fewer connections stay open: every draw above the limit costs,
+            and none below it pays. Defaults to `"batch"`.
 
     Call arguments:
         features: Tensor or structure of tensors, returned as they are.
@@ -46,13 +48,13 @@ class ConnectionPenalty(keras.layers.Layer):
     Example:
 
     >>> penalty = ConnectionPenalty(open_fraction=0.5, name="sparsity")
-    >>> features, decisions = keras.ops.ones((1, 2, 3)), [[[1.0, 1, 1, 0], [1, 0, 0, 0]]]
+    >>> features, decisions = keras.ops.ones((1, 2, 3)), [[[1.0, 1, 1, 0], [1, 1, 0, 0]]]
     >>> _ = penalty(features, keras.ops.array(decisions))
-    >>> float(penalty.penalties["sparsity"].numpy())  # mean of 3 - 2 and 0
+    >>> float(penalty.penalties["sparsity"].numpy())  # 3 and 2 are open, 2 free
     0.5
     """
 
-    def __init__(self, open_fraction, weight=1.0, scope="step", **kwargs):
+    def __init__(self, open_fraction, weight=1.0, scope="batch", **kwargs):
         super().__init__(autocast=False, **kwargs)
         if not 0 < open_fraction <= 1:
             raise ValueError(

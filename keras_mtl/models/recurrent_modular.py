@@ -38,7 +38,7 @@ def build_recurrent_modular(
     temperature=None,
     open_fraction=0.75,
     sparsity_weight=1.0,
-    sparsity_scope="step",
+    sparsity_scope="batch",
     seed=None,
     name=None,
 ):
@@ -86,9 +86,9 @@ def build_recurrent_modular(
             Defaults to 0.75.
         sparsity_weight: Weight of the penalties on connections above that share, one for the
             encoder, one for the decoders; a number or a schedule. Defaults to 1.0.
-        sparsity_scope: As `scope` of `keras_mtl.layers.ConnectionPenalty`. `"step"` charges every
-            draw above the limit, which may end far below it: see
-            `keras_mtl.analysis.open_connections`. Defaults to `"step"`.
+        sparsity_scope: As `scope` of `keras_mtl.layers.ConnectionPenalty`. With `"step"` decoders
+            have been seen to close nearly all connections: look at
+            `keras_mtl.analysis.open_connections`. Defaults to `"batch"`.
         seed: Integer that makes initial weights and draws reproducible, or `None`. Defaults to
             `None`.
         name: Name of the model. Defaults to `None`.

@@ -230,7 +230,7 @@ def test_closed_connections_cost_nothing(task_data):
 
 
 def test_an_example_pays_for_the_decoder_it_uses():
-    model = network(open_fraction=0.4, task_data="separate")
+    model = network(open_fraction=0.4, task_data="separate", sparsity_scope="step")
     force(routed(model), False)
     force([model.get_layer("decoder_2")], True)
     for task_id, number in [([1] * 6, 6), ([0, 2] * 3, 0), ([1, 0, 2, 1, 0, 0], 2)]:
@@ -255,10 +255,10 @@ def test_one_task_has_its_connections_alone(task_data):
 
 def test_penalties_are_made_as_told():
     ramp = RampSchedule(2.0, 5)
-    model = network(open_fraction=0.3, sparsity_weight=ramp, sparsity_scope="batch")
+    model = network(open_fraction=0.3, sparsity_weight=ramp, sparsity_scope="step")
     for part in ("encoder", "decoder"):
         config = model.get_layer(f"{part}_sparsity_penalty").get_config()
-        assert config["open_fraction"] == 0.3 and config["scope"] == "batch"
+        assert config["open_fraction"] == 0.3 and config["scope"] == "step"
         assert config["weight"]["config"] == ramp.get_config()
 
 
