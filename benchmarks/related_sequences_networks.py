@@ -50,7 +50,6 @@ SETTINGS = {
         "open_fraction": 0.25, "temperature": keras_mtl.HalvingSchedule(4.0, minimum=0.5)
     },
 }  # fmt: skip
-MORE_EPOCHS = {"RRN": 3}  # it begins to learn late
 
 
 class Trainer:
