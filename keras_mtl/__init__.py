@@ -6,6 +6,7 @@ from keras_mtl.analysis import (
     allocation_entropy,
     allocation_probabilities,
     routing_over_time,
+    sample_policy,
     sharing_report,
     task_embeddings,
     task_similarity,
@@ -13,8 +14,10 @@ from keras_mtl.analysis import (
 from keras_mtl.data import synthetic_pairs, task_batches
 from keras_mtl.models import (
     add_task,
+    build_adashare,
     build_communicating,
     build_cross_stitch,
+    build_dynashare,
     build_fixed_random,
     build_girnet,
     build_gumbel_matrix,
@@ -28,15 +31,23 @@ from keras_mtl.models import (
     build_sluice,
     build_soft_ordering,
 )
+from keras_mtl.phases import CycleTemperature, PolicyPhases
 from keras_mtl.schedules import HalvingSchedule, RampSchedule, TemperatureSchedule
 from keras_mtl.serving import check_freeze, cut_report, export, freeze, load_served, streaming
 from keras_mtl.tasks import Task
-from keras_mtl.training import AllocationRecorder, MultiTaskModel, allocation_optimizer
+from keras_mtl.training import (
+    AllocationRecorder,
+    MultiTaskModel,
+    allocation_optimizer,
+    alternating_optimizer,
+)
 
 __all__ = [
     "AllocationRecorder",
+    "CycleTemperature",
     "HalvingSchedule",
     "MultiTaskModel",
+    "PolicyPhases",
     "RampSchedule",
     "Task",
     "TemperatureSchedule",
@@ -45,9 +56,12 @@ __all__ = [
     "allocation_entropy",
     "allocation_optimizer",
     "allocation_probabilities",
+    "alternating_optimizer",
     "analysis",
+    "build_adashare",
     "build_communicating",
     "build_cross_stitch",
+    "build_dynashare",
     "build_fixed_random",
     "build_girnet",
     "build_gumbel_matrix",
@@ -69,6 +83,7 @@ __all__ = [
     "load_served",
     "plots",
     "routing_over_time",
+    "sample_policy",
     "sharing_report",
     "streaming",
     "synthetic_pairs",

@@ -58,6 +58,6 @@ def test_readme_table_names_every_builder():
 
 
 def test_ci_runs_readmes_test_command():
-    commands = [line for line in README.splitlines() if line.endswith("python -m pytest")]
+    commands = [line for line in README.splitlines() if "python -m pytest" in line]
     assert len(commands) == 1
     assert "grep -m1 'python -m pytest' README.md" in (ROOT / ".ci" / "run").read_text()

@@ -7,6 +7,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "keras_mtl"
 ROOMS = [
     "tasks",
     "schedules",
+    "phases",
     "data",
     "layers",
     "training",

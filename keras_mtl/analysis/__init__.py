@@ -8,12 +8,14 @@ from keras_mtl.analysis.allocation import (
     task_similarity,
 )
 from keras_mtl.analysis.connections import OpenConnections, open_connections
+from keras_mtl.analysis.delta import Delta, task_delta
 from keras_mtl.analysis.gains import (
     GainCorrelation,
     error_reduction,
     gain_correlations,
     label_entropy,
 )
+from keras_mtl.analysis.policy import sample_policy
 from keras_mtl.analysis.relatedness import relatedness_over_time
 from keras_mtl.analysis.routing import routing_over_time, sub_encoder_usage
 from keras_mtl.analysis.routing_callback import RoutingRecorder
@@ -25,6 +27,7 @@ from keras_mtl.analysis.usage import ActiveFraction, active_fraction, usage_by_d
 
 __all__ = [
     "ActiveFraction",
+    "Delta",
     "GainCorrelation",
     "OpenConnections",
     "RoutingRecorder",
@@ -44,9 +47,11 @@ __all__ = [
     "open_connections",
     "relatedness_over_time",
     "routing_over_time",
+    "sample_policy",
     "sharing_report",
     "sub_encoder_usage",
     "tagging_scores",
+    "task_delta",
     "task_embeddings",
     "task_similarity",
     "usage_by_depth",

@@ -3,6 +3,7 @@
 from keras_mtl.layers.allocation import Allocation, FixedAllocation
 from keras_mtl.layers.allocation_matrix import AllocationMatrix
 from keras_mtl.layers.bilstm import BiLSTM, JoinDirections
+from keras_mtl.layers.block_policy import BlockPolicy
 from keras_mtl.layers.channelwise_lstm import ChannelwiseLSTM
 from keras_mtl.layers.communicating_lstm import CommunicatingLSTM
 from keras_mtl.layers.composite_lstm import CompositeLSTM
@@ -10,6 +11,7 @@ from keras_mtl.layers.connection_penalty import ConnectionPenalty
 from keras_mtl.layers.gradient_reversal import GradientReversal
 from keras_mtl.layers.gumbel import GumbelRouter, straight_through
 from keras_mtl.layers.heads import TaskHead, TaskHeads
+from keras_mtl.layers.instance_gate import InstanceGate
 from keras_mtl.layers.last_step import LastStep
 from keras_mtl.layers.mixture import LayerConcat, LayerMixture
 from keras_mtl.layers.mlp import MLP
@@ -17,10 +19,16 @@ from keras_mtl.layers.modular import Modular
 from keras_mtl.layers.modular_decoder import ModularDecoder
 from keras_mtl.layers.orthogonality import SubspaceOrthogonality
 from keras_mtl.layers.penalties import AllocationPenalty
+from keras_mtl.layers.policy_penalty import PolicyPenalty
+from keras_mtl.layers.rate_penalty import TargetRatePenalty
 from keras_mtl.layers.recurrent_modular import RecurrentModular
 from keras_mtl.layers.recurrent_modular_cell import RecurrentModularCell
+from keras_mtl.layers.residual import ResidualBlock
+from keras_mtl.layers.residual_blocks import ResidualConv1D, ResidualConv2D
+from keras_mtl.layers.residual_dense import ResidualDense
 from keras_mtl.layers.routed_lstm import RoutedLSTM
 from keras_mtl.layers.shared_private import AdversarialPenalty, OrthogonalityPenalty
+from keras_mtl.layers.skippable import SkippableBlock
 from keras_mtl.layers.sluice import Sluice
 from keras_mtl.layers.soft_allocation import SoftAllocation
 from keras_mtl.layers.stitch import CrossStitch, Stitch
@@ -34,6 +42,7 @@ __all__ = [
     "AllocationMatrix",
     "AllocationPenalty",
     "BiLSTM",
+    "BlockPolicy",
     "ChannelwiseLSTM",
     "CommunicatingLSTM",
     "CompositeLSTM",
@@ -42,25 +51,33 @@ __all__ = [
     "FixedAllocation",
     "GradientReversal",
     "GumbelRouter",
+    "InstanceGate",
     "JoinDirections",
     "LastStep",
     "LayerConcat",
     "LayerMixture",
+    "MLP",
     "Modular",
     "ModularDecoder",
     "OrthogonalityPenalty",
-    "MLP",
     "PickTask",
+    "PolicyPenalty",
     "RecurrentModular",
     "RecurrentModularCell",
     "RepeatRows",
+    "ResidualBlock",
+    "ResidualConv1D",
+    "ResidualConv2D",
+    "ResidualDense",
     "RoutedLSTM",
+    "SkippableBlock",
     "Sluice",
     "SoftAllocation",
     "SplitTasks",
     "Stitch",
     "SubEncoders",
     "SubspaceOrthogonality",
+    "TargetRatePenalty",
     "TaskHead",
     "TaskHeads",
     "TaskRows",

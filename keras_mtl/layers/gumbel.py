@@ -56,6 +56,21 @@ def straight_through(logits, temperature=1.0, noise=None):
     return hard + (soft - ops.stop_gradient(soft))
 
 
+def relaxed(logits, temperature=1.0, noise=None):
+    """Decides between 0 and 1: the number whose gradient `straight_through` has.
+
+    Args:
+        logits: Natural log-odds of being active, any shape.
+        temperature: Above 0, no unit: the lower, the nearer to 0 or 1. Defaults to 1.0.
+        noise: Float32 noise of the shape of `logits`, or `None`. Defaults to `None`.
+
+    Returns:
+        Float32 tensor of the shape of `logits`, `sigmoid((logits + noise) / temperature)`.
+    """
+    logits = ops.cast(logits, "float32")
+    return ops.sigmoid((logits if noise is None else logits + noise) / temperature)
+
+
 @keras.saving.register_keras_serializable("keras_mtl")
 class GumbelRouter(keras.layers.Layer):
     """Makes binary decisions from logits and lets the gradient through.
@@ -76,6 +91,8 @@ class GumbelRouter(keras.layers.Layer):
             `fit` of a model that a builder made. `None` takes `TemperatureSchedule()`.
             Defaults to `None`.
         stochastic: Whether to draw in inference too. Defaults to `False`.
+        hard: Whether draws in training are 0 or 1; else they are relaxed, numbers between, the
+            nearer to 0 or 1 the lower the temperature. Defaults to `True`.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
 
     Call arguments:
@@ -83,7 +100,7 @@ class GumbelRouter(keras.layers.Layer):
         training: Whether to draw (`True`) or take the most likely decision.
 
     Output shape:
-        The shape of `logits`; values 0 or 1 in the layer's compute dtype.
+        The shape of `logits`; values 0 or 1, relaxed draws between, in the layer's compute dtype.
 
     Weights:
         updates: `()`, int32, not trainable: training batches seen; for a schedule over
@@ -102,13 +119,14 @@ class GumbelRouter(keras.layers.Layer):
     True
     """
 
-    def __init__(self, temperature=None, stochastic=False, seed=None, **kwargs):
+    def __init__(self, temperature=None, stochastic=False, hard=True, seed=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
         if temperature is None:
             temperature = TemperatureSchedule()
         check_setting("temperature", temperature, above=0)
         self.temperature = temperature
         self.stochastic = stochastic
+        self.hard = hard
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.counts = getattr(temperature, "counts", "updates")
@@ -129,7 +147,8 @@ class GumbelRouter(keras.layers.Layer):
             noise = logistic_noise(ops.shape(logits), self.seed_generator)
         if learning and self.counts == "updates":
             counter.assign_add(1)
-        return ops.cast(straight_through(logits, temperature, noise), self.compute_dtype)
+        decide = relaxed if learning and not self.hard else straight_through
+        return ops.cast(decide(logits, temperature, noise), self.compute_dtype)
 
     def compute_output_shape(self, logits_shape):
         return logits_shape
@@ -139,6 +158,7 @@ class GumbelRouter(keras.layers.Layer):
             **super().get_config(),
             "temperature": serialize_setting(self.temperature),
             "stochastic": self.stochastic,
+            "hard": self.hard,
             "seed": self.seed,
         }
 

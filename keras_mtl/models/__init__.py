@@ -1,8 +1,10 @@
 """Builders: one function a method, each returns an uncompiled functional model."""
 
+from keras_mtl.models.adashare import build_adashare
 from keras_mtl.models.add_task import add_task
 from keras_mtl.models.communicating import build_communicating
 from keras_mtl.models.cross_stitch import build_cross_stitch
+from keras_mtl.models.dynashare import build_dynashare
 from keras_mtl.models.girnet import build_girnet
 from keras_mtl.models.gumbel_matrix import build_gumbel_matrix
 from keras_mtl.models.low_supervision import build_low_supervision
@@ -20,8 +22,10 @@ from keras_mtl.models.static import (
 
 __all__ = [
     "add_task",
+    "build_adashare",
     "build_communicating",
     "build_cross_stitch",
+    "build_dynashare",
     "build_fixed_random",
     "build_girnet",
     "build_gumbel_matrix",

@@ -82,6 +82,8 @@ def freeze(model, task=None, *, cut_below=0.0):
 
 def _warn_of_empty_rows(model, frozen_tasks, tasks):
     for layer in allocation_layers(model):
+        if layer.num_components == 1:
+            continue  # a block that is skipped, not a layer without components
         for name in frozen_tasks:
             if not layer.matrix()[tasks.index(name)].any():
                 warnings.warn(

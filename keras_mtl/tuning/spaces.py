@@ -5,8 +5,10 @@ builder's argument names, or those of the two learning rates.
 """
 
 from keras_mtl.models import (
+    build_adashare,
     build_communicating,
     build_cross_stitch,
+    build_dynashare,
     build_fixed_random,
     build_girnet,
     build_gumbel_matrix,
@@ -70,6 +72,17 @@ def _sparsity_weight(hp, layers):
     return hp.Choice("sparsity_weight", [0.25, 0.5, 1.0, 2.0, 4.0], default=1.0)
 
 
+def _policy_weight(name):
+    def draw(hp, layers):
+        return hp.Choice(name, [1e-3, 5e-3, 0.01, 0.05, 0.1], default=0.05)
+
+    return draw
+
+
+def _gate_units(hp, layers):
+    return hp.Choice("gate_units", [8, 16, 32], default=16)
+
+
 def _num_functions(hp, layers):
     return hp.Choice("num_functions", [2, 4, 8], default=4)
 
@@ -107,6 +120,14 @@ SPACES = {
         "open_fraction": _open_fraction,
         "sparsity_weight": _sparsity_weight,
     },
+    # The weights of the experiments of Sun et al. 2020. Target rates are what the user can
+    # afford.
+    build_adashare: {
+        "learning_rate": _learning_rate,
+        "sparsity_weight": _policy_weight("sparsity_weight"),
+        "sharing_weight": _policy_weight("sharing_weight"),
+    },
+    build_dynashare: {"learning_rate": _learning_rate, "gate_units": _gate_units},
     build_recursive_routing: {"learning_rate": _learning_rate, "num_functions": _num_functions},
     build_communicating: _WEIGHTS_ONLY,
     build_girnet: _WEIGHTS_ONLY,

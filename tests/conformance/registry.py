@@ -39,6 +39,16 @@ def mlp_variables(prefix, *sizes):
     return found
 
 
+def residual_variables(layer, *kernels):
+    """Returns the variables of a residual block that projects, by name."""
+    found = {}
+    for name, kernel in zip((f"{layer}_1", f"{layer}_2", "projection"), kernels, strict=True):
+        found[f"{name}/kernel"] = kernel
+        for statistic in ("gamma", "beta", "moving_mean", "moving_variance"):
+            found[f"{name}_norm/{statistic}"] = kernel[-1:]
+    return found
+
+
 def sub_encoder_variables(prefix, number, width):
     """Returns the trainable variables of `SubEncoders` of 12 units, by name."""
     found = {}
@@ -86,6 +96,11 @@ LAYERS = {
             for name, shape in
             {"kernel": (6, 16), "recurrent_kernel": (4, 16), "bias": (16,)}.items()
         },
+    ),
+    "BlockPolicy": Entry(
+        partial(layers.BlockPolicy, 3, 0.6, 2.0, seed=1),
+        (TASK_ID,),
+        {"logits": (3, 1, 2), "router/updates": (), "batches": ()},
     ),
     "ChannelwiseLSTM": Entry(
         partial(layers.ChannelwiseLSTM, 4, [[3], [0, 5, 1, 4], [2]]),
@@ -137,6 +152,16 @@ LAYERS = {
         (FEATURES,),
         {"updates": ()},
     ),
+    "InstanceGate": Entry(
+        partial(layers.InstanceGate, 4, 2.0, seed=1),
+        (SEQUENCES,),
+        {
+            "hidden/kernel": (6, 4), "hidden/bias": (4,),
+            **{f"normalization/{name}": (4,)
+               for name in ("gamma", "beta", "moving_mean", "moving_variance")},
+            "scores/kernel": (4, 2), "scores/bias": (2,), "router/updates": (),
+        },
+    ),
     "JoinDirections": Entry(
         layers.JoinDirections, (np.stack([SEQUENCES, -SEQUENCES], axis=2),), {}
     ),
@@ -174,6 +199,11 @@ LAYERS = {
         {"orthogonality_penalty": ()},
     ),
     "PickTask": Entry(partial(layers.PickTask), ([FEATURES, -FEATURES, 2 * FEATURES], TASK_ID), {}),
+    "PolicyPenalty": Entry(
+        partial(layers.PolicyPenalty, [0, 0], keras_mtl.RampSchedule(2.0, 9), 0.1),
+        (FEATURES, [FEATURES[:3, :2], -FEATURES[:3, :2]]),
+        {"updates": (), "sparsity": (), "sharing": ()},
+    ),
     "RecurrentModular": Entry(
         lambda: layers.RecurrentModular(modular_cell(name="cell")),
         (SEQUENCES,),
@@ -183,10 +213,30 @@ LAYERS = {
         modular_cell, (FEATURES, [FEATURES[:, :4]] * 4), MODULAR_CELL
     ),
     "RepeatRows": Entry(partial(layers.RepeatRows, 3), (FEATURES,), {}),
+    "ResidualConv1D": Entry(
+        partial(layers.ResidualConv1D, 4, strides=2),
+        (SEQUENCES,),
+        residual_variables("conv", (3, 6, 4), (3, 4, 4), (1, 6, 4)),
+    ),
+    "ResidualConv2D": Entry(
+        partial(layers.ResidualConv2D, 4, strides=2, kernel_size=2),
+        (np.stack([SEQUENCES, -SEQUENCES], axis=1),),
+        residual_variables("conv", (2, 2, 6, 4), (2, 2, 4, 4), (1, 1, 6, 4)),
+    ),
+    "ResidualDense": Entry(
+        partial(layers.ResidualDense, 4),
+        (FEATURES,),
+        residual_variables("dense", (6, 4), (4, 4), (6, 4)),
+    ),
     "RoutedLSTM": Entry(
         partial(layers.RoutedLSTM, 3, num_tasks=3, num_functions=4, temperature=2.0, seed=1),
         (np.concatenate([SEQUENCES, -SEQUENCES], axis=-1), TASK_ID),
         {"logits": (3, 2, 4), "kernel": (4, 12, 12), "bias": (4, 12), "recurrent_kernel": (3, 12)},
+    ),
+    "SkippableBlock": Entry(
+        lambda: layers.SkippableBlock(keras.layers.Dense(6, name="inner")),
+        (FEATURES, FEATURES[:, :1]),
+        {"inner/kernel": (6, 6), "inner/bias": (6,)},
     ),
     "Sluice": Entry(
         partial(layers.Sluice, 2, ties=np.arange(36).reshape(6, 6) - 1),
@@ -201,6 +251,11 @@ LAYERS = {
         partial(layers.SubEncoders, 3, (12,), (12,), temperature=2.0, seed=1),
         (SEQUENCES,),
         sub_encoder_variables("", 3, 6) | {"router/updates": ()},
+    ),
+    "TargetRatePenalty": Entry(
+        partial(layers.TargetRatePenalty, [[1, 0], [1, 1], [1, 1]], [0.5, 0.9]),
+        (FEATURES, TASK_ID, [FEATURES[:, :1], FEATURES[:, 1:2]]),
+        {"updates": (), "penalty": ()},
     ),
     "TaskHead": Entry(
         partial(layers.TaskHead, Task("classes", 7), 1),
@@ -218,6 +273,7 @@ LAYERS = {
 
 NOT_LAYERS_TO_CALL = {
     "Allocation": "abstract",
+    "ResidualBlock": "abstract",
     "Stitch": "abstract",
     "SubspaceOrthogonality": "a regularizer",
     "straight_through": "a function",
@@ -235,6 +291,15 @@ BUILDERS = {
     "build_soft_ordering": {"stem": [dense], "num_depths": 2},
 }
 
+
+BLOCK_BUILDERS = {  # whose lists are blocks to execute or to skip
+    "build_adashare": {
+        "phases": keras_mtl.PolicyPhases(0, 3, 1),
+        "cycles_per_block": 0,
+        "sharing_weight": 0.3,
+    },
+    "build_dynashare": {"policy": [[1, 0], [1, 1], [0, 1]], "target_rates": [0.5, 1]},
+}
 
 SEQUENCE_BUILDERS = {  # take sequences, and make their layers themselves
     "build_communicating": {"units": 4},
@@ -262,9 +327,13 @@ def build(name, task_data, seed=3):
             keras.Input((7, 6)), TASKS, task_data=task_data, seed=seed, **SEQUENCE_BUILDERS[name]
         )
     stack = [[dense] * 3, dropout, dense, [dense] * 3]
+    if name in BLOCK_BUILDERS:
+        block = partial(layers.ResidualDense, 4)
+        stack = [[block], dropout, dense, [block]]
     return getattr(keras_mtl, name)(
-        keras.Input((6,)), TASKS, stack, task_data=task_data, seed=seed, **BUILDERS[name]
-    )
+        keras.Input((6,)), TASKS, stack, task_data=task_data, seed=seed,
+        **(BUILDERS | BLOCK_BUILDERS)[name],
+    )  # fmt: skip
 
 
 def inputs_of(model):

@@ -11,6 +11,7 @@ from keras import ops
 
 import keras_mtl
 from tests.conformance.registry import (
+    BLOCK_BUILDERS,
     BUILDERS,
     LAYERS,
     NOT_LAYERS_TO_CALL,
@@ -21,7 +22,7 @@ from tests.conformance.registry import (
 from tests.gradients import gradients
 
 WITH_SEED = [n for n, e in LAYERS.items() if "seed" in inspect.signature(e.make).parameters]
-SEED_OF_DRAWS_ONLY = ("ModularDecoder", "RecurrentModularCell", "SubEncoders")
+SEED_OF_DRAWS_ONLY = ("InstanceGate", "ModularDecoder", "RecurrentModularCell", "SubEncoders")
 WITHOUT_TRAINABLE_WEIGHTS = (
     "AllocationPenalty",
     "ConnectionPenalty",
@@ -33,12 +34,14 @@ WITHOUT_TRAINABLE_WEIGHTS = (
     "LayerConcat",
     "OrthogonalityPenalty",
     "PickTask",
+    "PolicyPenalty",
     "RepeatRows",
     "SplitTasks",
+    "TargetRatePenalty",
     "TaskRows",
     "WordDropout",
 )
-ALL_BUILDERS = [*BUILDERS, *SEQUENCE_BUILDERS]
+ALL_BUILDERS = [*BUILDERS, *BLOCK_BUILDERS, *SEQUENCE_BUILDERS]
 WITH_WEIGHTS = [name for name in LAYERS if name not in WITHOUT_TRAINABLE_WEIGHTS]
 
 
@@ -103,6 +106,8 @@ def test_exemptions_are_what_they_say():
     with pytest.raises(NotImplementedError):
         keras_mtl.layers.Allocation(3, 4).rows(training=False)
     with pytest.raises(NotImplementedError):
+        keras_mtl.layers.ResidualBlock().new_projection()
+    with pytest.raises(NotImplementedError):
         keras_mtl.layers.Stitch().add_alpha(3, 4)
     assert issubclass(keras_mtl.layers.SubspaceOrthogonality, keras.regularizers.Regularizer)
     assert inspect.isfunction(keras_mtl.layers.straight_through)
@@ -115,7 +120,7 @@ def test_every_builder_has_an_entry_and_no_entry_is_stale():
 def test_builders_have_the_same_first_arguments():
     for name in ALL_BUILDERS:
         parameters = inspect.signature(getattr(keras_mtl, name)).parameters
-        made_of = ["layers"] if name in BUILDERS else []
+        made_of = [] if name in SEQUENCE_BUILDERS else ["layers"]
         first = ["inputs", "tasks", *made_of, "task_data", "stem"]
         assert list(parameters)[: len(first)] == first, name
         assert list(parameters)[-2:] == ["seed", "name"], name

@@ -32,6 +32,12 @@ BUILDERS = {
         "open_fraction": 0.75,
         "sparsity_weight": 1.0,
     },
+    keras_mtl.build_adashare: {
+        "learning_rate": 1e-3,
+        "sparsity_weight": 0.05,
+        "sharing_weight": 0.05,
+    },
+    keras_mtl.build_dynashare: {"learning_rate": 1e-3, "gate_units": 16},
     keras_mtl.build_recursive_routing: {"learning_rate": 1e-3, "num_functions": 4},
     keras_mtl.build_communicating: {"learning_rate": 1e-3},
     keras_mtl.build_girnet: {"learning_rate": 1e-3},
@@ -66,7 +72,10 @@ def hyper(builder=keras_mtl.build_gumbel_matrix, **arguments):
     arguments = NEEDED.get(builder, {}) | arguments
     if builder in SEQUENCE_BUILDERS:
         return hypermodel(builder, keras.Input((7, 5)), TASKS, **arguments)
-    return hypermodel(builder, keras.Input((5,)), TASKS, layers(), **arguments)
+    made_of = layers()
+    if builder in (keras_mtl.build_adashare, keras_mtl.build_dynashare):
+        made_of = [[partial(keras_mtl.layers.ResidualDense, 6)]]  # a block
+    return hypermodel(builder, keras.Input((5,)), TASKS, made_of, **arguments)
 
 
 def batches(order="shuffled"):

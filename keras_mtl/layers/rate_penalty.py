@@ -1,0 +1,107 @@
+"""A price on gates that are open more often, or less often, than wanted."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class TargetRatePenalty(keras.layers.Layer):
+    """Adds a penalty on the opening rates of instance gates to the loss; passes features through.
+
+    For each task of the batch, the sum of `(share of its examples whose gate is open - target
+    rate)**2` over the blocks that it executes; summed over tasks.
+
+    Source: Rahimian et al., "DynaShare", ICLR 2022 submission, Eq. 5, with a target for each
+    block as in its code, which counts blocks that the task skips too.
+
+    Args:
+        executed: `(num_tasks, num_gates)` zeros and ones: who executes the gated blocks.
+        target_rates: Target of each gate, in (0, 1].
+        weight: Number of at least 0, or a schedule over training batches. Defaults to 25.0.
+        normalize: Whether to divide by the number of gates. Defaults to `False`.
+
+    Call arguments:
+        features: Tensor or structure of tensors, returned as they are.
+        task_id: Whose task each row is, `(batch,)`.
+        gates: List of `(batch, 1)`, 1 where a gate is open.
+
+    Weights:
+        updates: `()`, int32, not trainable: training batches seen.
+        penalty: `()`, not trainable: latest value.
+
+    Raises:
+        ValueError: Rates outside (0, 1] or of another number than the gates, a negative weight.
+
+    Example:
+
+    >>> penalty = TargetRatePenalty([[1], [1], [0]], [0.5], weight=1.0, name="rate")
+    >>> task_id, gate = keras.ops.array([0, 0, 1, 2]), keras.ops.array([[1.0], [0], [1], [1]])
+    >>> _ = penalty(keras.ops.ones((4, 2)), task_id, [gate])
+    >>> float(penalty.penalties["rate"].numpy())  # 0 + 1 / 4, and the third skips the block
+    0.25
+    """
+
+    def __init__(self, executed, target_rates, weight=25.0, normalize=False, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        executed = np.asarray(executed, "float32")
+        target_rates = np.asarray(target_rates, "float32")
+        if executed.ndim != 2 or target_rates.shape != executed.shape[1:]:
+            raise ValueError(
+                "executed must be (num_tasks, num_gates), and target_rates a rate for each gate. "
+                f"Received shapes: {executed.shape} and {target_rates.shape}"
+            )
+        if not np.all((target_rates > 0) & (target_rates <= 1)):
+            raise ValueError(f"Target rates are in (0, 1]. Received: {target_rates.tolist()}")
+        check_setting("weight", weight)
+        self.executed = executed
+        self.target_rates = target_rates
+        self.weight = weight
+        self.normalize = normalize
+        self.supports_masking = True
+
+    def build(self, features_shape, task_id_shape, gates_shape):
+        self.updates = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
+        )
+        value = self.add_weight(
+            shape=(), initializer="zeros", dtype="float32", trainable=False, name="penalty"
+        )
+        self.penalties = {self.name: value}
+
+    def call(self, features, task_id, gates, training=False):
+        gates = ops.cast(ops.concatenate(gates, axis=-1), "float32")
+        belongs = ops.one_hot(task_id, len(self.executed), dtype="float32")
+        number = ops.expand_dims(ops.sum(belongs, axis=0), axis=-1)
+        opened = ops.matmul(ops.transpose(belongs), gates)  # (tasks, gates)
+        present = ops.cast(number > 0, "float32")
+        rates = opened / ops.where(number > 0, number, ops.ones_like(number))
+        executed, targets = map(ops.convert_to_tensor, (self.executed, self.target_rates))
+        off = ops.square(rates - targets) * executed * present
+        value = value_at(self.weight, self.updates) * ops.sum(off)
+        if self.normalize:
+            value = value / len(self.target_rates)
+        self.add_loss(value)
+        self.penalties[self.name].assign(value)
+        if training:
+            self.updates.assign_add(1)
+        return features
+
+    def frozen_call(self, features, *unused, task_id, copy):
+        """Leaves the features as they are: the penalty matters in training only."""
+        return features
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "executed": self.executed.tolist(),
+            "target_rates": self.target_rates.tolist(),
+            "weight": serialize_setting(self.weight),
+            "normalize": self.normalize,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "weight": deserialize_setting(config["weight"])})

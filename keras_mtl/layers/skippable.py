@@ -1,0 +1,107 @@
+"""A block that a task, or an example, may skip."""
+
+import keras
+from keras import ops
+
+from keras_mtl.layers.residual import ResidualBlock
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class SkippableBlock(keras.layers.Layer):
+    """Mixes what a block answers with what its input is without it.
+
+    `execute * block(x) + (1 - execute) * shortcut(x)`: 1 executes the block, 0 skips it. The
+    shortcut is the block's own, where it has one, such as a `ResidualBlock` that changes the
+    shape, else x itself.
+
+    Source: AdaShare's and DynaShare's reference code. Differs from other residual networks: an
+    executed residual block ends with its ReLU, a skipped one has none.
+
+    Args:
+        block: A Keras layer whose output has the shape of its shortcut.
+
+    Call arguments:
+        x: `(batch, ...)`.
+        execute: `(batch, 1)`, numbers in [0, 1], of the task's policy.
+        gate: The same of each example's own choice, which multiplies it, or `None`.
+
+    Output shape:
+        That of the block.
+
+    Raises:
+        ValueError: A block whose output has another shape than its shortcut.
+
+    Example:
+
+    >>> double = keras.layers.Rescaling(2.0)
+    >>> x, execute = keras.ops.ones((3, 1)), keras.ops.array([[1.0], [0.0], [0.5]])
+    >>> keras.ops.convert_to_numpy(SkippableBlock(double)(x, execute)).tolist()
+    [[2.0], [1.0], [1.5]]
+    """
+
+    def __init__(self, block, **kwargs):
+        super().__init__(**kwargs)
+        self.block = block
+        self.supports_masking = True
+
+    def build(self, x_shape, execute_shape, gate_shape=None):
+        if not self.block.built:
+            self.block.build(x_shape)
+        shape = tuple(self.block.compute_output_shape(x_shape))
+        if not isinstance(self.block, ResidualBlock) and shape != tuple(x_shape):
+            raise ValueError(
+                f"Block {self.block.name!r} makes {shape[1:]} of {tuple(x_shape[1:])}, but a task "
+                "that skips it goes on with its input. Use a block that keeps the shape, or a "
+                "keras_mtl.layers.ResidualBlock, which projects what skips it, or put the layer "
+                "bare into `layers`: every task executes it then."
+            )
+
+    def call(self, x, execute, gate=None, x_mask=None):
+        answer, shortcut = self._both_ways(x, x_mask)
+        return mixed(execute if gate is None else execute * gate, answer, shortcut)
+
+    def _both_ways(self, x, mask):
+        """Returns the block's answer and what goes on without it, its projection called once."""
+        if isinstance(self.block, ResidualBlock):
+            shortcut = self.block.shortcut(x, mask)
+            return ops.relu(shortcut + self.block.residual(x, mask)), shortcut
+        return self.block(x), x
+
+    def compute_output_shape(self, x_shape, execute_shape, gate_shape=None):
+        return self.block.compute_output_shape(x_shape)
+
+    def compute_mask(self, x, previous_mask):
+        mask = keras.tree.flatten(previous_mask)[0]
+        if mask is None:
+            return None
+        return self.block.compute_mask(x, mask) if self.block.supports_masking else mask
+
+    def frozen_call(self, x, row, gate=None, *, task_id, copy):
+        """What is left when it is known whether the task executes the block."""
+        if not row[0]:
+            return copy(self)(x)
+        return copy(self.block)(x) if gate is None else copy(self)(x, gate)
+
+    def stock_call(self, x, gate=None, mask=None, *, copy):
+        """Becomes stock layers, and a product with the gate; without one, what skips the block."""
+        if not isinstance(self.block, ResidualBlock):
+            return x if gate is None else mixed(gate, copy(self.block)(x), x)
+        shortcut = self.block.stock_shortcut(x, mask, copy=copy)
+        if gate is None:
+            return shortcut
+        residual = self.block.stock_residual(x, mask, copy=copy)
+        return mixed(gate, ops.relu(shortcut + residual), shortcut)
+
+    def get_config(self):
+        block = keras.saving.serialize_keras_object(self.block)
+        return {**super().get_config(), "block": block}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "block": keras.saving.deserialize_keras_object(config["block"])})
+
+
+def mixed(part, answer, shortcut):
+    """Returns `part * answer + (1 - part) * shortcut`, with a part for each example."""
+    part = ops.reshape(ops.cast(part, answer.dtype), (-1,) + (1,) * (len(answer.shape) - 1))
+    return part * answer + (1 - part) * shortcut

@@ -1,0 +1,122 @@
+"""When weights learn and when the policy does."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class PolicyPhases:
+    """Turns between learning weights and learning a policy, counted in training batches.
+
+    First comes a warm-up, in which every task executes every block and only weights learn.
+    Then cycles follow: `weights` batches in which the weights learn, `policy` batches in which
+    the policy does.
+
+    Source: Sun et al., "AdaShare: Learning What To Share For Efficient Deep Multi-Task
+    Learning", NeurIPS 2020, and Rahimian et al., "DynaShare", ICLR 2022 submission,
+    algorithm 1. A phase of theirs is one pass over its part of the data, or a fixed number of
+    batches.
+
+    Args:
+        warm_up: Batches of the warm-up. Defaults to 0.
+        weights: Batches of a cycle in which weights learn. Defaults to 100.
+        policy: Batches of a cycle in which the policy learns. Defaults to 100.
+
+    Raises:
+        ValueError: A negative number, a cycle without one of its phases.
+
+    Example:
+
+    >>> phases = PolicyPhases(warm_up=2, weights=3, policy=1)
+    >>> [bool(phases.policy_learns(step)) for step in range(7)]
+    [False, False, False, False, False, True, False]
+    >>> phases.start_of_cycle(1)
+    6
+    """
+
+    def __init__(self, warm_up=0, weights=100, policy=100):
+        if warm_up < 0 or weights < 1 or policy < 1:
+            raise ValueError(
+                "Phases are numbers of training batches: at least 0 of warm-up, and at least 1 for "
+                f"weights and for the policy. Received: warm_up={warm_up}, weights={weights}, "
+                f"policy={policy}"
+            )
+        self.warm_up = int(warm_up)
+        self.weights = int(weights)
+        self.policy = int(policy)
+
+    @property
+    def cycle_length(self):
+        return self.weights + self.policy
+
+    def start_of_cycle(self, cycle):
+        """Returns the first batch of a cycle, which count from 0."""
+        return self.warm_up + cycle * self.cycle_length
+
+    def cycle(self, step):
+        """Returns which cycle a batch is in, as a float; the warm-up counts to the first."""
+        step = ops.maximum(ops.cast(step, "float32") - self.warm_up, 0.0)
+        return ops.floor(step / self.cycle_length)
+
+    def policy_learns(self, step):
+        """Returns whether the policy learns in a batch, which count from 0."""
+        step = ops.cast(step, "int32") - self.warm_up
+        return ops.logical_and(step >= 0, ops.mod(step, self.cycle_length) >= self.weights)
+
+    def get_config(self):
+        return {"warm_up": self.warm_up, "weights": self.weights, "policy": self.policy}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class CycleTemperature(keras.optimizers.schedules.LearningRateSchedule):
+    """Cools a relaxed sampler with every cycle: `max(minimum, initial * factor**cycle)`.
+
+    Source: AdaShare's reference code. Its papers only say that the temperature decreases; the
+    floor is ours.
+
+    Args:
+        phases: `PolicyPhases`.
+        initial: Temperature of the first cycle, above 0, no unit. Defaults to 5.0.
+        factor: Of one cycle's temperature to the one's before, in (0, 1]. Defaults to 0.965.
+        minimum: Smallest temperature, above 0. Defaults to 0.1.
+
+    Raises:
+        ValueError: A temperature that is not above 0, a factor outside (0, 1].
+
+    Example:
+
+    >>> schedule = CycleTemperature(PolicyPhases(warm_up=10, weights=3, policy=1))
+    >>> [round(float(schedule(step)), 3) for step in (0, 13, 14, 999)]
+    [5.0, 5.0, 4.825, 0.1]
+    """
+
+    def __init__(self, phases, initial=5.0, factor=0.965, minimum=0.1):
+        super().__init__()
+        if not (initial > 0 and minimum > 0 and 0 < factor <= 1):
+            raise ValueError(
+                "Temperatures must be above 0, and their factor in (0, 1]. Received: "
+                f"initial={initial}, factor={factor}, minimum={minimum}"
+            )
+        self.phases = phases
+        self.initial = float(initial)
+        self.factor = float(factor)
+        self.minimum = float(minimum)
+
+    def __call__(self, step):
+        return ops.maximum(self.minimum, self.initial * self.factor ** self.phases.cycle(step))
+
+    def get_config(self):
+        return {
+            "phases": keras.saving.serialize_keras_object(self.phases),
+            "initial": self.initial,
+            "factor": self.factor,
+            "minimum": self.minimum,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "phases": keras.saving.deserialize_keras_object(config["phases"])})

@@ -1,0 +1,91 @@
+"""Weights and the policy over blocks learn in turns, each with an optimizer of its own."""
+
+import re
+
+import keras
+from keras import ops
+
+_POLICY = r"(.*/)?policy_\d+/logits(_added_\d+)?"
+
+
+def alternating_optimizer(weights, policy, phases):
+    """Trains weights and the policy over blocks in turns.
+
+    A batch moves one group: the variables of the other and all of its optimizer's state,
+    its count of iterations too, stay bit for bit. Learning rate schedules therefore count the
+    batches of their own phase. The statistics of batch normalization are no part of this: they
+    follow every batch, as in the reference code.
+
+    Source: Sun et al., "AdaShare", NeurIPS 2020, section 3, whose code has SGD with a momentum
+    of 0.9 for the weights and Adam at 0.01 for the policy.
+
+    Args:
+        weights: `keras.optimizers.Optimizer` of everything but the policy.
+        policy: The same of the policy. Its weight decay pulls probabilities to one half.
+        phases: `keras_mtl.PolicyPhases`, those of the builder.
+
+    Returns:
+        A `keras.optimizers.MultiOptimizer`.
+
+    Raises:
+        ValueError: Anything but two single Keras optimizers.
+
+    Example:
+
+    >>> from keras_mtl import PolicyPhases
+    >>> optimizer = alternating_optimizer(
+    ...     keras.optimizers.SGD(0.001, momentum=0.9), keras.optimizers.Adam(0.01),
+    ...     PolicyPhases(warm_up=400))
+    >>> sorted(type(o).__name__ for o in optimizer.optimizers)
+    ['Adam', 'SGD']
+    """
+    wrappers = keras.optimizers.MultiOptimizer | keras.optimizers.LossScaleOptimizer
+    for name, optimizer in {"weights": weights, "policy": policy}.items():
+        if not isinstance(optimizer, keras.optimizers.Optimizer) or isinstance(optimizer, wrappers):
+            raise ValueError(
+                f"{name} must be a single Keras optimizer, such as keras.optimizers.Adam(1e-3). "
+                f"Received: {optimizer!r}"
+            )
+    optimizer_map = keras.optimizers.OptimizerMap(weights, {_POLICY: policy})
+    return AlternatingOptimizer(optimizer_map, phases=phases)
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class AlternatingOptimizer(keras.optimizers.MultiOptimizer):
+    """A `MultiOptimizer` that moves one group of variables at a time.
+
+    Made by `alternating_optimizer`.
+    """
+
+    def __init__(self, optimizer_map, *, phases, **kwargs):
+        super().__init__(optimizer_map, **kwargs)
+        self.phases = phases
+
+    def apply(self, grads, trainable_variables=None):
+        variables = list(trainable_variables or self._trainable_variables)
+        if not self.built:
+            self.build(variables)
+        policy_learns = self.phases.policy_learns(self.iterations)
+        kept = []
+        for optimizer in self.optimizers:
+            its_own = [v for v in variables if self._optimizer_map(v) is optimizer]
+            if not its_own:
+                continue
+            is_policy = bool(re.fullmatch(_POLICY, its_own[0].path))
+            learns = policy_learns if is_policy else ops.logical_not(policy_learns)
+            kept += [
+                (variable, ops.add(variable, 0), learns)  # TensorFlow would alias the variable
+                for variable in [*its_own, *optimizer.variables]
+            ]
+        super().apply(grads, variables)
+        for variable, old, learns in kept:
+            variable.assign(ops.where(learns, ops.convert_to_tensor(variable), old))
+
+    def get_config(self):
+        phases = keras.saving.serialize_keras_object(self.phases)
+        return {**super().get_config(), "phases": phases}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        phases = keras.saving.deserialize_keras_object(config["phases"])
+        return super().from_config({**config, "phases": phases}, custom_objects)
