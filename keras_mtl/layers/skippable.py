@@ -84,13 +84,18 @@ class SkippableBlock(keras.layers.Layer):
 
     def stock_call(self, x, gate=None, mask=None, *, copy):
         """Becomes stock layers, and a product with the gate; without one, what skips the block."""
-        if not isinstance(self.block, ResidualBlock):
-            return x if gate is None else mixed(gate, copy(self.block)(x), x)
-        shortcut = self.block.stock_shortcut(x, mask, copy=copy)
+        shortcut = x
+        if isinstance(self.block, ResidualBlock):
+            shortcut = self.block.stock_shortcut(x, mask, copy=copy)
         if gate is None:
             return shortcut
-        residual = self.block.stock_residual(x, mask, copy=copy)
-        return mixed(gate, ops.relu(shortcut + residual), shortcut)
+        return mixed(gate, self.stock_answer(x, shortcut, mask, copy=copy), shortcut)
+
+    def stock_answer(self, x, shortcut, mask=None, *, copy):
+        """Returns the block's answer in stock layers, its shortcut at hand."""
+        if not isinstance(self.block, ResidualBlock):
+            return copy(self.block)(x)
+        return ops.relu(shortcut + self.block.stock_residual(x, mask, copy=copy))
 
     def get_config(self):
         block = keras.saving.serialize_keras_object(self.block)

@@ -49,6 +49,7 @@ def export(
     preprocessing=None,
     cut_below=0.0,
     streaming=False,
+    skip_closed=True,
 ):
     """Freezes a model and writes it for serving, into a new folder.
 
@@ -86,6 +87,9 @@ def export(
             Defaults to 0.0.
         streaming: Whether a SavedModel gets a signature for `keras_mtl.streaming`. Defaults to
             `False`.
+        skip_closed: Whether blocks of a SavedModel (TensorFlow backend) leave out the examples
+            whose gate is closed, as in `keras_mtl.freeze`. Without, every example passes every
+            block, which takes as long for all inputs. Defaults to `True`.
 
     Returns:
         The path as a string.
@@ -110,7 +114,8 @@ def export(
     _check_format(format)
     chosen, folder = _FORMATS[format], Path(os.path.abspath(path))
     _check_unused(folder)
-    frozen, write = freeze(model), chosen.write
+    skips = format == "tf_saved_model" and keras.backend.backend() == "tensorflow"
+    frozen, write = freeze(model, skip_closed=skip_closed and skips), chosen.write
     if preprocessing is not None:
         check_preprocessing(preprocessing, frozen, format)
         write = partial(write, preprocessing=preprocessing)

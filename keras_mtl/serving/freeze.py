@@ -8,8 +8,9 @@ import keras
 
 from keras_mtl.analysis.allocation import allocation_layers
 from keras_mtl.analysis.task_paths import task_graph
-from keras_mtl.layers import Stitch
+from keras_mtl.layers import SkippableBlock, Stitch
 from keras_mtl.models.making import copied_layer
+from keras_mtl.serving.skip_closed import SkipClosed
 
 _RANDOM_IN_TRAINING_ONLY = (
     keras.layers.Dropout,
@@ -22,7 +23,7 @@ _RANDOM_IN_TRAINING_ONLY = (
 )
 
 
-def freeze(model, task=None, *, cut_below=0.0):
+def freeze(model, task=None, *, cut_below=0.0, skip_closed=False):
     """Returns the network that is left when every task keeps its most likely components.
 
     The result is an independent, plain `keras.Model` of stock layers and operations: no
@@ -40,13 +41,18 @@ def freeze(model, task=None, *, cut_below=0.0):
             weight above this, in absolute value, it no longer reads it. A tower that the frozen
             task does not need any more is gone. `cut_report` says how much that changes the
             outputs; 0 changes nothing. Defaults to 0.0.
+        skip_closed: For networks with gates: whether a block runs on the examples whose gate is
+            open only, instead of on all with a product that forgets the others. That needs
+            TensorFlow and leaves a layer of this package in the network. Sequences with a mask
+            keep the product. Defaults to `False`.
 
     Returns:
         A `keras.Model` with the input `inputs`. For all tasks it returns a dict, name ->
         `(batch, size)`; for one task a plain tensor.
 
     Raises:
-        ValueError: The model has no tasks, `task` is not one of them, a negative `cut_below`.
+        ValueError: The model has no tasks, `task` is not one of them, a negative `cut_below`,
+            `skip_closed` on another backend than TensorFlow.
 
     Warns:
         UserWarning: A task has no component in some layer. Its path is zeros there.
@@ -72,8 +78,13 @@ def freeze(model, task=None, *, cut_below=0.0):
         raise ValueError(f"Unknown task {task!r}. Tasks of this model: {', '.join(tasks)}")
     if not cut_below >= 0:
         raise ValueError(f"cut_below must be a number of at least 0. Received: {cut_below}")
+    if skip_closed and keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "skip_closed=True needs the TensorFlow backend, where the number of examples may "
+            f"depend on the data. This is {keras.backend.backend()}."
+        )
     _warn_of_empty_rows(model, tasks if task is None else [task], tasks)
-    freezer = _Freezer(model, cut_below)
+    freezer = _Freezer(model, cut_below, skip_closed)
     if task is not None:
         return keras.Model(freezer.inputs, freezer.output(task), name=task)
     outputs = {name: freezer.output(name) for name in tasks}
@@ -101,9 +112,10 @@ class _Freezer:
     tasks share is stored and computed once.
     """
 
-    def __init__(self, model, cut_below):
+    def __init__(self, model, cut_below, skip_closed):
         self._model = model
         self._cut_below = cut_below
+        self._skip_closed = skip_closed
         original = model.input
         if model.task_data == "separate":
             original = original["inputs"]
@@ -141,6 +153,8 @@ class _Freezer:
         """Returns the stock form of a layer, its copy, or an operation as it is."""
         if isinstance(layer, Stitch):
             return partial(_stock_form, layer, copy=self._copy, cut_below=self._cut_below)
+        if isinstance(layer, SkippableBlock) and self._skip_closed:
+            return partial(self._skipping, layer)
         if hasattr(layer, "stock_call"):
             return partial(_stock_form, layer, copy=self._copy)
         if not isinstance(layer, keras.layers.Layer):
@@ -151,6 +165,17 @@ class _Freezer:
             changes = _without_regularizers(layer.get_config()) | {"name": name or layer.name}
             self._copies[id(layer)] = copied_layer(layer, changes)
         return self._copies[id(layer)]
+
+    def _skipping(self, layer, x, gate=None):
+        """Returns what a block answers that computes no example whose gate is closed."""
+        if gate is None or getattr(x, "_keras_mask", None) is not None:
+            return _stock_form(layer, x, *([] if gate is None else [gate]), copy=self._copy)
+        shortcut = _stock_form(layer, x, copy=self._copy)
+        if id(layer) not in self._models:
+            inputs = [keras.Input(part.shape[1:], dtype=part.dtype) for part in (x, shortcut)]
+            network = keras.Model(inputs, layer.stock_answer(*inputs, copy=self._copy))
+            self._models[id(layer)] = SkipClosed(network, name=layer.name)
+        return self._models[id(layer)](x, shortcut, gate)
 
     def _inside(self, model):
         """Returns a model of what stands for the layers of a nested one."""

@@ -1,0 +1,60 @@
+"""Serving that really skips: a block runs on the examples whose gate is open, and on no others."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class SkipClosed(keras.layers.Layer):
+    """Runs a network on the examples whose gate is open; the others go on as they are.
+
+    The open ones are gathered, computed, and put back in their places. With one example and a
+    closed gate nothing is computed. TensorFlow only: other backends know no number of examples
+    that depends on the data.
+
+    Args:
+        network: A `keras.Model` of `[x, shortcut]` that returns a tensor like the shortcut.
+
+    Call arguments:
+        x: `(batch, ...)`, what the block reads.
+        shortcut: `(batch, ...)`, what goes on without the block.
+        gate: `(batch, 1)`, above 0 where an example executes the block.
+
+    Output shape:
+        That of the shortcut.
+
+    Example:
+
+    >>> x, shortcut = keras.Input((2,)), keras.Input((2,))
+    >>> layer = SkipClosed(keras.Model([x, shortcut], shortcut + 10 * x))
+    >>> ones = keras.ops.ones((2, 2))
+    >>> layer(ones, ones, keras.ops.array([[0.0], [1.0]])).numpy().tolist()
+    [[1.0, 1.0], [11.0, 11.0]]
+    """
+
+    def __init__(self, network, **kwargs):
+        super().__init__(**kwargs)
+        self.network = network
+
+    def call(self, x, shortcut, gate):
+        import tensorflow as tf
+
+        rows = tf.where(gate[:, 0] > 0)
+
+        def with_open_rows():
+            answers = self.network([tf.gather_nd(x, rows), tf.gather_nd(shortcut, rows)])
+            return tf.tensor_scatter_nd_update(shortcut, rows, answers)
+
+        # Not even an empty batch may pass: its convolutions answer in the shape of their input.
+        return tf.cond(tf.size(rows) > 0, with_open_rows, lambda: shortcut)
+
+    def compute_output_shape(self, x_shape, shortcut_shape, gate_shape):
+        return shortcut_shape
+
+    def get_config(self):
+        network = keras.saving.serialize_keras_object(self.network)
+        return {**super().get_config(), "network": network}
+
+    @classmethod
+    def from_config(cls, config):
+        network = keras.saving.deserialize_keras_object(config["network"])
+        return cls(**{**config, "network": network})

@@ -1,0 +1,172 @@
+"""Closed gates skip the computation of a block when a network is served."""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mtl
+from keras_mtl.layers import InstanceGate, ResidualConv1D, ResidualConv2D, ResidualDense
+from keras_mtl.layers.instance_gate import mean_of_places
+from keras_mtl.serving.skip_closed import SkipClosed
+
+TENSORFLOW = keras.backend.backend() == "tensorflow"
+needs_tensorflow = pytest.mark.skipif(not TENSORFLOW, reason="only TensorFlow skips")
+TASKS = {"animal": 3, "alive": "binary"}
+IMAGES = np.random.default_rng(0).normal(size=(9, 8, 8, 3)).astype("float32")
+POLICY = [[1, 1, 0], [1, 0, 1]]
+
+
+def images_network(**settings):
+    layers = [
+        partial(keras.layers.Conv2D, 4, 3, padding="same"),
+        [partial(ResidualConv2D, 4)],
+        [lambda: keras.layers.Conv2D(4, 3, padding="same")],  # any layer that keeps the shape
+        [partial(ResidualConv2D, 6, strides=2)],
+        keras.layers.GlobalAveragePooling2D,
+    ]
+    settings = {"policy": POLICY, "target_rates": 0.5, "seed": 0, **settings}
+    return with_open_gates(
+        keras_mtl.build_dynashare(keras.Input((8, 8, 3)), TASKS, layers, **settings)
+    )
+
+
+def with_open_gates(model, opened=None, x=IMAGES):
+    """Gives gates random weights that open for half of the examples, or for all or none."""
+    rng = np.random.default_rng(4)
+    for gate in [layer for layer in model.layers if isinstance(layer, InstanceGate)]:
+        for variable in gate.trainable_variables:
+            variable.assign(rng.normal(size=variable.shape))
+        gate.scores.bias.assign([-90.0, 90.0] if opened else [90.0, -90.0])
+        if opened is None:
+            gate.scores.bias.assign([0.0, 0.0])
+            features, *_ = keras.tree.flatten(gate.input)  # without the mask
+            features = mean_of_places(keras.Model(model.input, features)(x))
+            hidden = gate.normalization(gate.hidden(features))
+            scores = keras.ops.convert_to_numpy(gate.scores(keras.ops.relu(hidden)))
+            gate.scores.bias.assign([np.median(scores[:, 1] - scores[:, 0]), 0.0])
+    return model
+
+
+def skipping_layers(model):
+    return [layer for layer in model.layers if isinstance(layer, SkipClosed)]
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("opened", [None, True, False], ids=["some open", "all", "none"])
+@pytest.mark.parametrize("batch", [1, 9])
+def test_it_answers_as_the_network_that_computes_all(opened, batch):
+    model = with_open_gates(images_network(), opened)
+    frozen, x = keras_mtl.freeze(model, skip_closed=True), IMAGES[:batch]
+    expected = model(x, training=False)
+    for name in TASKS:
+        alone = keras_mtl.freeze(model, name, skip_closed=True)(x)
+        for found in (frozen(x)[name], alone):
+            np.testing.assert_allclose(found, expected[name], rtol=1e-5, atol=1e-6)
+
+
+@needs_tensorflow
+def test_only_open_examples_pass_a_block(monkeypatch):
+    model = images_network()
+    frozen = keras_mtl.freeze(model, "animal", skip_closed=True)
+    features = keras.Model(model.input, model.get_layer("layer_1").output)(IMAGES)
+    opened = int(keras.ops.sum(model.get_layer("gate_1")(features)))
+    assert opened in (4, 5)
+    passed, (first, *_) = [], skipping_layers(frozen)
+    network = first.network
+    monkeypatch.setattr(
+        first, "network", lambda inputs: passed.append(len(inputs[0])) or network(inputs)
+    )
+    frozen(IMAGES)
+    assert passed == [opened]
+    with_open_gates(model, False)
+    closed = keras_mtl.freeze(model, "animal", skip_closed=True)
+    for layer in skipping_layers(closed):
+        monkeypatch.setattr(layer, "network", None)  # would fail if it were called
+    closed(IMAGES)
+
+
+@needs_tensorflow
+def test_weights_are_stored_once():
+    model = images_network()
+    plain, skipping = (keras_mtl.freeze(model, skip_closed=skip) for skip in (False, True))
+    assert skipping.count_params() == plain.count_params()
+    assert len(skipping_layers(skipping)) == 3 and not skipping_layers(plain)
+
+
+@needs_tensorflow
+def test_blocks_without_a_gate_stay_stock_layers():
+    assert not skipping_layers(keras_mtl.freeze(images_network(target_rates=1.0), skip_closed=True))
+
+
+@needs_tensorflow
+def test_it_is_saved_and_loaded(tmp_path):
+    frozen = keras_mtl.freeze(images_network(), "alive", skip_closed=True)
+    frozen.save(tmp_path / "alive.keras")
+    loaded = keras.saving.load_model(tmp_path / "alive.keras")
+    np.testing.assert_allclose(loaded(IMAGES), frozen(IMAGES), rtol=1e-6)
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("skip_closed", [True, False])
+def test_a_served_network_answers_the_same_and_skips_unless_told(tmp_path, skip_closed):
+    import tensorflow as tf
+
+    model = images_network()
+    path = keras_mtl.export(model, tmp_path / "1", skip_closed=skip_closed)
+    served, expected = keras_mtl.load_served(path), model(IMAGES, training=False)
+    for name in TASKS:
+        np.testing.assert_allclose(
+            served.predict(name, IMAGES), expected[name], rtol=1e-5, atol=1e-6
+        )
+        one = served.predict(name, IMAGES[:1])
+        np.testing.assert_allclose(one, expected[name][:1], rtol=1e-5, atol=1e-6)
+    graph = tf.saved_model.load(path).signatures["animal"].graph
+    nodes = graph.as_graph_def()
+    operations = {node.op for f in nodes.library.function for node in f.node_def}
+    operations |= {node.op for node in nodes.node}
+    assert ("GatherNd" in operations) == skip_closed
+
+
+@needs_tensorflow
+def test_tables_skip_too():
+    layers = [
+        partial(keras.layers.Dense, 5),
+        [partial(ResidualDense, 5)],
+        [partial(ResidualDense, 3)],
+    ]
+    x = np.random.default_rng(2).normal(size=(40, 6)).astype("float32")
+    model = with_open_gates(
+        keras_mtl.build_dynashare(keras.Input((6,)), TASKS, layers, target_rates=0.5, seed=1), x=x
+    )
+    frozen, expected = keras_mtl.freeze(model, skip_closed=True), model(x, training=False)
+    assert len(skipping_layers(frozen)) == 2
+    for name in TASKS:
+        np.testing.assert_allclose(frozen(x)[name], expected[name], rtol=1e-5, atol=1e-6)
+
+
+@needs_tensorflow
+def test_masked_sequences_keep_the_product():
+    layers = [
+        lambda: keras.layers.Embedding(9, 4, mask_zero=True),
+        [partial(ResidualConv1D, 4)],
+        partial(keras.layers.GlobalAveragePooling1D),
+    ]
+    x = np.random.default_rng(2).integers(0, 9, (12, 7)).astype("int32")
+    model = with_open_gates(
+        keras_mtl.build_dynashare(
+            keras.Input((7,), dtype="int32"), TASKS, layers, target_rates=0.5, seed=1
+        ),
+        x=x,
+    )
+    frozen, expected = keras_mtl.freeze(model, skip_closed=True), model(x, training=False)
+    assert not skipping_layers(frozen)
+    for name in TASKS:
+        np.testing.assert_allclose(frozen(x)[name], expected[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(TENSORFLOW, reason="TensorFlow skips")
+def test_other_backends_say_that_they_cannot():
+    with pytest.raises(ValueError, match="skip_closed=True needs the TensorFlow backend"):
+        keras_mtl.freeze(images_network(), skip_closed=True)
