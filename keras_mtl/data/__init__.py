@@ -1,5 +1,6 @@
 """Batches of tasks, sentences and their tags, and made tasks to try them with."""
 
+from keras_mtl.data.alternating_batches import AlternatingBatches, alternating_batches
 from keras_mtl.data.census_income import CensusPart, load_census_income
 from keras_mtl.data.columns import read_columns
 from keras_mtl.data.fmri import region_tasks
@@ -15,12 +16,14 @@ from keras_mtl.data.task_batches import TaskBatches, task_batches
 from keras_mtl.data.universal_dependencies import load_universal_dependencies, read_conllu
 
 __all__ = [
+    "AlternatingBatches",
     "CensusPart",
     "ICUStays",
     "SentenceBatches",
     "SentenceEncoder",
     "SyntheticTask",
     "TaskBatches",
+    "alternating_batches",
     "load_census_income",
     "load_physionet2012",
     "load_universal_dependencies",

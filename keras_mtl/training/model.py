@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import ops
 
-from keras_mtl.data import TaskBatches
+from keras_mtl.data import AlternatingBatches, TaskBatches
 from keras_mtl.layers import GumbelRouter, SubspaceOrthogonality, TaskHead, TaskHeads
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
 from keras_mtl.training.checks import check_arrays
@@ -135,20 +135,22 @@ class MultiTaskModel(keras.Model):
             )
         self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
         batches, validation = given.get("x"), given.get("validation_data")
+        for part in getattr(batches, "parts", ()):
+            self._check(*getattr(part, "arrays", (None, None)))
         if isinstance(validation, tuple):
             self._check(*validation)
         follow = keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: self._begin_epoch(epoch, batches)
         )
         given["callbacks"] = [follow, *keras.tree.flatten(given.get("callbacks") or [])]
-        if isinstance(batches, TaskBatches):
+        if isinstance(batches, TaskBatches | AlternatingBatches):
             given["shuffle"] = False  # the batches are in order already
         given |= {"x": self._prepared(batches), "validation_data": self._prepared(validation)}
         return super().fit(**given)
 
     def _begin_epoch(self, epoch, batches):
         """Tells who wants to know which epoch it is: task batches, routers that cool by epoch."""
-        if isinstance(batches, TaskBatches):
+        if isinstance(batches, TaskBatches | AlternatingBatches):
             batches.epoch = epoch
         for layer in self._flatten_layers():
             if isinstance(layer, GumbelRouter) and layer.counts == "epochs":

@@ -1,0 +1,115 @@
+"""Batches for weights and for the policy in turns, each from its own part of the data."""
+
+import keras
+import numpy as np
+
+from keras_mtl.data.checks import check_count
+from keras_mtl.data.examples import take
+from keras_mtl.data.task_batches import TaskBatches
+
+
+def alternating_batches(weights_part, policy_part, phases, batch_size=None, seed=0):
+    """Gives weights and policy batches of their own part of the training data, in turns.
+
+    An epoch is a cycle of `phases`. Batches of the warm-up are of the first part. Each part goes
+    round and round, reshuffled after every pass, and goes on where its last phase ended.
+
+    Source: Sun et al., "AdaShare", NeurIPS 2020, section 3, which cuts its training data 80 to 20.
+
+    Args:
+        weights_part: `(x, y)` or `(x, y, sample_weight)` of shared data, or what
+            `keras_mtl.task_batches` returns.
+        policy_part: The same.
+        phases: `keras_mtl.PolicyPhases`, those of the builder and of the optimizer.
+        batch_size: Examples of a batch, of arrays. Defaults to `None`, for task batches, which
+            know theirs.
+        seed: Integer seed of the shuffling, of arrays. Defaults to 0.
+
+    Returns:
+        An `AlternatingBatches`, for `fit`.
+
+    Raises:
+        ValueError: Parts of different forms, no batch size, fewer examples than a batch.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_mtl import PolicyPhases
+    >>> weights = (np.zeros((8, 2)), {"a": np.zeros(8)})
+    >>> policy = (np.ones((4, 2)), {"a": np.ones(4)})
+    >>> batches = alternating_batches(weights, policy, PolicyPhases(0, 2, 1), batch_size=4)
+    >>> [float(batches[index][0][0, 0]) for index in range(len(batches))]
+    [0.0, 0.0, 1.0]
+    """
+    parts = (weights_part, policy_part)
+    if all(isinstance(part, TaskBatches) for part in parts):
+        return AlternatingBatches(*parts, phases)
+    if any(isinstance(part, TaskBatches) for part in parts) or not all(
+        isinstance(part, tuple) and len(part) in (2, 3) for part in parts
+    ):
+        raise ValueError(
+            "Both parts must be (x, y) or (x, y, sample_weight) arrays, or both what "
+            f"keras_mtl.task_batches returns. Received: {[type(part).__name__ for part in parts]}"
+        )
+    check_count("batch_size", batch_size)
+    shuffled = [ShuffledArrays(part, batch_size, [seed, place]) for place, part in enumerate(parts)]
+    return AlternatingBatches(*shuffled, phases)
+
+
+class AlternatingBatches(keras.utils.PyDataset):
+    """The batches that `alternating_batches` makes.
+
+    They are a pure function of the seeds and `epoch`, which the models of this package set in
+    `fit`, so that a resumed run goes on exactly.
+
+    Args:
+        weights_part: Batches of the first part: an object with `epoch`, a length and indices.
+        policy_part: The same of the second.
+        phases: `keras_mtl.PolicyPhases`.
+    """
+
+    def __init__(self, weights_part, policy_part, phases):
+        super().__init__()
+        self.parts = (weights_part, policy_part)
+        self._phases = phases
+        self.epoch = 0
+
+    def __len__(self):
+        return self._phases.cycle_length
+
+    def __getitem__(self, index):
+        step = self.epoch * len(self) + index
+        cycle, place = divmod(max(step - self._phases.warm_up, 0), len(self))
+        learned = self._phases.policy * cycle + max(place - self._phases.weights, 0)
+        policy_learns = bool(self._phases.policy_learns(step))
+        part = self.parts[policy_learns]
+        part.epoch, its_index = divmod(learned if policy_learns else step - learned, len(part))
+        return part[its_index]
+
+
+class ShuffledArrays:
+    """Full batches of arrays, in another order each epoch."""
+
+    def __init__(self, arrays, batch_size, seed):
+        self.arrays, self._batch_size, self._seed = arrays, batch_size, seed
+        self._num_examples = len(keras.tree.flatten(arrays)[0])
+        if self._num_examples < batch_size:
+            raise ValueError(
+                f"A part of {self._num_examples} examples makes no batch of {batch_size}."
+            )
+        self._order_of = (None, None)
+        self.epoch = 0
+
+    def __len__(self):
+        return self._num_examples // self._batch_size
+
+    def __getitem__(self, index):
+        start = index * self._batch_size
+        return take(self.arrays, self._order()[start : start + self._batch_size])
+
+    def _order(self):
+        known_epoch, order = self._order_of
+        if known_epoch != self.epoch:
+            rng = np.random.default_rng([*self._seed, self.epoch])
+            self._order_of = (self.epoch, order := rng.permutation(self._num_examples))
+        return order
