@@ -30,6 +30,7 @@ def build_dynashare(
     normalize=False,
     gate_units=16,
     stochastic=False,
+    start_from=None,
     seed=None,
     name=None,
 ):
@@ -55,6 +56,9 @@ def build_dynashare(
         normalize: Whether the penalty is divided by the number of gates. Defaults to `False`.
         gate_units: Hidden units of a gate. Defaults to 16.
         stochastic: Whether gates draw in inference too. Defaults to `False`.
+        start_from: Network of `keras_mtl.build_adashare`, with the same tasks and layers, whose
+            weights and statistics this one starts with. Defaults to `None`, fresh weights, as
+            in the code of both papers.
 
     The other arguments are those of `keras_mtl.build_gumbel_matrix`.
 
@@ -63,7 +67,8 @@ def build_dynashare(
         `target_rate_penalty` where there are gates.
 
     Raises:
-        ValueError: A policy of the wrong shape, rates outside (0, 1], wrong tasks or layers.
+        ValueError: A policy of the wrong shape, rates outside (0, 1], wrong tasks or layers,
+            a network to start from that was made of others.
 
     Example:
 
@@ -101,7 +106,26 @@ def build_dynashare(
                 name="target_rate_penalty",
             )  # fmt: skip
             stream.features = penalty(stream.features, *_by_task(stream, gates))
-        return network.finish(stream.by_task(), name, seed)
+        model = network.finish(stream.by_task(), name, seed)
+    if start_from is not None:
+        _copy_weights(start_from, model)
+    return model
+
+
+def _copy_weights(learned, model):
+    """Gives a model the weights of another, but to gates, which the other has not."""
+    known = {variable.path: variable for variable in getattr(learned, "weights", [])}
+    own = [v for v in model.weights if not v.path.startswith(("gate_", "target_rate_penalty"))]
+    for variable in own:
+        shape = getattr(known.get(variable.path), "shape", None)
+        if shape != variable.shape:
+            raise ValueError(
+                "start_from must be a network of keras_mtl.build_adashare with the same tasks, "
+                f"layers and task_data. Its {variable.path!r} has the shape {shape}, here it is "
+                f"{variable.shape}."
+            )
+    for variable in own:
+        variable.assign(np.array(known[variable.path].numpy()))
 
 
 def _by_task(stream, gates):

@@ -147,6 +147,28 @@ def test_a_policy_is_drawn_by_its_probabilities():
     assert not keras_mtl.sample_policy(model, "argmax").any()
 
 
+def test_it_can_start_from_what_was_learned(task_data):
+    learned = scrambled(network(keras_mtl.build_adashare, cycles_per_block=0, task_data=task_data))
+    settings = {"target_rates": [0.5, 1, 1], "task_data": task_data}  # an even chance executes
+    model = network(start_from=learned, **settings, seed=5)
+    gates_of(model)[0].scores.bias.assign([-90.0, 90.0])
+    inputs = X if task_data == "shared" else {"inputs": X, "task_id": TASK_ID}
+    one, two = (keras.tree.flatten(m(inputs, training=False)) for m in (learned, model))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(array(a), array(b), rtol=1e-5, atol=1e-6)
+    before = [np.array(v.numpy()) for v in learned.weights]
+    for variable in model.trainable_variables:
+        variable.assign(variable * 0)
+    assert all(np.array_equal(array(v), b) for v, b in zip(learned.weights, before, strict=True))
+
+
+def test_it_starts_from_a_network_of_the_same_layers():
+    other = network(keras_mtl.build_adashare, layers=[LAYERS[0], [partial(ResidualDense, 7)]])
+    for wrong in (other, "learned"):
+        with pytest.raises(ValueError, match="start_from must be a network of .*build_adashare"):
+            network(start_from=wrong)
+
+
 # Gates
 
 
