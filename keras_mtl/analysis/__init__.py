@@ -9,6 +9,7 @@ from keras_mtl.analysis.allocation import (
 )
 from keras_mtl.analysis.connections import OpenConnections, open_connections
 from keras_mtl.analysis.delta import Delta, task_delta
+from keras_mtl.analysis.execution import executed_blocks
 from keras_mtl.analysis.gains import (
     GainCorrelation,
     error_reduction,
@@ -42,6 +43,7 @@ __all__ = [
     "betas",
     "cross_task_mass",
     "error_reduction",
+    "executed_blocks",
     "gain_correlations",
     "label_entropy",
     "open_connections",

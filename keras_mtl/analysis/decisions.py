@@ -5,8 +5,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_mtl.analysis.task_answers import task_answers
 from keras_mtl.layers import RecurrentModular
-from keras_mtl.training.checks import check_inputs
 
 
 class OpenCounts(NamedTuple):
@@ -66,55 +66,12 @@ def open_counts(model, network, x):
         network: Its `decision_network`.
         x: As for `keras_mtl.routing_over_time`.
     """
-    if model.task_data == "shared":
-        check_inputs(model, x)
-        answers = [_answer(network, x, "x")] * len(model.tasks)
-    else:
-        _check_names(model.tasks, x)
-        answers = (_own_answer(model, network, task, x[task]) for task in model.tasks)
+    answers = task_answers(model, network, x)
     encoder = required_encoder(model).name
     counts = {}
-    for number, (task, answer) in enumerate(zip(model.tasks, answers, strict=True), start=1):
+    for number, (task, answer) in enumerate(answers, start=1):
         valid = answer.get("mask", np.ones(answer[encoder].shape[:2])).astype("float64")
         opened = (answer[encoder], answer[f"decoder_{number}"])
         sums = [np.einsum("bsc,bs->sc", decisions, valid) for decisions in opened]
         counts[task] = OpenCounts(*sums, valid.sum(axis=0))
     return counts
-
-
-def _own_answer(model, network, task, x):
-    """Returns what the network decides for examples of one task, which has separate data."""
-    task_id = np.full(len(keras.tree.flatten(x)[0]), list(model.tasks).index(task), "int32")
-    inputs = {"inputs": x, "task_id": task_id}
-    if keras.backend.is_keras_tensor(model.input["inputs"]):  # not a dict of several
-        try:
-            check_inputs(model, inputs)
-        except ValueError as error:
-            raise ValueError(f"Examples of task {task!r}: {error}") from error
-    return _answer(network, inputs, f"x[{task!r}]")
-
-
-def _answer(network, inputs, name):
-    if not len(keras.tree.flatten(inputs)[0]):
-        raise ValueError(f"{name} has no examples, so there is no routing to look at.")
-    return network.predict(inputs, verbose=0)
-
-
-def _check_names(tasks, x):
-    if not isinstance(x, dict):
-        raise ValueError(
-            "The tasks of this model have separate data, so x must be a dict, name of a task -> "
-            f"its examples, for {', '.join(tasks)}. Received: {type(x).__name__}"
-        )
-    unknown = [name for name in x if name not in tasks]
-    if unknown:
-        raise ValueError(
-            f"x has an entry {unknown[0]!r}, which is no task of this model. "
-            f"Tasks: {', '.join(tasks)}"
-        )
-    missing = [task for task in tasks if task not in x]
-    if missing:
-        raise ValueError(
-            f"x has no entry for task {missing[0]!r}. Give examples of every task: "
-            f"{', '.join(tasks)}"
-        )

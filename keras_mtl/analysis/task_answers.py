@@ -1,0 +1,65 @@
+"""What a part of a network answers for the examples of each task."""
+
+import keras
+import numpy as np
+
+from keras_mtl.training.checks import check_inputs
+
+
+def task_answers(model, network, x):
+    """Yields pairs, the name of a task and what `network` predicts for its examples.
+
+    Args:
+        model: A model made by a builder of this package.
+        network: A part of it, a `keras.Model` on its inputs.
+        x: Inputs of the model, which are everybody's examples; with separate data a dict, name
+            of a task -> its own.
+
+    Raises:
+        ValueError: Inputs of another form than the model's, no examples, an unknown task.
+    """
+    if model.task_data == "shared":
+        check_inputs(model, x)
+        answer = _answer(network, x, "x")
+        yield from ((task, answer) for task in model.tasks)
+        return
+    _check_names(model.tasks, x)
+    yield from ((task, _own_answer(model, network, task, x[task])) for task in model.tasks)
+
+
+def _own_answer(model, network, task, x):
+    """Returns what the network decides for examples of one task, which has separate data."""
+    task_id = np.full(len(keras.tree.flatten(x)[0]), list(model.tasks).index(task), "int32")
+    inputs = {"inputs": x, "task_id": task_id}
+    if keras.backend.is_keras_tensor(model.input["inputs"]):  # not a dict of several
+        try:
+            check_inputs(model, inputs)
+        except ValueError as error:
+            raise ValueError(f"Examples of task {task!r}: {error}") from error
+    return _answer(network, inputs, f"x[{task!r}]")
+
+
+def _answer(network, inputs, name):
+    if not len(keras.tree.flatten(inputs)[0]):
+        raise ValueError(f"{name} has no examples, so there is no routing to look at.")
+    return network.predict(inputs, verbose=0)
+
+
+def _check_names(tasks, x):
+    if not isinstance(x, dict):
+        raise ValueError(
+            "The tasks of this model have separate data, so x must be a dict, name of a task -> "
+            f"its examples, for {', '.join(tasks)}. Received: {type(x).__name__}"
+        )
+    unknown = [name for name in x if name not in tasks]
+    if unknown:
+        raise ValueError(
+            f"x has an entry {unknown[0]!r}, which is no task of this model. "
+            f"Tasks: {', '.join(tasks)}"
+        )
+    missing = [task for task in tasks if task not in x]
+    if missing:
+        raise ValueError(
+            f"x has no entry for task {missing[0]!r}. Give examples of every task: "
+            f"{', '.join(tasks)}"
+        )

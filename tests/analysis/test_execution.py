@@ -1,0 +1,83 @@
+"""Which blocks examples execute."""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mtl
+from keras_mtl.analysis import executed_blocks
+from keras_mtl.layers import InstanceGate, ResidualDense
+
+TASKS = {"a": 3, "b": "binary", "c": 3}
+POLICY = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 0]])
+X = np.random.default_rng(0).normal(size=(70, 5)).astype("float32")  # more than a batch of predict
+
+
+def network(task_data, build=keras_mtl.build_dynashare, **settings):
+    layers = [[partial(ResidualDense, 5)]] * 3
+    model = build(keras.Input((5,)), TASKS, layers, task_data=task_data, seed=0, **settings)
+    rng = np.random.default_rng(1)
+    for gate in [layer for layer in model.layers if isinstance(layer, InstanceGate)]:
+        gate.hidden.kernel.assign(rng.normal(size=gate.hidden.kernel.shape))
+        gate.scores.kernel.assign(rng.normal(size=gate.scores.kernel.shape))
+        gate.scores.bias.assign([0.0, 0.0])
+    return model
+
+
+@pytest.fixture(params=["shared", "separate"])
+def task_data(request):
+    return request.param
+
+
+def data_of(task_data):
+    return X if task_data == "shared" else {"a": X, "b": X[:40], "c": X[::-1]}
+
+
+def test_without_gates_it_is_the_policy(task_data):
+    found = executed_blocks(network(task_data, policy=POLICY), data_of(task_data))
+    assert list(found) == list(TASKS)
+    for row, (task, executed) in zip(POLICY, found.items(), strict=True):
+        number = 40 if (task, task_data) == ("b", "separate") else 70
+        assert executed.tolist() == [row.tolist()] * number
+
+
+def test_with_gates_it_is_each_examples_own(task_data):
+    model = network(task_data, policy=POLICY, target_rates=[0.5, 0.5, 1])
+    found = executed_blocks(model, data_of(task_data))
+    first = keras.ops.convert_to_numpy(model.get_layer("gate_1")(X))[:, 0]
+    assert 5 < first.sum() < 65
+    assert found["a"][:, 0].tolist() == first.tolist()
+    of_b = first[:40] if task_data == "separate" else first
+    assert found["b"][:, 0].tolist() == of_b.tolist() and not found["b"][:, 1].any()
+    of_c = first[::-1] if task_data == "separate" else first
+    assert found["c"][:, 0].tolist() == of_c.tolist()
+    assert 0 < found["c"][:, 1].sum() < 70 and not found["c"][:, 2].any()
+    assert found["a"][:, 2].all()
+
+
+def test_a_policy_that_is_being_learned_takes_its_likely_choices(task_data):
+    model = network(task_data, keras_mtl.build_adashare, cycles_per_block=0)
+    model.get_layer("policy_2").row_blocks[0].assign([[[0, 9]], [[9, 0]], [[0, 9]]])
+    found = executed_blocks(model, data_of(task_data))
+    assert [executed[0].tolist() for executed in found.values()] == [
+        [1, 0, 1],
+        [1, 1, 1],
+        [1, 0, 1],
+    ]
+
+
+def test_a_model_has_blocks_to_skip():
+    model = keras_mtl.build_shared_bottom(
+        keras.Input((5,)), TASKS, [[partial(keras.layers.Dense, 4)] * 2]
+    )
+    with pytest.raises(ValueError, match="has no blocks to skip. Give a model made by"):
+        executed_blocks(model, X)
+
+
+def test_data_have_the_form_of_the_model():
+    with pytest.raises(ValueError, match="x must have shape"):
+        executed_blocks(network("shared"), X[:, :3])
+    with pytest.raises(ValueError, match="x must be a dict, name of a task"):
+        executed_blocks(network("separate"), X)
