@@ -21,6 +21,7 @@ from functools import partial
 
 import keras
 import numpy as np
+from finished_runs import FinishedRuns
 from sklearn.metrics import roc_auc_score
 
 import keras_mtl
@@ -128,26 +129,25 @@ def run_policies(method, train, validation, test, seed, arguments):
 
 
 def run(arguments):
-    path = arguments.results
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    train, validation, test = load_census_income(arguments.data)
+    keep = FinishedRuns(arguments.results)
+    parts = load_census_income(arguments.data)
     for seed in range(arguments.seeds):
         for method in arguments.methods:
-            key = {"method": method, "seed": seed}
-            if any(key.items() <= row.items() for row in rows):
-                continue
-            keras.utils.set_random_seed(seed)
-            start = time.perf_counter()
-            if METHODS[method] is None:
-                facts = run_policies(method, train, validation, test, seed, arguments)
-            else:
-                model = METHODS[method](keras.Input(train.x.shape[1:]), TASKS, seed=seed)
-                model, facts = trained(model, train, validation, arguments)
-                facts |= {"test": aucs(model, test), "parameters": model.count_params()}
-            facts["minutes"] = round((time.perf_counter() - start) / 60, 2)
-            print(key | facts, flush=True)
-            with path.open("a") as file:
-                file.write(json.dumps(key | facts) + "\n")
+            keep.once(
+                {"method": method, "seed": seed}, partial(facts_of, method, *parts, seed, arguments)
+            )
+
+
+def facts_of(method, train, validation, test, seed, arguments):
+    keras.utils.set_random_seed(seed)
+    start = time.perf_counter()
+    if METHODS[method] is None:
+        facts = run_policies(method, train, validation, test, seed, arguments)
+    else:
+        model = METHODS[method](keras.Input(train.x.shape[1:]), TASKS, seed=seed)
+        model, facts = trained(model, train, validation, arguments)
+        facts |= {"test": aucs(model, test), "parameters": model.count_params()}
+    return facts | {"minutes": round((time.perf_counter() - start) / 60, 2)}
 
 
 def table(arguments):

@@ -14,7 +14,6 @@ the other seeds. A finished run is kept in the results and not run again.
 """
 
 import argparse
-import json
 import pathlib
 import time
 from functools import partial
@@ -23,6 +22,7 @@ import keras
 import numpy as np
 from clinical_data import TASKS, Stays, summary
 from clinical_tables import chosen_dropout
+from finished_runs import FinishedRuns
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -139,37 +139,18 @@ def run_linear(data):
     return {"parameters": len(TASKS) * (x["test"].shape[1] + 1), "test": test}
 
 
-class Results:
-    """Finished runs, one line of JSON each."""
-
-    def __init__(self, path):
-        self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        self.rows = [json.loads(line) for line in lines]
-
-    def of(self, key):
-        return [row for row in self.rows if key.items() <= row.items()]
-
-    def __call__(self, key, make):
-        if not self.of(key):
-            self.rows.append(key | make())
-            print(self.rows[-1], flush=True)
-            with self.path.open("a") as file:
-                file.write(json.dumps(self.rows[-1]) + "\n")
-
-
 def run_methods(arguments, keep):
     data = Stays(arguments.data)
     for method, fit in (("median", run_median), ("linear", run_linear)):
-        keep({"experiment": "methods", "method": method, "seed": 0}, partial(fit, data))
+        keep.once({"experiment": "methods", "method": method, "seed": 0}, partial(fit, data))
     for method in arguments.methods:
         key = {"experiment": "methods", "method": method}
         for dropout in arguments.dropouts:
             first = key | {"dropout": dropout, "seed": 0}
-            keep(first, partial(run, data, first, arguments))
+            keep.once(first, partial(run, data, first, arguments))
         for seed in range(1, arguments.seeds):
             other = key | {"dropout": chosen_dropout(keep.rows, method), "seed": seed}
-            keep(other, partial(run, data, other, arguments))
+            keep.once(other, partial(run, data, other, arguments))
 
 
 def run_ablation(arguments, keep):
@@ -180,7 +161,7 @@ def run_ablation(arguments, keep):
         for fraction in OPEN_FRACTIONS:
             key = {"experiment": "ablation", "method": method, "open_fraction": fraction}
             key |= {"dropout": chosen_dropout(keep.rows, method), "seed": seed}
-            keep(key, partial(run, data, key, arguments))
+            keep.once(key, partial(run, data, key, arguments))
 
 
 def main():
@@ -194,7 +175,7 @@ def main():
     parser.add_argument("--patience", type=int, default=3, help="epochs without improvement")
     parser.add_argument("--results", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
-    RUNS[arguments.experiment](arguments, Results(arguments.results))
+    RUNS[arguments.experiment](arguments, FinishedRuns(arguments.results))
 
 
 RUNS = {"methods": run_methods, "ablation": run_ablation}

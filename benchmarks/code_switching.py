@@ -25,6 +25,7 @@ from functools import partial
 
 import keras
 import numpy as np
+from finished_runs import FinishedRuns
 
 import keras_mtl
 from keras_mtl.data import SentenceEncoder, read_columns, read_conllu, tag_ids, task_batches
@@ -166,16 +167,11 @@ def train(corpus, method, seed, epochs):
 
 def run(arguments):
     """Trains all methods with one seed, then with the next."""
-    path = arguments.results
-    done = [json.loads(line) for line in path.open()] if path.exists() else []
+    keep = FinishedRuns(arguments.results)
     corpus = Corpus(arguments.pair, arguments.data, arguments.auxiliary)
     for seed, method in itertools.product(arguments.seeds, arguments.methods):
         key = {"pair": arguments.pair, "method": method, "seed": seed}
-        if not any(key.items() <= row.items() for row in done):
-            facts = key | train(corpus, method, seed, arguments.epochs)
-            print(facts, flush=True)
-            with path.open("a") as file:
-                file.write(json.dumps(facts) + "\n")
+        keep.once(key, partial(train, corpus, method, seed, arguments.epochs))
 
 
 def sizes(arguments):

@@ -17,15 +17,16 @@ benchmarks/related_sequences_tables.py prints them.
 """
 
 import argparse
-import json
 import pathlib
 from itertools import product
 
 import numpy as np
+from finished_runs import FinishedRuns
 from related_sequences_networks import (
     METHODS,
     SETTINGS,
     VALIDATION,
+    VARIANTS,
     Trainer,
     new_network,
     recurrent_modular,
@@ -65,9 +66,13 @@ def run_groups(arguments, keep):
             tasks, train, test, _ = synthetic_sequences(
                 group, signal=0.7, num_train=arguments.examples + VALIDATION, seed=seed
             )
-            network = new_network(METHODS[method], tasks, seed)
+            network = new_network((METHODS | VARIANTS)[method], tasks, seed)
             facts = trainer(network, train, seed, arguments.epochs)
-            keep(key, facts | {"test": trainer.accuracy(test)})
+            facts |= {"test": trainer.accuracy(test)}
+            if method in VARIANTS:
+                x = {name: own for name, (own, _) in test.items()}
+                facts |= {"open": open_connections(trainer.model, x).decoders}
+            keep(key, facts)
 
 
 def run_relatedness(arguments, keep):
@@ -136,24 +141,6 @@ def run_transfer(arguments, keep):
         keep(key, facts)
 
 
-class Results:
-    """Finished runs, one line of JSON each."""
-
-    def __init__(self, path):
-        self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        self.rows = [json.loads(line) for line in lines]
-
-    def has(self, key):
-        return any(key.items() <= row.items() for row in self.rows)
-
-    def __call__(self, key, facts):
-        self.rows.append(key | facts)
-        print(self.rows[-1], flush=True)
-        with self.path.open("a") as file:
-            file.write(json.dumps(self.rows[-1]) + "\n")
-
-
 RUNS = {"groups": run_groups, "relatedness": run_relatedness, "transfer": run_transfer}
 EPOCHS = {"groups": 160, "relatedness": 18, "transfer": 20}
 
@@ -168,11 +155,15 @@ def main():
     parser.add_argument("--examples", type=int, default=300, help="of a task, to train on")
     parser.add_argument("--few", type=int, default=100, help="examples of a new task")
     parser.add_argument("--data", nargs="+", choices=TRUTHS, default=[*TRUTHS], help="relatedness")
-    parser.add_argument("--only", nargs="+", help="methods or settings; all, if not given")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        help="methods, or for relatedness settings",
+    )
     parser.add_argument("--results", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
     arguments.epochs = arguments.epochs or EPOCHS[arguments.experiment]
-    RUNS[arguments.experiment](arguments, Results(arguments.results))
+    RUNS[arguments.experiment](arguments, FinishedRuns(arguments.results))
 
 
 if __name__ == "__main__":

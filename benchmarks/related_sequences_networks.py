@@ -41,6 +41,10 @@ METHODS = {
 }
 SETTINGS = {
     "default": {},
+    "by step": {"sparsity_scope": "step"},
+    "all": {"open_fraction": 1.0},
+    "all, small base": {"open_fraction": 1.0, "base": small_base},
+    "cool": {"temperature": keras_mtl.HalvingSchedule(4.0, minimum=0.5)},
     "quarter": {"open_fraction": 0.25},
     "quarter, small base": {"open_fraction": 0.25, "base": small_base},
     "half": {"open_fraction": 0.5},
@@ -50,6 +54,11 @@ SETTINGS = {
         "open_fraction": 0.25, "temperature": keras_mtl.HalvingSchedule(4.0, minimum=0.5)
     },
 }  # fmt: skip
+
+
+VARIANTS = {
+    f"MT-RMN, {name}": partial(recurrent_modular, **settings) for name, settings in SETTINGS.items()
+}
 
 
 class Trainer:

@@ -15,12 +15,12 @@ A finished run is kept in the results and not run again. benchmarks/tagging_tabl
 """
 
 import argparse
-import json
 import pathlib
 import time
 
 import keras
 import numpy as np
+from finished_runs import FinishedRuns
 from tagging_networks import ABLATION, AUXILIARY, MAIN, METHODS, Weighted, compiled
 
 import keras_mtl
@@ -214,24 +214,6 @@ def run_noise(arguments, keep):
             keep(key, {"curve": [round(float(value), 4) for value in curve]})
 
 
-class Results:
-    """Finished runs, one line of JSON each."""
-
-    def __init__(self, path):
-        self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        self.rows = [json.loads(line) for line in lines]
-
-    def has(self, key):
-        return any(key.items() <= row.items() for row in self.rows)
-
-    def __call__(self, key, facts):
-        self.rows.append(key | facts)
-        print(self.rows[-1], flush=True)
-        with self.path.open("a") as file:
-            file.write(json.dumps(self.rows[-1]) + "\n")
-
-
 RUNS = {"conll": run_conll, "ablation": run_ablation, "domains": run_domains, "noise": run_noise}
 
 
@@ -246,7 +228,7 @@ def main():
     parser.add_argument("--sources", nargs="+", help="genres to train on; all, if not given")
     parser.add_argument("--results", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
-    RUNS[arguments.experiment](arguments, Results(arguments.results))
+    RUNS[arguments.experiment](arguments, FinishedRuns(arguments.results))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def task_answers(model, network, x):
 
 
 def _own_answer(model, network, task, x):
-    """Returns what the network decides for examples of one task, which has separate data."""
+    """Returns what the network answers for examples of one task, which has separate data."""
     task_id = np.full(len(keras.tree.flatten(x)[0]), list(model.tasks).index(task), "int32")
     inputs = {"inputs": x, "task_id": task_id}
     if keras.backend.is_keras_tensor(model.input["inputs"]):  # not a dict of several
@@ -41,7 +41,7 @@ def _own_answer(model, network, task, x):
 
 def _answer(network, inputs, name):
     if not len(keras.tree.flatten(inputs)[0]):
-        raise ValueError(f"{name} has no examples, so there is no routing to look at.")
+        raise ValueError(f"{name} has no examples, so there is nothing to look at.")
     return network.predict(inputs, verbose=0)
 
 

@@ -13,7 +13,7 @@ class BlockPolicy(AllocationMatrix):
     An `AllocationMatrix` of one component. In training each task draws how far it executes the
     block, by default a relaxed number in (0, 1) that serves all its examples of the batch; in
     inference it executes the block when its probability is at least one half. Until training
-    batch `start` all tasks execute the block and nothing is drawn.
+    batch `start` all tasks execute the block, whatever is drawn.
 
     Source: Sun et al., "AdaShare: Learning What To Share For Efficient Deep Multi-Task
     Learning", NeurIPS 2020, section 3; Rahimian et al., "DynaShare", ICLR 2022 submission,
@@ -77,7 +77,6 @@ class BlockPolicy(AllocationMatrix):
                 f"0. Received: {start}"
             )
         self.router.hard = hard
-        self.hard = hard
         self.start = int(start)
 
     def build(self, task_id_shape):
@@ -104,7 +103,7 @@ class BlockPolicy(AllocationMatrix):
         return self.matrix()[task_id], None
 
     def get_config(self):
-        config = {**super().get_config(), "hard": self.hard, "start": self.start}
+        config = {**super().get_config(), "hard": self.router.hard, "start": self.start}
         for given in ("num_components", "parameterization", "return_probabilities"):
             del config[given]
         return config

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl.layers.means import mean_of_valid
 from keras_mtl.schedules import (
     check_setting,
     deserialize_setting,
@@ -95,11 +96,11 @@ class ConnectionPenalty(keras.layers.Layer):
         """Returns how many connections too many are open, on average."""
         free = self.open_fraction * self.num_connections
         if self.scope == "step":
-            return _mean(ops.relu(counts - free), valid)
+            return mean_of_valid(ops.relu(counts - free), valid)
         if self.scope == "sequence":
-            counts, valid = _mean(counts, valid, axis=1), ops.max(valid, axis=1)
-            return _mean(ops.relu(counts - free), valid)
-        return ops.relu(_mean(counts, valid) - free)
+            counts, valid = mean_of_valid(counts, valid, axis=1), ops.max(valid, axis=1)
+            return mean_of_valid(ops.relu(counts - free), valid)
+        return ops.relu(mean_of_valid(counts, valid) - free)
 
     def frozen_call(self, features, decisions, *, task_id, copy):
         """Leaves the features as they are: the penalty matters in training only."""
@@ -116,9 +117,3 @@ class ConnectionPenalty(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, "weight": deserialize_setting(config["weight"])})
-
-
-def _mean(values, weights, axis=None):
-    """Returns a weighted mean, 0 where all weights are 0."""
-    total = ops.sum(weights, axis=axis)
-    return ops.sum(values * weights, axis=axis) / ops.where(total > 0, total, ops.ones_like(total))

@@ -91,9 +91,9 @@ class GumbelRouter(keras.layers.Layer):
             `fit` of a model that a builder made. `None` takes `TemperatureSchedule()`.
             Defaults to `None`.
         stochastic: Whether to draw in inference too. Defaults to `False`.
+        seed: Integer seed of the draws, or `None`. Defaults to `None`.
         hard: Whether draws in training are 0 or 1; else they are relaxed, numbers between, the
             nearer to 0 or 1 the lower the temperature. Defaults to `True`.
-        seed: Integer seed of the draws, or `None`. Defaults to `None`.
 
     Call arguments:
         logits: Natural log-odds of being active, any shape.
@@ -119,15 +119,15 @@ class GumbelRouter(keras.layers.Layer):
     True
     """
 
-    def __init__(self, temperature=None, stochastic=False, hard=True, seed=None, **kwargs):
+    def __init__(self, temperature=None, stochastic=False, seed=None, hard=True, **kwargs):
         super().__init__(autocast=False, **kwargs)
         if temperature is None:
             temperature = TemperatureSchedule()
         check_setting("temperature", temperature, above=0)
         self.temperature = temperature
         self.stochastic = stochastic
-        self.hard = hard
         self.seed = seed
+        self.hard = hard
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.counts = getattr(temperature, "counts", "updates")
         self.supports_masking = True
@@ -158,8 +158,8 @@ class GumbelRouter(keras.layers.Layer):
             **super().get_config(),
             "temperature": serialize_setting(self.temperature),
             "stochastic": self.stochastic,
-            "hard": self.hard,
             "seed": self.seed,
+            "hard": self.hard,
         }
 
     @classmethod

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_mtl.layers.gumbel import GumbelRouter
+from keras_mtl.layers.means import mean_of_valid
 from keras_mtl.layers.sub_encoders import inside, log_odds, most_likely
 from keras_mtl.schedules import deserialize_setting, serialize_setting
 
@@ -117,5 +118,4 @@ def mean_of_places(x, mask=None):
     if mask is None:
         return ops.mean(x, axis=places)
     valid = ops.expand_dims(ops.cast(mask, x.dtype), axis=-1)
-    number = ops.sum(valid, axis=1)
-    return ops.sum(valid * x, axis=1) / ops.where(number < 1, ops.ones_like(number), number)
+    return mean_of_valid(x, valid, axis=1)

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.layers.fused import fused_call, fused_groups
+from keras_mtl.layers.means import at_least_one
 from keras_mtl.layers.stock_sum import stock_sum
 
 
@@ -80,7 +81,7 @@ class Modular(keras.layers.Layer):
         weights = ops.cast(weights, self.compute_dtype)
         if self.combine == "mean":
             total = ops.sum(weights, axis=-1, keepdims=True)
-            weights = weights / ops.where(total < 1.0, 1.0, total)  # maximum halves gradients at 1
+            weights = weights / at_least_one(total)
         if len(self._groups) == 1:
             return self._weighted_sum(self._outputs(self._groups[0], x), weights)
         return sum(

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl.layers.means import at_least_one
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 _SMALLEST = 1e-6  # of a probability whose logarithm is taken
@@ -106,9 +107,8 @@ class PolicyPenalty(keras.layers.Layer):
         if self.sparsity == "log_alpha":
             lowest = float(np.log(_SMALLEST))
             return ops.sum(learned * ops.maximum(ops.log_sigmoid(odds), lowest))
-        number = ops.sum(learned)
-        number = ops.where(number < 1.0, ops.ones_like(number), number)
-        return ops.sum(learned * ops.softplus(odds)) / number  # -log(1 - sigmoid(odds))
+        charged = ops.sum(learned * ops.softplus(odds))  # -log(1 - sigmoid(odds))
+        return charged / at_least_one(ops.sum(learned))
 
     def _sharing(self, logits, learned):
         depth = np.arange(len(self.starts), dtype="float32")[:, None]

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl.layers.means import at_least_one
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 
@@ -77,7 +78,7 @@ class TargetRatePenalty(keras.layers.Layer):
         number = ops.expand_dims(ops.sum(belongs, axis=0), axis=-1)
         opened = ops.matmul(ops.transpose(belongs), gates)  # (tasks, gates)
         present = ops.cast(number > 0, "float32")
-        rates = opened / ops.where(number > 0, number, ops.ones_like(number))
+        rates = opened / at_least_one(number)
         executed, targets = map(ops.convert_to_tensor, (self.executed, self.target_rates))
         off = ops.square(rates - targets) * executed * present
         value = value_at(self.weight, self.updates) * ops.sum(off)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_mtl.layers.gumbel import GumbelRouter
+from keras_mtl.layers.means import at_least_one
 from keras_mtl.layers.mlp import MLP
 from keras_mtl.schedules import HalvingSchedule, deserialize_setting, serialize_setting
 
@@ -21,8 +22,7 @@ def mean_of_open(decisions, sources):
         `(..., destinations, features)`.
     """
     num_open = ops.sum(decisions, axis=-1, keepdims=True)
-    num_open = ops.where(num_open < 1.0, ops.ones_like(num_open), num_open)
-    return ops.matmul(decisions / num_open, sources)
+    return ops.matmul(decisions / at_least_one(num_open), sources)
 
 
 def log_odds(scores):

@@ -5,6 +5,8 @@ import re
 import keras
 from keras import ops
 
+from keras_mtl.training.optimizers import check_single_optimizer
+
 _POLICY = r"(.*/)?policy_\d+/logits(_added_\d+)?"
 
 
@@ -39,13 +41,8 @@ def alternating_optimizer(weights, policy, phases):
     >>> sorted(type(o).__name__ for o in optimizer.optimizers)
     ['Adam', 'SGD']
     """
-    wrappers = keras.optimizers.MultiOptimizer | keras.optimizers.LossScaleOptimizer
-    for name, optimizer in {"weights": weights, "policy": policy}.items():
-        if not isinstance(optimizer, keras.optimizers.Optimizer) or isinstance(optimizer, wrappers):
-            raise ValueError(
-                f"{name} must be a single Keras optimizer, such as keras.optimizers.Adam(1e-3). "
-                f"Received: {optimizer!r}"
-            )
+    check_single_optimizer("weights", weights)
+    check_single_optimizer("policy", policy)
     optimizer_map = keras.optimizers.OptimizerMap(weights, {_POLICY: policy})
     return AlternatingOptimizer(optimizer_map, phases=phases)
 

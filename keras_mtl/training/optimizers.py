@@ -50,12 +50,7 @@ def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_task
     >>> sorted(round(float(o.learning_rate), 4) for o in optimizer.optimizers)
     [0.0001, 0.002]
     """
-    wrappers = keras.optimizers.MultiOptimizer | keras.optimizers.LossScaleOptimizer
-    if not isinstance(optimizer, keras.optimizers.Optimizer) or isinstance(optimizer, wrappers):
-        raise ValueError(
-            "optimizer must be a single Keras optimizer, such as keras.optimizers.Adam(1e-3). "
-            f"Received: {optimizer!r}"
-        )
+    check_single_optimizer("optimizer", optimizer)
     check_setting("allocation_learning_rate", allocation_learning_rate, above=0)
     config = optimizer.get_config()
     config |= {"name": "allocation", "learning_rate": allocation_learning_rate}
@@ -66,6 +61,16 @@ def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_task
     if update_absent_tasks:
         return keras.optimizers.MultiOptimizer(optimizer_map)
     return PresentTasksOptimizer(optimizer_map)
+
+
+def check_single_optimizer(name, optimizer):
+    """Raises a `ValueError` unless an argument is one Keras optimizer that wraps no other."""
+    wrappers = keras.optimizers.MultiOptimizer | keras.optimizers.LossScaleOptimizer
+    if not isinstance(optimizer, keras.optimizers.Optimizer) or isinstance(optimizer, wrappers):
+        raise ValueError(
+            f"{name} must be a single Keras optimizer, such as keras.optimizers.Adam(1e-3). "
+            f"Received: {optimizer!r}"
+        )
 
 
 @keras.saving.register_keras_serializable("keras_mtl")

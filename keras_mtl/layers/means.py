@@ -1,0 +1,13 @@
+"""Means of a number of things that may be none."""
+
+from keras import ops
+
+
+def at_least_one(number):
+    """Returns a number, or 1 where it is less, to divide by; a maximum halves gradients at 1."""
+    return ops.where(number < 1.0, ops.ones_like(number), number)
+
+
+def mean_of_valid(values, valid, axis=None):
+    """Returns the mean of the values that are valid, 1 and not 0; zero where none is."""
+    return ops.sum(valid * values, axis=axis) / at_least_one(ops.sum(valid, axis=axis))
