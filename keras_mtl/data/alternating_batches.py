@@ -29,7 +29,8 @@ def alternating_batches(weights_part, policy_part, phases, batch_size=None, seed
         An `AlternatingBatches`, for `fit`.
 
     Raises:
-        ValueError: Parts of different forms, no batch size, fewer examples than a batch.
+        ValueError: Parts of different forms, arrays of different lengths, no batch size, fewer examples
+            than a batch.
 
     Example:
 
@@ -92,7 +93,13 @@ class ShuffledArrays:
 
     def __init__(self, arrays, batch_size, seed):
         self.arrays, self._batch_size, self._seed = arrays, batch_size, seed
-        self._num_examples = len(keras.tree.flatten(arrays)[0])
+        lengths = sorted({len(array) for array in keras.tree.flatten(arrays)})
+        if len(lengths) > 1:
+            raise ValueError(
+                "All arrays of a part must have an entry for each example. Received lengths: "
+                f"{', '.join(map(str, lengths))}"
+            )
+        self._num_examples = lengths[0]
         if self._num_examples < batch_size:
             raise ValueError(
                 f"A part of {self._num_examples} examples makes no batch of {batch_size}."

@@ -130,3 +130,10 @@ def test_a_part_makes_a_batch():
         shared(batch_size=5)
     with pytest.raises(ValueError, match="batch_size must be an integer of at least 1"):
         shared(batch_size=None)
+
+
+def test_arrays_of_a_part_have_one_length():
+    x, y = part(0, 8)
+    wrong = (x, {**y, "a": y["a"][:4]})
+    with pytest.raises(ValueError, match="have an entry for each example. Received lengths: 4, 8"):
+        alternating_batches((x, y), wrong, PHASES, batch_size=4)
