@@ -4,11 +4,13 @@ from keras_mtl.analysis.allocation import (
     allocation,
     allocation_entropy,
     allocation_probabilities,
+    task_distance,
     task_embeddings,
     task_similarity,
 )
 from keras_mtl.analysis.connections import OpenConnections, open_connections
 from keras_mtl.analysis.delta import Delta, task_delta
+from keras_mtl.analysis.executed_flops import executed_flops
 from keras_mtl.analysis.execution import executed_blocks
 from keras_mtl.analysis.gains import (
     GainCorrelation,
@@ -44,6 +46,7 @@ __all__ = [
     "cross_task_mass",
     "error_reduction",
     "executed_blocks",
+    "executed_flops",
     "gain_correlations",
     "label_entropy",
     "open_connections",
@@ -54,6 +57,7 @@ __all__ = [
     "sub_encoder_usage",
     "tagging_scores",
     "task_delta",
+    "task_distance",
     "task_embeddings",
     "task_similarity",
     "usage_by_depth",

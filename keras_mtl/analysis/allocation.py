@@ -84,6 +84,25 @@ def task_similarity(model):
     return similarity
 
 
+def task_distance(model):
+    """Returns how far apart the tasks' probabilities are, on average over components.
+
+    The mean of `abs(p[task, c] - p[other, c])` over all components of all layers; over blocks,
+    where tasks learn or are told which they execute.
+
+    Args:
+        model: As for `allocation`.
+
+    Returns:
+        `(num_tasks, num_tasks)` array of numbers in [0, 1].
+
+    Raises:
+        ValueError: The model allocates nothing.
+    """
+    probabilities = np.concatenate(allocation_probabilities(model), axis=1)
+    return np.abs(probabilities[:, None] - probabilities).mean(axis=-1)
+
+
 def allocation_entropy(model):
     """Returns the bits of uncertainty left in each modular layer's allocation.
 

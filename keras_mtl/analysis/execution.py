@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_mtl.analysis.task_answers import task_answers
 from keras_mtl.layers import SkippableBlock, SplitTasks, TaskRows
+from keras_mtl.layers.instance_gate import mean_of_places
 
 
 def executed_blocks(model, x):
@@ -12,14 +13,16 @@ def executed_blocks(model, x):
 
     With `executed = executed_blocks(model, x)["income"]`, `executed.mean(axis=0)` is how often each
     block is executed, `executed[y == 1].mean(axis=0)` how often by the examples of a class, and
-    `executed.sum(axis=1)` how many blocks each example takes.
+    `executed.sum(axis=1)` how many blocks each example takes. Where gates decide at every step,
+    these are means over the steps of each example, padding left out.
 
     Args:
         model: A model of `keras_mtl.build_adashare` or `keras_mtl.build_dynashare`.
         x: Inputs; with separate data a dict, name of a task -> its own.
 
     Returns:
-        Dict, name of a task -> `(examples, blocks)` zeros and ones, as in inference.
+        Dict, name of a task -> `(examples, blocks)` zeros and ones, as in inference; the share
+        of its steps that execute the block where its gate decides at every step.
 
     Raises:
         ValueError: A model without blocks to skip, inputs of another form than the model's.
@@ -63,8 +66,11 @@ def _execution_network(model):
 
 
 def _executed(block):
-    _, execute, *gate = block.input
-    return execute * gate[0] if gate else execute
+    _, execute, *gates = block.input
+    for gate in gates:
+        mask = getattr(gate, "_keras_mask", None)
+        execute = execute * mean_of_places(ops.cast(gate, "float32"), mask)
+    return execute
 
 
 def _has_rows_by_task(block):

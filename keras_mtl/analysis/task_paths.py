@@ -49,6 +49,8 @@ def task_graph(model, task, copy, inputs=None):
         if hasattr(layer, "frozen_call"):
             return layer.frozen_call(*args, task_id=task_id, copy=copy)
         kwargs.pop("training", None)
+        if getattr(keras.tree.flatten(args)[0], "_keras_mask", None) is not None:
+            kwargs.pop("mask", None)  # that of the whole network may have rows of all tasks
         return copy(layer)(*args, **kwargs)
 
     outputs = model.output if model.task_data == "separate" else model.output[task]
@@ -67,7 +69,7 @@ def task_calls(model, task, cut_below=0.0):
         List of `(layer, inputs, output)`: a layer of the model, or the stock layer that one
         of them becomes; its input tensors; its first output tensor.
     """
-    return _calls(task_graph(model, task, partial(layer_call, cut_below=cut_below)))
+    return graph_calls(task_graph(model, task, partial(layer_call, cut_below=cut_below)))
 
 
 def inner_calls(model, inputs):
@@ -81,7 +83,7 @@ def inner_calls(model, inputs):
     def call(layer, *args, **kwargs):
         return layer_call(layer)(*args, **kwargs)
 
-    return _calls(_traced(model, call, tensors))
+    return graph_calls(_traced(model, call, tensors))
 
 
 def _traced(model, call, inputs=None):
@@ -90,7 +92,8 @@ def _traced(model, call, inputs=None):
     )
 
 
-def _calls(graph):
+def graph_calls(graph):
+    """Returns the calls of a graph whose layers `layer_call` stands for, as `task_calls` does."""
     return [
         (
             operation.layer if isinstance(operation, LayerCall) else operation,

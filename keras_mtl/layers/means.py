@@ -11,3 +11,8 @@ def at_least_one(number):
 def mean_of_valid(values, valid, axis=None):
     """Returns the mean of the values that are valid, 1 and not 0; zero where none is."""
     return ops.sum(valid * values, axis=axis) / at_least_one(ops.sum(valid, axis=axis))
+
+
+def running_mean(values, valid):
+    """Returns, for each step, the mean of the values up to it that are valid; zero before any."""
+    return ops.cumsum(valid * values, axis=1) / at_least_one(ops.cumsum(valid, axis=1))

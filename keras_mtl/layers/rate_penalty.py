@@ -13,7 +13,8 @@ class TargetRatePenalty(keras.layers.Layer):
     """Adds a penalty on the opening rates of instance gates to the loss; passes features through.
 
     For each task of the batch, the sum of `(share of its examples whose gate is open - target
-    rate)**2` over the blocks that it executes; summed over tasks.
+    rate)**2` over the blocks that it executes; summed over tasks. Where gates decide at every
+    step, it is the share of the steps of its examples, padding left out.
 
     Source: Rahimian et al., "DynaShare", ICLR 2022 submission, Eq. 5, with a target for each
     block as in its code, which counts blocks that the task skips too.
@@ -27,7 +28,8 @@ class TargetRatePenalty(keras.layers.Layer):
     Call arguments:
         features: Tensor or structure of tensors, returned as they are.
         task_id: Whose task each row is, `(batch,)`.
-        gates: List of `(batch, 1)`, 1 where a gate is open.
+        gates: List of `(batch, 1)` or `(batch, steps, 1)`, 1 where a gate is open. The mask of
+            one, `(batch, steps)`, is `False` where there is only padding.
 
     Weights:
         updates: `()`, int32, not trainable: training batches seen.
@@ -72,11 +74,13 @@ class TargetRatePenalty(keras.layers.Layer):
         )
         self.penalties = {self.name: value}
 
-    def call(self, features, task_id, gates, training=False):
-        gates = ops.cast(ops.concatenate(gates, axis=-1), "float32")
-        belongs = ops.one_hot(task_id, len(self.executed), dtype="float32")
-        number = ops.expand_dims(ops.sum(belongs, axis=0), axis=-1)
-        opened = ops.matmul(ops.transpose(belongs), gates)  # (tasks, gates)
+    def call(self, features, task_id, gates, gates_mask=None, training=False):
+        gates_mask = [None] * len(gates) if gates_mask is None else gates_mask
+        counts = [_counts(*gate) for gate in zip(gates, gates_mask, strict=True)]
+        belongs = ops.transpose(ops.one_hot(task_id, len(self.executed), dtype="float32"))
+        opened, number = (
+            ops.matmul(belongs, ops.stack(count, axis=-1)) for count in zip(*counts, strict=True)
+        )  # (tasks, gates)
         present = ops.cast(number > 0, "float32")
         rates = opened / at_least_one(number)
         executed, targets = map(ops.convert_to_tensor, (self.executed, self.target_rates))
@@ -106,3 +110,13 @@ class TargetRatePenalty(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, "weight": deserialize_setting(config["weight"])})
+
+
+def _counts(gate, mask):
+    """Returns for each row how many decisions opened the gate, and how many there were."""
+    gate = ops.cast(gate, "float32")
+    valid = ops.ones_like(gate)
+    if mask is not None:
+        valid = ops.expand_dims(ops.cast(mask, "float32"), axis=-1)
+    places = tuple(range(1, len(gate.shape)))
+    return ops.sum(gate * valid, axis=places), ops.sum(valid, axis=places)

@@ -1,4 +1,4 @@
-"""A block that a task, or an example, may skip."""
+"""A block that a task, an example, or a step of a sequence may skip."""
 
 import keras
 from keras import ops
@@ -23,13 +23,15 @@ class SkippableBlock(keras.layers.Layer):
     Call arguments:
         x: `(batch, ...)`.
         execute: `(batch, 1)`, numbers in [0, 1], of the task's policy.
-        gate: The same of each example's own choice, which multiplies it, or `None`.
+        gate: The same of each example's own choice, which multiplies it, or `None`; for
+            sequences also `(batch, steps, 1)`, a choice for each step of the block's output.
 
     Output shape:
         That of the block.
 
     Raises:
-        ValueError: A block whose output has another shape than its shortcut.
+        ValueError: A block whose output has another shape than its shortcut, or other steps
+            than its gate.
 
     Example:
 
@@ -55,10 +57,16 @@ class SkippableBlock(keras.layers.Layer):
                 "keras_mtl.layers.ResidualBlock, which projects what skips it, or put the layer "
                 "bare into `layers`: every task executes it then."
             )
+        if gate_shape is not None and len(gate_shape) == 3 and gate_shape[1] != shape[1]:
+            raise ValueError(
+                f"The gate of block {self.block.name!r} decides at {gate_shape[1]} steps, but the "
+                f"block answers at {shape[1]}. Give the gate the strides of the block."
+            )
 
     def call(self, x, execute, gate=None, x_mask=None):
         answer, shortcut = self._both_ways(x, x_mask)
-        return mixed(execute if gate is None else execute * gate, answer, shortcut)
+        part = execute if gate is None else _beside(execute, gate) * gate
+        return mixed(part, answer, shortcut)
 
     def _both_ways(self, x, mask):
         """Returns the block's answer and what goes on without it, its projection called once."""
@@ -107,6 +115,13 @@ class SkippableBlock(keras.layers.Layer):
 
 
 def mixed(part, answer, shortcut):
-    """Returns `part * answer + (1 - part) * shortcut`, with a part for each example."""
-    part = ops.reshape(ops.cast(part, answer.dtype), (-1,) + (1,) * (len(answer.shape) - 1))
+    """Returns `part * answer + (1 - part) * shortcut`, a part for each example, or each step."""
+    part = _beside(ops.cast(part, answer.dtype), answer)
     return part * answer + (1 - part) * shortcut
+
+
+def _beside(part, x):
+    """Gives a part of each example the axes of x, so that it multiplies the rows of x."""
+    if len(part.shape) == len(x.shape):
+        return part
+    return ops.reshape(part, (-1,) + (1,) * (len(x.shape) - 1))

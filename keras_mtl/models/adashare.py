@@ -98,6 +98,8 @@ def build_adashare(
                 name=f"policy_{number}",
             )
 
-        logits, _ = send_through_blocks(stream, stem, layers, new_policy, lambda number: None)
+        logits, _ = send_through_blocks(
+            stream, stem, layers, new_policy, lambda number, block: None
+        )
         stream.features = penalty(stream.features, logits)
         return network.finish(stream.by_task(), name, seed)

@@ -30,8 +30,8 @@ def send_through_blocks(stream, stem, layers, new_policy, new_gate):
         stream: A `TaskStream`.
         new_policy: Function of a block's number, from 1, that returns an `Allocation` of one
             component.
-        new_gate: Function of a block's number that returns a layer that decides about each
-            example, or `None` if all examples execute the block.
+        new_gate: Function of a block's number, and the block, that returns a layer that decides
+            about each example, or `None` if all examples execute the block.
 
     Returns:
         What policies say beside the rows; and a list of what gates say, with the number of rows
@@ -42,7 +42,7 @@ def send_through_blocks(stream, stem, layers, new_policy, new_gate):
         if number is None:
             stream.apply(made[0])
             continue
-        policy, gate = new_policy(number), new_gate(number)
+        policy, gate = new_policy(number), new_gate(number, made[0])
         answer = policy(_task_id(stream, policy))
         execute, *rest = answer if isinstance(answer, list | tuple) else [answer]
         inputs = [stream.features, execute]

@@ -8,6 +8,7 @@ from keras_mtl.layers import (
     FixedAllocation,
     InstanceGate,
     RepeatRows,
+    ResidualBlock,
     TargetRatePenalty,
     TaskRows,
 )
@@ -29,6 +30,7 @@ def build_dynashare(
     target_weight=25.0,
     normalize=False,
     gate_units=16,
+    gates_per_step=False,
     stochastic=False,
     start_from=None,
     seed=None,
@@ -55,6 +57,10 @@ def build_dynashare(
             25.0.
         normalize: Whether the penalty is divided by the number of gates. Defaults to `False`.
         gate_units: Hidden units of a gate. Defaults to 16.
+        gates_per_step: Whether gates decide at every step of a sequence, from the steps so
+            far, instead of once from all of them. Where labels at a step may depend on the past
+            alone, they must: causal blocks do not look ahead, but the gate of a whole sequence
+            does. Defaults to `False`.
         stochastic: Whether gates draw in inference too. Defaults to `False`.
         start_from: Network of `keras_mtl.build_adashare`, with the same tasks and layers, whose
             weights and statistics this one starts with. Defaults to `None`, fresh weights, as
@@ -68,7 +74,8 @@ def build_dynashare(
 
     Raises:
         ValueError: A policy of the wrong shape, rates outside (0, 1], wrong tasks or layers,
-            a network to start from that was made of others.
+            a network to start from that was made of others, `gates_per_step` of data without
+            steps.
 
     Example:
 
@@ -91,12 +98,17 @@ def build_dynashare(
         def new_policy(number):
             return FixedAllocation(policy[:, number - 1 : number], name=f"policy_{number}")
 
-        def new_gate(number):
+        def new_gate(number, block):
             if rates[number - 1] == 1:
                 return None
             its_seed = None if seed is None else seed + number
             return InstanceGate(
-                gate_units, stochastic=stochastic, seed=its_seed, name=f"gate_{number}"
+                gate_units,
+                stochastic=stochastic,
+                seed=its_seed,
+                per_step=gates_per_step,
+                strides=block.strides if isinstance(block, ResidualBlock) else 1,
+                name=f"gate_{number}",
             )
 
         _, gates = send_through_blocks(stream, stem, layers, new_policy, new_gate)

@@ -43,8 +43,9 @@ def freeze(model, task=None, *, cut_below=0.0, skip_closed=False):
             outputs; 0 changes nothing. Defaults to 0.0.
         skip_closed: For networks with gates: whether a block runs on the examples whose gate is
             open only, instead of on all with a product that forgets the others. That needs
-            TensorFlow and leaves a layer of this package in the network. Sequences with a mask
-            keep the product. Defaults to `False`.
+            TensorFlow and leaves a layer of this package in the network. Where gates decide at
+            every step, a block runs on the examples whose gate is open at any. Sequences with a
+            mask keep the product. Defaults to `False`.
 
     Returns:
         A `keras.Model` with the input `inputs`. For all tasks it returns a dict, name ->

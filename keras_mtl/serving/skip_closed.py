@@ -2,14 +2,17 @@
 
 import keras
 
+from keras_mtl.layers.skippable import mixed
+
 
 @keras.saving.register_keras_serializable("keras_mtl")
 class SkipClosed(keras.layers.Layer):
     """Runs a network on the examples whose gate is open; the others go on as they are.
 
     The open ones are gathered, computed, and put back in their places. With one example and a
-    closed gate nothing is computed. TensorFlow only: other backends know no number of examples
-    that depends on the data.
+    closed gate nothing is computed. Where gates decide at every step, an example is computed if
+    its gate is open at any; closed steps then go on as they are. TensorFlow only: other backends
+    know no number of examples that depends on the data.
 
     Args:
         network: A `keras.Model` of `[x, shortcut]` that returns a tensor like the shortcut.
@@ -17,7 +20,8 @@ class SkipClosed(keras.layers.Layer):
     Call arguments:
         x: `(batch, ...)`, what the block reads.
         shortcut: `(batch, ...)`, what goes on without the block.
-        gate: `(batch, 1)`, above 0 where an example executes the block.
+        gate: `(batch, 1)` or `(batch, steps, 1)`, 1 where an example, or a step of it, executes
+            the block, else 0.
 
     Output shape:
         That of the shortcut.
@@ -38,10 +42,14 @@ class SkipClosed(keras.layers.Layer):
     def call(self, x, shortcut, gate):
         import tensorflow as tf
 
-        rows = tf.where(gate[:, 0] > 0)
+        per_step = len(gate.shape) == 3
+        rows = tf.where(tf.reduce_any(gate > 0, axis=[1, 2] if per_step else [1]))
 
         def with_open_rows():
-            answers = self.network([tf.gather_nd(x, rows), tf.gather_nd(shortcut, rows)])
+            own_shortcut = tf.gather_nd(shortcut, rows)
+            answers = self.network([tf.gather_nd(x, rows), own_shortcut])
+            if per_step:
+                answers = mixed(tf.gather_nd(gate, rows), answers, own_shortcut)
             return tf.tensor_scatter_nd_update(shortcut, rows, answers)
 
         # Not even an empty batch may pass: its convolutions answer in the shape of their input.

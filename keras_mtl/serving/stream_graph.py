@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 STATES = {keras.layers.LSTM: "hc", keras.layers.GRU: "h", keras.layers.SimpleRNN: "h"}
+_OVER_PLACES = ("Mean", "Sum", "Max", "Min", "Cumsum", "Cumprod")
 
 
 class StreamGraph:
@@ -27,6 +28,7 @@ class StreamGraph:
 
     def call(self, layer, *args, **kwargs):
         _check_layer(layer)
+        _check_operation(layer, *args)
         call = self._go_on if type(layer) in STATES else _step_by_step
         outputs = call(layer, *args, **kwargs)
         self.calls.append((layer, outputs))
@@ -105,6 +107,18 @@ def _check_layer(layer):
         raise ValueError(
             f"{described} answers padding with zeros, a stream as at the step before. Build it "
             "without zero_output_for_mask."
+        )
+
+
+def _check_operation(operation, *args):
+    """Refuses what trials on fresh weights may not show: nearly all gates are open there."""
+    axes = keras.tree.flatten(getattr(operation, "axis", None))
+    over_places = type(operation).__name__ in _OVER_PLACES and 1 in axes
+    if over_places and len(args[0].shape) > 2 and args[0].shape[1] is None:  # no mask
+        raise ValueError(
+            f"Layer {operation.name!r} ({type(operation).__name__}) reads several steps at once, "
+            "as gates of sequences in networks of keras_mtl.build_dynashare do. In a network that "
+            "streams, only LSTM, GRU and SimpleRNN may carry something from one step to the next."
         )
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import keras_mtl
-from keras_mtl.analysis import executed_blocks
-from keras_mtl.layers import InstanceGate, ResidualDense
+from keras_mtl.analysis import executed_blocks, task_distance
+from keras_mtl.layers import InstanceGate, ResidualConv1D, ResidualDense
+from tests.gates import half_open
 
 TASKS = {"a": 3, "b": "binary", "c": 3}
 POLICY = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 0]])
@@ -57,6 +58,31 @@ def test_with_gates_it_is_each_examples_own(task_data):
     assert found["a"][:, 2].all()
 
 
+@pytest.mark.parametrize("strides", [1, 2])
+def test_gates_at_steps_give_the_share_of_valid_steps(task_data, strides):
+    lengths = np.array([6, 1, 4, 0, 5, 3, 2])
+    mask = np.arange(6) < lengths[:, None]
+    x = np.random.default_rng(0).normal(size=(7, 6, 3)) * mask[..., None]
+    model = keras_mtl.build_dynashare(
+        keras.Input((None, 3)), TASKS,
+        [[partial(ResidualConv1D, 4, strides=strides)], [partial(ResidualConv1D, 4)],
+         keras.layers.GlobalAveragePooling1D],
+        stem=[keras.layers.Masking], policy=[[1, 1], [1, 0], [1, 1]], target_rates=[0.5, 1],
+        gates_per_step=True, task_data=task_data, seed=0,
+    )  # fmt: skip
+    shared = task_data == "shared"
+    half_open(model, x if shared else {"inputs": x, "task_id": np.zeros(7, "int32")})
+    gate = keras.ops.convert_to_numpy(model.get_layer("gate_1")(x, mask=mask))[..., 0]
+    share = [row[valid].mean() if valid.any() else 0
+             for row, valid in zip(gate, mask[:, ::strides], strict=True)]  # fmt: skip
+    assert 0 < np.sum(share) < 6 and set(share) - {0, 1}
+    found = executed_blocks(model, x if shared else {"a": x, "b": x[:5], "c": x[::-1]})
+    np.testing.assert_allclose(found["a"][:, 0], share, rtol=1e-6)
+    np.testing.assert_allclose(found["b"][:, 0], share if shared else share[:5], rtol=1e-6)
+    np.testing.assert_allclose(found["c"][:, 0], share if shared else share[::-1], rtol=1e-6)
+    assert found["a"].shape == (7, 2) and found["a"][:, 1].all() and not found["b"][:, 1].any()
+
+
 def test_a_policy_that_is_being_learned_takes_its_likely_choices(task_data):
     model = network(task_data, keras_mtl.build_adashare, cycles_per_block=0)
     model.get_layer("policy_2").row_blocks[0].assign([[[0, 9]], [[9, 0]], [[0, 9]]])
@@ -81,3 +107,18 @@ def test_data_have_the_form_of_the_model():
         executed_blocks(network("shared"), X[:, :3])
     with pytest.raises(ValueError, match="x must be a dict, name of a task"):
         executed_blocks(network("separate"), X)
+
+
+def test_tasks_are_as_far_apart_as_their_policies():
+    distance = task_distance(network("shared", policy=[[1, 1, 1], [1, 0, 1], [0, 0, 0]]))
+    np.testing.assert_allclose(distance, np.array([[0, 1, 3], [1, 0, 2], [3, 2, 0]]) / 3)
+
+
+def test_while_policies_are_learned_their_probabilities_count():
+    model = network("shared", build=keras_mtl.build_adashare)
+    for number, chances in enumerate([[0.9, 0.5, 0.5], [0.5, 0.5, 0.5], [0.3, 0.5, 0.2]], start=1):
+        (logits,) = model.get_layer(f"policy_{number}").row_blocks
+        odds = np.log(chances) - np.log1p(np.negative(chances))
+        logits.assign(np.stack([odds, np.zeros(3)], axis=-1)[:, None])
+    expected = np.array([[0, 0.4 + 0.2, 0.4 + 0.1], [0.6, 0, 0.3], [0.5, 0.3, 0]]) / 3
+    np.testing.assert_allclose(task_distance(model), expected, atol=1e-6)

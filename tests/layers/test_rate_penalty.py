@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_mtl import RampSchedule
 from keras_mtl.layers import TargetRatePenalty
@@ -41,6 +42,46 @@ def test_a_task_that_is_absent_from_the_batch_does_not_count():
 def test_it_is_0_only_when_all_rates_are_met():
     assert value(TargetRatePenalty([[1, 1], [0, 0]], [0.75, 0.25])) == 0
     assert value(TargetRatePenalty([[1, 1], [0, 1]], [0.75, 0.25])) > 0
+
+
+def test_a_rate_of_gates_at_steps_is_over_valid_steps_by_hand():
+    nan = np.nan  # padding
+    steps = np.array(
+        [[1, 1, 0, 1], [0, 1, nan, nan], [1, nan, nan, nan], [nan] * 4, [0, 0, 1, nan], [1] * 4]
+    )  # the first task: 5 of 7, the second: 5 of 7
+    gates = [np.where(np.isnan(steps), 1, steps)[..., None].astype("float32"), GATES[1]]
+    masks = [~np.isnan(steps), None]
+    layer = TargetRatePenalty(EXECUTED, [0.5, 0.75], weight=1.0)
+    layer(FEATURES, TASK_ID, gates, gates_mask=masks)
+    expected = 2 * (5 / 7 - 0.5) ** 2 + (0.25 - 0.75) ** 2
+    assert float(array(layer.penalties[layer.name])) == pytest.approx(expected, rel=1e-5)
+
+    gates[0] = ops.convert_to_tensor(gates[0])
+    gates[0]._keras_mask = ops.convert_to_tensor(masks[0])  # as a layer hands it over
+    assert value(layer, gates=gates) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_task_with_padding_only_does_not_count():
+    gates, masks = [np.ones((6, 3, 1), "float32")], [np.zeros((6, 3), bool)]
+    masks[0][:4] = True
+    layer = TargetRatePenalty([[1], [1]], [0.5], weight=1.0)
+    layer(FEATURES, TASK_ID, gates, gates_mask=masks)
+    assert float(array(layer.penalties[layer.name])) == pytest.approx(0.25, rel=1e-5)
+
+
+def test_gates_at_padding_are_not_pushed():
+    layer = TargetRatePenalty([[1]], [0.5], weight=1.0)
+    layer.build((2, 2), (2,), [(2, 3, 1)])
+    gate = keras.Variable(np.ones((2, 3, 1), "float32"))
+    mask = np.array([[True, True, False], [True, False, False]])
+
+    def loss():
+        layer._clear_losses()
+        layer(FEATURES[:2], np.zeros(2, "int32"), [gate + 0], gates_mask=[mask])
+        return layer.losses[0]
+
+    (slope,) = gradients(loss, [gate])
+    np.testing.assert_allclose(slope[..., 0], mask * (2 * 0.5 / 3), rtol=1e-5)
 
 
 def test_normalized_it_is_a_mean_over_gates():

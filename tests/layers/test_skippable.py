@@ -48,6 +48,25 @@ def test_the_gate_multiplies_the_policy():
     np.testing.assert_array_equal(found[1:], X[1:])
 
 
+@pytest.mark.parametrize("strides", [1, 2])
+def test_a_gate_may_have_a_choice_for_each_step(strides):
+    steps = np.random.default_rng(0).normal(size=(4, 6, 3)).astype("float32")
+    layer = built(ResidualConv1D(3, strides=strides), steps.shape)
+    block, shortcut = array(layer.block(steps)), array(layer.block.shortcut(steps))
+    gate = np.random.default_rng(3).integers(0, 2, (*block.shape[:2], 1)).astype("float32")
+    assert 0 < gate.mean() < 1
+    part = EXECUTE[:, None] * gate
+    found = array(layer(steps, EXECUTE, gate))
+    np.testing.assert_allclose(found, part * block + (1 - part) * shortcut, rtol=1e-4, atol=1e-5)
+
+
+def test_a_gate_has_the_steps_of_the_block():
+    layer, steps = SkippableBlock(ResidualConv1D(3, strides=2, name="half")), np.ones((4, 6, 3))
+    wanted = "gate of block 'half' decides at 6 steps, but the block answers at 3. Give the gate"
+    with pytest.raises(ValueError, match=wanted):
+        layer(steps, EXECUTE, np.ones((4, 6, 1)))
+
+
 def test_a_skipped_block_learns_nothing_from_that_example():
     layer = built(keras.layers.Dense(5))
     kernel = layer.block.kernel

@@ -10,6 +10,7 @@ from keras import ops
 import keras_mtl
 from keras_mtl import PolicyPhases
 from keras_mtl.layers import BlockPolicy, InstanceGate, ResidualDense, SkippableBlock
+from tests.gates import half_open
 from tests.gradients import gradients
 from tests.layers.modular import array
 
@@ -209,6 +210,14 @@ def test_a_closed_gate_skips_the_block_for_that_example():
     block = array(model.get_layer("block_1").block(first))
     expected = np.where(opened[:, None] == 1, block, array(first))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_example_is_answered_the_same_alone_and_in_a_batch():
+    model = half_open(scrambled(network(policy=POLICY, target_rates=0.5)), X)
+    together = model(X, training=False)
+    for task, answers in together.items():
+        alone = [array(model(X[row : row + 1], training=False)[task]) for row in range(6)]
+        np.testing.assert_allclose(np.concatenate(alone), array(answers), rtol=1e-5, atol=1e-6)
 
 
 def test_rates_are_of_the_tasks_that_execute_a_block(task_data):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import keras_mtl
-from keras_mtl.layers import InstanceGate, ResidualConv1D, ResidualConv2D, ResidualDense
-from keras_mtl.layers.instance_gate import mean_of_places
+from keras_mtl.layers import ResidualConv1D, ResidualConv2D, ResidualDense
 from keras_mtl.serving.skip_closed import SkipClosed
+from tests.gates import gates_of, half_open
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 needs_tensorflow = pytest.mark.skipif(not TENSORFLOW, reason="only TensorFlow skips")
@@ -34,18 +34,10 @@ def images_network(**settings):
 
 def with_open_gates(model, opened=None, x=IMAGES):
     """Gives gates random weights that open for half of the examples, or for all or none."""
-    rng = np.random.default_rng(4)
-    for gate in [layer for layer in model.layers if isinstance(layer, InstanceGate)]:
-        for variable in gate.trainable_variables:
-            variable.assign(rng.normal(size=variable.shape))
-        gate.scores.bias.assign([-90.0, 90.0] if opened else [90.0, -90.0])
-        if opened is None:
-            gate.scores.bias.assign([0.0, 0.0])
-            features, *_ = keras.tree.flatten(gate.input)  # without the mask
-            features = mean_of_places(keras.Model(model.input, features)(x))
-            hidden = gate.normalization(gate.hidden(features))
-            scores = keras.ops.convert_to_numpy(gate.scores(keras.ops.relu(hidden)))
-            gate.scores.bias.assign([np.median(scores[:, 1] - scores[:, 0]), 0.0])
+    half_open(model, x)
+    if opened is not None:
+        for gate in gates_of(model):
+            gate.scores.bias.assign([-90.0, 90.0] if opened else [90.0, -90.0])
     return model
 
 
@@ -144,6 +136,31 @@ def test_tables_skip_too():
     assert len(skipping_layers(frozen)) == 2
     for name in TASKS:
         np.testing.assert_allclose(frozen(x)[name], expected[name], rtol=1e-5, atol=1e-6)
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("batch", [1, 9])
+def test_sequences_are_skipped_whose_steps_are_all_closed(batch, monkeypatch):
+    layers = [[partial(ResidualConv1D, 3)], [partial(ResidualConv1D, 4, strides=2)]]
+    x = np.random.default_rng(2).normal(size=(9, 5, 3)).astype("float32")
+    model = keras_mtl.build_dynashare(
+        keras.Input((None, 3)), TASKS, [*layers, keras.layers.GlobalAveragePooling1D],
+        target_rates=0.5, gates_per_step=True, seed=1,
+    )  # fmt: skip
+    with_open_gates(model, x=x)
+    gate = keras.ops.convert_to_numpy(model.get_layer("gate_1")(x))[..., 0]
+    opened = gate.any(axis=1)
+    assert 0 < opened.sum() < 9 and gate[opened].min() == 0 and opened[0]
+    frozen, expected = keras_mtl.freeze(model, skip_closed=True), model(x[:batch], training=False)
+    layer, *_ = skipping_layers(frozen)
+    passed, network = [], layer.network
+    monkeypatch.setattr(
+        layer, "network", lambda inputs: passed.append(len(inputs[0])) or network(inputs)
+    )
+    found = frozen(x[:batch])
+    assert passed == [opened[:batch].sum()]
+    for name in TASKS:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6)
 
 
 @needs_tensorflow

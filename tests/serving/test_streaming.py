@@ -315,6 +315,17 @@ def test_pooling_over_time_is_refused_by_name():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(("per_step", "operation"), [(False, "Mean"), (True, "Cumsum")])
+def test_gates_of_sequences_are_refused(per_step, operation):
+    model = keras_mtl.build_dynashare(
+        keras.Input((None, 4)), TAGS, [lstm, [partial(layers.Dense, 4)]],
+        target_rates=0.5, gates_per_step=per_step,
+    )  # fmt: skip
+    message = rf"\({operation}\) reads several steps at once, .* gates of .*build_dynashare"
+    with pytest.raises(ValueError, match=message):
+        streaming(freeze(model))
+
+
 def test_steps_of_something_else_are_refused():
     turned = partial(layers.Permute, (2, 1))
     refused(r"'layer_2' \(LSTM\) reads other steps", turned, lstm, inputs=keras.Input((7, 4)))
