@@ -12,6 +12,7 @@ from keras_mtl.analysis.connections import OpenConnections, open_connections
 from keras_mtl.analysis.delta import Delta, task_delta
 from keras_mtl.analysis.executed_flops import executed_flops
 from keras_mtl.analysis.execution import executed_blocks
+from keras_mtl.analysis.experts import ExpertUsage, expert_usage
 from keras_mtl.analysis.gains import (
     GainCorrelation,
     error_reduction,
@@ -31,6 +32,7 @@ from keras_mtl.analysis.usage import ActiveFraction, active_fraction, usage_by_d
 __all__ = [
     "ActiveFraction",
     "Delta",
+    "ExpertUsage",
     "GainCorrelation",
     "OpenConnections",
     "RoutingRecorder",
@@ -47,6 +49,7 @@ __all__ = [
     "error_reduction",
     "executed_blocks",
     "executed_flops",
+    "expert_usage",
     "gain_correlations",
     "label_entropy",
     "open_connections",

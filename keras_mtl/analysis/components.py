@@ -2,7 +2,7 @@
 
 import re
 
-from keras_mtl.layers import Modular
+from keras_mtl.layers import ExpertStreams, Modular
 
 _NAME = re.compile(r"component_(\d+)_(\d+)")
 
@@ -10,11 +10,12 @@ _NAME = re.compile(r"component_(\d+)_(\d+)")
 def parallel_components(model):
     """Returns the components of all lists with several, in order of depth.
 
-    A `Modular` layer holds its components. Those of towers are layers of the graph, which
+    `Modular` and `ExpertStreams` layers hold theirs. Those of towers are layers of the graph, which
     their names tell from others: `component_<list>_<number>`. A list with one component is a
     layer that all tasks pass, and not listed.
     """
-    held = [c for layer in model.layers if isinstance(layer, Modular) for c in layer.components]
+    holders = [layer for layer in model.layers if isinstance(layer, Modular | ExpertStreams)]
+    held = [component for layer in holders for component in layer.components]
     lists = {}
     for layer in model.layers:
         if match := _NAME.fullmatch(layer.name):

@@ -8,6 +8,8 @@ from keras_mtl.layers.channelwise_lstm import ChannelwiseLSTM
 from keras_mtl.layers.communicating_lstm import CommunicatingLSTM
 from keras_mtl.layers.composite_lstm import CompositeLSTM
 from keras_mtl.layers.connection_penalty import ConnectionPenalty
+from keras_mtl.layers.dselect_k_gates import DSelectKGates
+from keras_mtl.layers.expert_streams import ExpertStreams
 from keras_mtl.layers.gradient_reversal import GradientReversal
 from keras_mtl.layers.gumbel import GumbelRouter, straight_through
 from keras_mtl.layers.heads import TaskHead, TaskHeads
@@ -32,8 +34,11 @@ from keras_mtl.layers.skippable import SkippableBlock
 from keras_mtl.layers.sluice import Sluice
 from keras_mtl.layers.soft_allocation import SoftAllocation
 from keras_mtl.layers.stitch import CrossStitch, Stitch
+from keras_mtl.layers.stream_gates import StreamGates
 from keras_mtl.layers.sub_encoders import SubEncoders
+from keras_mtl.layers.task_gates import TaskGates
 from keras_mtl.layers.task_rows import PickTask, RepeatRows, SplitTasks, TaskRows
+from keras_mtl.layers.top_k_gates import NoisyTopKGates
 from keras_mtl.layers.word_dropout import WordDropout
 
 __all__ = [
@@ -48,6 +53,8 @@ __all__ = [
     "CompositeLSTM",
     "ConnectionPenalty",
     "CrossStitch",
+    "DSelectKGates",
+    "ExpertStreams",
     "FixedAllocation",
     "GradientReversal",
     "GumbelRouter",
@@ -59,6 +66,7 @@ __all__ = [
     "MLP",
     "Modular",
     "ModularDecoder",
+    "NoisyTopKGates",
     "OrthogonalityPenalty",
     "PickTask",
     "PolicyPenalty",
@@ -75,9 +83,11 @@ __all__ = [
     "SoftAllocation",
     "SplitTasks",
     "Stitch",
+    "StreamGates",
     "SubEncoders",
     "SubspaceOrthogonality",
     "TargetRatePenalty",
+    "TaskGates",
     "TaskHead",
     "TaskHeads",
     "TaskRows",

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl.layers.expert_mixture import OpenExperts, mixture_by_task, weighted_sum
 from keras_mtl.layers.fused import fused_call, fused_groups
 from keras_mtl.layers.means import at_least_one
 from keras_mtl.layers.stock_sum import stock_sum
@@ -31,7 +32,8 @@ class Modular(keras.layers.Layer):
 
     Call arguments:
         x: The components' input, a tensor or a structure of tensors.
-        weights: `(num_repeats * batch, len(components))`.
+        weights: `(num_repeats * batch, len(components))`; for sequences also
+            `(num_repeats * batch, steps, len(components))`.
 
     Output shape:
         `(num_repeats * batch, ...)`, the rest as of one component.
@@ -64,17 +66,7 @@ class Modular(keras.layers.Layer):
         for component in self.components:
             if not component.built:
                 component.build(x_shape)
-        shapes = [component.compute_output_shape(x_shape) for component in self.components]
-        if any(tuple(shape) != tuple(shapes[0]) for shape in shapes):
-            described = ", ".join(
-                f"{component.name}: {tuple(shape)}"
-                for component, shape in zip(self.components, shapes, strict=True)
-            )
-            raise ValueError(
-                f"The components of layer {self.name!r} must have one output shape, because "
-                f"their outputs are combined. Received: {described}. Give them the same units, "
-                "filters, strides and padding."
-            )
+        check_one_output_shape(self, self.components, [x_shape] * len(self.components))
         self._groups = fused_groups(self.components, self.compute_dtype)
 
     def call(self, x, weights):
@@ -99,10 +91,8 @@ class Modular(keras.layers.Layer):
     def _weighted_sum(self, outputs, weights):
         outputs = ops.cast(outputs, self.compute_dtype)
         if self.num_repeats > 1:
-            outputs = ops.tile(outputs, (self.num_repeats,) + (1,) * (len(outputs.shape) - 1))
-        middle = (1,) * (len(outputs.shape) - 3)
-        weights = ops.reshape(weights, (-1, *middle, weights.shape[-1], 1))
-        return ops.sum(outputs * weights, axis=-2)
+            return mixture_by_task(outputs, weights, self.num_repeats)
+        return weighted_sum(outputs, weights)
 
     def compute_mask(self, x, previous_mask):
         first, masks = self.components[0], keras.tree.flatten(previous_mask)
@@ -117,6 +107,8 @@ class Modular(keras.layers.Layer):
 
     def frozen_call(self, x, row, *, task_id, copy):
         """Calls only the components with a weight in `row`, as stock layers."""
+        if isinstance(row, OpenExperts):
+            return row.mixture([copy(self.components[place])(x) for place in row.places])
         active = [copy(c)(x) for c, weight in zip(self.components, row, strict=True) if weight]
         if not active:
             return zeros_like_output(x, self.components[0])
@@ -139,6 +131,24 @@ class Modular(keras.layers.Layer):
     def from_config(cls, config):
         components = [keras.saving.deserialize_keras_object(c) for c in config["components"]]
         return cls(**{**config, "components": components})
+
+
+def check_one_output_shape(layer, components, input_shapes):
+    """Raises a `ValueError` for components whose outputs cannot be combined."""
+    shapes = [
+        tuple(component.compute_output_shape(shape))
+        for component, shape in zip(components, input_shapes, strict=True)
+    ]
+    if len(set(shapes)) > 1:
+        described = ", ".join(
+            f"{component.name}: {shape}"
+            for component, shape in zip(components, shapes, strict=True)
+        )
+        raise ValueError(
+            f"The components of layer {layer.name!r} must have one output shape, because "
+            f"their outputs are combined. Received: {described}. Give them the same units, "
+            "filters, strides and padding."
+        )
 
 
 def zeros_like_output(x, component):

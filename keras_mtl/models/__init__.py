@@ -4,10 +4,15 @@ from keras_mtl.models.adashare import build_adashare
 from keras_mtl.models.add_task import add_task
 from keras_mtl.models.communicating import build_communicating
 from keras_mtl.models.cross_stitch import build_cross_stitch
+from keras_mtl.models.dselect_k import build_dselect_k
 from keras_mtl.models.dynashare import build_dynashare
 from keras_mtl.models.girnet import build_girnet
 from keras_mtl.models.gumbel_matrix import build_gumbel_matrix
 from keras_mtl.models.low_supervision import build_low_supervision
+from keras_mtl.models.mmoe import build_mmoe
+from keras_mtl.models.mmoeex import build_mmoeex
+from keras_mtl.models.moe import build_moe
+from keras_mtl.models.ple import build_ple
 from keras_mtl.models.recurrent_modular import build_recurrent_modular
 from keras_mtl.models.recursive_routing import build_recursive_routing
 from keras_mtl.models.shared_private import build_shared_private
@@ -25,12 +30,17 @@ __all__ = [
     "build_adashare",
     "build_communicating",
     "build_cross_stitch",
+    "build_dselect_k",
     "build_dynashare",
     "build_fixed_random",
     "build_girnet",
     "build_gumbel_matrix",
     "build_low_supervision",
+    "build_mmoe",
+    "build_mmoeex",
+    "build_moe",
     "build_no_sharing",
+    "build_ple",
     "build_recurrent_modular",
     "build_recursive_routing",
     "build_shared_bottom",

@@ -6,12 +6,16 @@ import numpy as np
 from keras_mtl.layers import (
     AllocationMatrix,
     AllocationPenalty,
+    DSelectKGates,
     FixedAllocation,
     Modular,
+    NoisyTopKGates,
     PickTask,
     SoftAllocation,
     SplitTasks,
     Stitch,
+    StreamGates,
+    TaskGates,
     TaskHead,
     TaskHeads,
     TaskRows,
@@ -20,6 +24,16 @@ from keras_mtl.models.add_recurrent_task import add_recurrent_task, is_recurrent
 from keras_mtl.models.making import copied_layer, layer_names
 from keras_mtl.tasks import as_task, check_task_name
 from keras_mtl.training import MultiTaskModel
+
+_OF_THEIR_TASKS = (
+    Stitch,
+    PickTask,
+    SoftAllocation,
+    DSelectKGates,
+    NoisyTopKGates,
+    StreamGates,
+    TaskGates,
+)
 
 
 def add_task(model, name, task, *, init_probability=None, allocation=None):
@@ -86,7 +100,7 @@ def add_task(model, name, task, *, init_probability=None, allocation=None):
 def _check_network(model):
     """Raises a `ValueError` when a new task would have nothing to start from."""
     for layer in model.layers:
-        if isinstance(layer, Stitch | PickTask | SoftAllocation):
+        if isinstance(layer, _OF_THEIR_TASKS):
             raise ValueError(
                 f"add_task knows networks whose tasks choose among components. Layer "
                 f"{layer.name!r} of this one is made for its own tasks only: build a network with "

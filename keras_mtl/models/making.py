@@ -6,16 +6,15 @@ import weakref
 
 import keras
 
-from keras_mtl.layers import Modular
+from keras_mtl.layers import ExpertStreams, Modular
 
 _GIVEN_LAYERS: weakref.WeakSet = weakref.WeakSet()  # so that no layer is built in twice
 
 
 def layer_names(model):
     """Returns the names of a model's layers and of the components in them."""
-    components = [
-        c for layer in model.layers if isinstance(layer, Modular) for c in layer.components
-    ]
+    holders = [layer for layer in model.layers if isinstance(layer, Modular | ExpertStreams)]
+    components = [component for layer in holders for component in layer.components]
     return {layer.name for layer in [*model.layers, *components]}
 
 

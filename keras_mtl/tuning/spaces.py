@@ -8,12 +8,17 @@ from keras_mtl.models import (
     build_adashare,
     build_communicating,
     build_cross_stitch,
+    build_dselect_k,
     build_dynashare,
     build_fixed_random,
     build_girnet,
     build_gumbel_matrix,
     build_low_supervision,
+    build_mmoe,
+    build_mmoeex,
+    build_moe,
     build_no_sharing,
+    build_ple,
     build_recurrent_modular,
     build_recursive_routing,
     build_shared_bottom,
@@ -87,6 +92,34 @@ def _num_functions(hp, layers):
     return hp.Choice("num_functions", [2, 4, 8], default=4)
 
 
+def _exclusivity(hp, layers):
+    return hp.Choice("exclusivity", [0.25, 0.5, 0.75], default=0.5)
+
+
+def _mode(hp, layers):
+    return hp.Choice("mode", ["exclusivity", "exclusion"], default="exclusivity")
+
+
+def _top_k(hp, layers):
+    counts = [len(entry) for entry in layers if isinstance(entry, list | tuple)]
+    most = min((count for count in counts if count > 1), default=1)
+    return hp.Int("top_k", 1, most, default=min(2, most))
+
+
+def _balance_weight(hp, layers):
+    return hp.Choice("balance_weight", [0.01, 0.03, 0.1, 0.3], default=0.1)
+
+
+def _num_selected(hp, layers):
+    counts = [len(entry) for entry in layers if isinstance(entry, list | tuple)]
+    most = min((count for count in counts if count > 1), default=1)
+    return hp.Int("num_selected", 1, most, default=min(2, most))
+
+
+def _entropy_weight(hp, layers):
+    return hp.Choice("entropy_weight", [1e-3, 0.01, 0.1, 1.0], default=0.01)
+
+
 _WEIGHTS_ONLY = {"learning_rate": _learning_rate}
 
 SPACES = {
@@ -133,6 +166,23 @@ SPACES = {
     build_girnet: _WEIGHTS_ONLY,
     build_shared_private: _WEIGHTS_ONLY,
     build_low_supervision: _WEIGHTS_ONLY,
+    build_dselect_k: {
+        "learning_rate": _learning_rate,
+        "num_selected": _num_selected,
+        "entropy_weight": _entropy_weight,
+    },
+    build_mmoe: _WEIGHTS_ONLY,
+    build_mmoeex: {
+        "learning_rate": _learning_rate,
+        "exclusivity": _exclusivity,
+        "mode": _mode,
+    },
+    build_moe: {
+        "learning_rate": _learning_rate,
+        "top_k": _top_k,
+        "balance_weight": _balance_weight,
+    },
+    build_ple: _WEIGHTS_ONLY,
     build_shared_bottom: _WEIGHTS_ONLY,
     build_no_sharing: _WEIGHTS_ONLY,
     build_single_tasks: _WEIGHTS_ONLY,

@@ -141,6 +141,25 @@ LAYERS = {
         ([FEATURES, -FEATURES, 2 * FEATURES],),
         {"alpha": (3, 3, 6)},
     ),
+    "DSelectKGates": Entry(
+        partial(layers.DSelectKGates, 3, 5, entropy_weight=keras_mtl.RampSchedule(2.0, 9)),
+        (FEATURES, TASK_ID),
+        {
+            "code_kernel": (6, 3, 6), "code_bias": (3, 6), "weight_kernel": (6, 3, 2),
+            "weight_bias": (3, 2), "updates": (), "entropy": (), "unused_codes": (),
+        },
+    ),
+    "ExpertStreams": Entry(
+        lambda: layers.ExpertStreams(
+            [dense(name=name) for name in ("first", "second", "third")], reads=[0, 1, 0]
+        ),
+        ([FEATURES, -FEATURES], [FEATURES[:, :3], FEATURES[:, 3:]]),
+        {
+            f"{name}/{weight}": shape
+            for name in ("first", "second", "third")
+            for weight, shape in (("kernel", (6, 4)), ("bias", (4,)))
+        },
+    ),
     "FixedAllocation": Entry(
         partial(layers.FixedAllocation, [[1, 0.5, 0, 1], [0, 1, 0, 0], [1, 1, 1, 1]]),
         (TASK_ID,),
@@ -192,6 +211,14 @@ LAYERS = {
         | mlp_variables("sub_decoder_2/", 6, 5)
         | mlp_variables("policy/", 6 + 6, 8, 2)
         | {"router/epochs": (), "projection/kernel": (3, 6)},
+    ),
+    "NoisyTopKGates": Entry(
+        partial(layers.NoisyTopKGates, 3, 4, 2, balance_weight=0.5, seed=1),
+        (FEATURES, TASK_ID),
+        {
+            "scores/kernel": (6, 4), "noise/kernel": (6, 4), "task_scores": (3, 4),
+            "task_noise": (3, 4), "updates": (), "balance": (),
+        },
     ),
     "OrthogonalityPenalty": Entry(
         partial(layers.OrthogonalityPenalty, 0.2, "sum"),
@@ -247,6 +274,15 @@ LAYERS = {
         partial(layers.SoftAllocation, 3, 4), (TASK_ID,), {"scores": (3, 4)}
     ),
     "SplitTasks": Entry(partial(layers.SplitTasks, 5), (FEATURES,), {}),
+    "StreamGates": Entry(
+        partial(layers.StreamGates, [[0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]),
+        ([FEATURES, -FEATURES, 2 * FEATURES],),
+        {
+            f"gate_{number}/{weight}": shape
+            for number, size in ((1, 3), (2, 2), (3, 4))
+            for weight, shape in (("kernel", (6, size)), ("bias", (size,)))
+        },
+    ),
     "SubEncoders": Entry(
         partial(layers.SubEncoders, 3, (12,), (12,), temperature=2.0, seed=1),
         (SEQUENCES,),
@@ -256,6 +292,11 @@ LAYERS = {
         partial(layers.TargetRatePenalty, [[1, 0], [1, 1], [1, 1]], [0.5, 0.9]),
         (FEATURES, TASK_ID, [FEATURES[:, :1], FEATURES[:, 1:2]]),
         {"updates": (), "penalty": ()},
+    ),
+    "TaskGates": Entry(
+        partial(layers.TaskGates, 3, 4, closed=[[0, 1, 0, 0], [0, 0, 0, 1], [1, 1, 0, 0]]),
+        (FEATURES, TASK_ID),
+        {"kernel": (6, 3, 4), "bias": (3, 4)},
     ),
     "TaskHead": Entry(
         partial(layers.TaskHead, Task("classes", 7), 1),
@@ -281,10 +322,15 @@ NOT_LAYERS_TO_CALL = {
 
 BUILDERS = {
     "build_cross_stitch": {"per_channel": True},
+    "build_dselect_k": {},
     "build_fixed_random": {"components_per_task": 2},
     "build_gumbel_matrix": {"budget": 0.2, "entropy_weight": 0.1, "init_probability": 0.99},
     "build_low_supervision": {"levels": {"animal": 3}},
+    "build_mmoe": {"tower_units": (5,)},
+    "build_mmoeex": {"exclusivity": 0.7},
+    "build_moe": {},
     "build_no_sharing": {},
+    "build_ple": {},
     "build_shared_bottom": {},
     "build_single_tasks": {},
     "build_sluice": {"orthogonality_weight": 0.3, "head_units": (5,)},
@@ -326,7 +372,8 @@ def build(name, task_data, seed=3):
         return getattr(keras_mtl, name)(
             keras.Input((7, 6)), TASKS, task_data=task_data, seed=seed, **SEQUENCE_BUILDERS[name]
         )
-    stack = [[dense] * 3, dropout, dense, [dense] * 3]
+    several = [dense] * (5 if name == "build_ple" else 3)
+    stack = [several, dropout, dense, several]
     if name in BLOCK_BUILDERS:
         block = partial(layers.ResidualDense, 4)
         stack = [[block], dropout, dense, [block]]

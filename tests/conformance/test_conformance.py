@@ -22,7 +22,13 @@ from tests.conformance.registry import (
 from tests.gradients import gradients
 
 WITH_SEED = [n for n, e in LAYERS.items() if "seed" in inspect.signature(e.make).parameters]
-SEED_OF_DRAWS_ONLY = ("InstanceGate", "ModularDecoder", "RecurrentModularCell", "SubEncoders")
+SEED_OF_DRAWS_ONLY = (
+    "InstanceGate",
+    "ModularDecoder",
+    "NoisyTopKGates",
+    "RecurrentModularCell",
+    "SubEncoders",
+)
 WITHOUT_TRAINABLE_WEIGHTS = (
     "AllocationPenalty",
     "ConnectionPenalty",
@@ -246,7 +252,7 @@ def test_a_saved_model_answers_equally_and_goes_on_with_the_same_draws(name, tas
 @pytest.mark.parametrize("name", ALL_BUILDERS)
 def test_saved_weights_can_be_loaded_into_a_model_built_anew(name, task_data, tmp_path):
     model, other = build(name, task_data), build(name, task_data, seed=4)
-    if name == "build_fixed_random":
+    if name in ("build_fixed_random", "build_mmoeex"):  # what is drawn is no weight
         other = build(name, task_data)
     model.save_weights(tmp_path / "model.weights.h5")
     other.load_weights(tmp_path / "model.weights.h5")

@@ -135,6 +135,29 @@ def test_repeats_answer_one_input_for_several_tasks(components_of):
     np.testing.assert_allclose(outputs, [first, second, (first + second) / 2], rtol=1e-5, atol=1e-6)
 
 
+def test_repeats_answer_images_for_several_tasks(components_of):
+    layer = Modular(components_of(2), num_repeats=3)
+    x = np.random.default_rng(2).normal(size=(5, 6, 7, 3)).astype("float32")
+    weights = np.repeat([[1, 0], [0, 1], [1, 1]], 5, axis=0).astype("float32")
+    outputs = array(layer(x, weights)).reshape(3, 5, 6, 7, 2)
+    first, second = (array(component(x)) for component in layer.components)
+    np.testing.assert_allclose(outputs, [first, second, (first + second) / 2], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_repeats", [1, 3])
+def test_every_step_may_have_weights_of_its_own(components_of, num_repeats):
+    layer = Modular(components_of(2), "sum", num_repeats)
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(5, 7, 3)).astype("float32")
+    weights = rng.normal(size=(num_repeats * 5, 7, 2)).astype("float32")
+    outputs = array(layer(x, weights))
+    first, second = (
+        np.tile(array(component(x)), (num_repeats, 1, 1)) for component in layer.components
+    )
+    expected = weights[..., :1] * first + weights[..., 1:] * second
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_repeats_repeat_the_mask_too():
     steps = np.array([[4, 2, 0], [1, 0, 0]])
     embedded = layers.Embedding(5, 3, mask_zero=True)

@@ -25,6 +25,23 @@ def low_supervision(inputs, tasks, layers, **settings):
     return keras_mtl.build_low_supervision(inputs, tasks, layers, levels=levels, **settings)
 
 
+def ple(inputs, tasks, layers, **settings):
+    """A list of several experts has as many shared ones that every task has its own too."""
+    if isinstance(layers, list) and isinstance(tasks, dict):
+        layers = [
+            [*entry, *[entry[-1]] * (len(tasks) + 1 - len(entry))]
+            if isinstance(entry, list) and len(entry) > 1
+            else entry
+            for entry in layers
+        ]
+    return keras_mtl.build_ple(inputs, tasks, layers, **settings)
+
+
+def moe(inputs, tasks, layers, noise=False, **settings):
+    """Noise of two models is not the same, nor of two forms of data."""
+    return keras_mtl.build_moe(inputs, tasks, layers, noise=noise, **settings)
+
+
 BUILDERS = {
     "single_tasks": keras_mtl.build_single_tasks,
     "shared_bottom": keras_mtl.build_shared_bottom,
@@ -33,6 +50,11 @@ BUILDERS = {
     "gumbel_matrix": keras_mtl.build_gumbel_matrix,
     "soft_ordering": soft_ordering,
     "low_supervision": low_supervision,
+    "dselect_k": keras_mtl.build_dselect_k,
+    "mmoe": keras_mtl.build_mmoe,
+    "mmoeex": keras_mtl.build_mmoeex,
+    "moe": moe,
+    "ple": ple,
     "cross_stitch": keras_mtl.build_cross_stitch,
     "sluice": keras_mtl.build_sluice,
 }

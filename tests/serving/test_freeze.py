@@ -24,6 +24,11 @@ BUILDERS = [
     keras_mtl.build_cross_stitch,
     partial(keras_mtl.build_sluice, connections="none", num_subspaces=3),
     partial(keras_mtl.build_low_supervision, levels={"size": 6}),
+    keras_mtl.build_dselect_k,
+    partial(keras_mtl.build_mmoe, tower_units=(5,)),
+    partial(keras_mtl.build_mmoeex, exclusivity=0.75),
+    keras_mtl.build_moe,
+    keras_mtl.build_ple,
 ]
 
 
@@ -41,7 +46,8 @@ def layers(num_components=4):
 
 
 def network(builder=keras_mtl.build_gumbel_matrix, tasks=MIXED, task_data="separate", **arguments):
-    model = builder(keras.Input((6, 6, 2)), tasks, layers(), task_data=task_data, **arguments)
+    made_of = layers(5 if builder is keras_mtl.build_ple else 4)
+    model = builder(keras.Input((6, 6, 2)), tasks, made_of, task_data=task_data, **arguments)
     return scrambled(model)
 
 
@@ -198,6 +204,23 @@ def test_components_may_be_whole_networks():
     x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
     output = keras.ops.convert_to_numpy(keras_mtl.freeze(model, "b")(x))
     np.testing.assert_allclose(output, answers(model, x, "b"), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("task_data", ["separate", "shared"])
+def test_padding_stays_padding_after_components(task_data):
+    embed = partial(keras.layers.Embedding, 9, 4, mask_zero=True)
+    lstm = partial(keras.layers.LSTM, 3, return_sequences=True)
+    layers = [[lstm] * 3, keras.layers.GlobalAveragePooling1D]
+    tokens = keras.Input((None,), dtype="int32")
+    model = keras_mtl.build_gumbel_matrix(
+        tokens, {"a": 5, "b": 4}, layers, stem=[embed], task_data=task_data
+    )
+    scrambled(model)
+    x = np.pad(np.random.default_rng(0).integers(1, 9, (6, 3)), ((0, 0), (0, 2)))
+    for task, output in keras_mtl.freeze(model)(x).items():
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(output), answers(model, x, task), rtol=1e-6, atol=1e-6
+        )
 
 
 def test_unknown_tasks_and_frozen_models_are_refused():

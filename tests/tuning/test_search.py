@@ -43,6 +43,19 @@ BUILDERS = {
     keras_mtl.build_girnet: {"learning_rate": 1e-3},
     keras_mtl.build_shared_private: {"learning_rate": 1e-3},
     keras_mtl.build_low_supervision: {"learning_rate": 1e-3},
+    keras_mtl.build_dselect_k: {
+        "learning_rate": 1e-3,
+        "num_selected": 2,
+        "entropy_weight": 0.01,
+    },
+    keras_mtl.build_mmoe: {"learning_rate": 1e-3},
+    keras_mtl.build_mmoeex: {
+        "learning_rate": 1e-3,
+        "exclusivity": 0.5,
+        "mode": "exclusivity",
+    },
+    keras_mtl.build_moe: {"learning_rate": 1e-3, "top_k": 2, "balance_weight": 0.1},
+    keras_mtl.build_ple: {"learning_rate": 1e-3},
     keras_mtl.build_shared_bottom: {"learning_rate": 1e-3},
     keras_mtl.build_no_sharing: {"learning_rate": 1e-3},
     keras_mtl.build_single_tasks: {"learning_rate": 1e-3},
@@ -75,6 +88,8 @@ def hyper(builder=keras_mtl.build_gumbel_matrix, **arguments):
     made_of = layers()
     if builder in (keras_mtl.build_adashare, keras_mtl.build_dynashare):
         made_of = [[partial(keras_mtl.layers.ResidualDense, 6)]]  # a block
+    if builder is keras_mtl.build_ple:
+        made_of = [[partial(keras.layers.Dense, 6)] * 3]  # a shared one too
     return hypermodel(builder, keras.Input((5,)), TASKS, made_of, **arguments)
 
 

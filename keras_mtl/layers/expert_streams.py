@@ -1,0 +1,112 @@
+"""Experts that read different streams of features, and what each stream makes of them."""
+
+import keras
+from keras import ops
+
+from keras_mtl.layers.expert_mixture import mixtures
+from keras_mtl.layers.fused import fused_call, fused_groups
+from keras_mtl.layers.modular import check_one_output_shape
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class ExpertStreams(keras.layers.Layer):
+    """Runs each expert on the stream that it reads, and gives every stream its own sum of them.
+
+    Experts of one stream that are the same Dense or convolution are computed as one operation:
+    all of them where there is one stream yet.
+
+    Source: Tang et al., "Progressive Layered Extraction (PLE)", RecSys 2020, section 4.3.
+
+    Args:
+        components: List of Keras layers, the experts, whose outputs have one shape.
+        reads: Place of the stream that each of them reads.
+
+    Call arguments:
+        streams: List of features, `(batch, ...)`; or with one, which all experts read.
+        weights: List of `(batch, len(components))`, one for each stream of the answer; for
+            sequences also `(batch, steps, len(components))`.
+
+    Output shape:
+        List of `(batch, ...)`, the rest as of one expert, as many as `weights`.
+
+    Raises:
+        ValueError: Experts whose output shapes differ.
+
+    Example:
+
+    >>> scale = keras.layers.Rescaling
+    >>> layer = ExpertStreams([scale(1.0), scale(10.0)], reads=[0, 1])
+    >>> streams = [keras.ops.ones((1, 1)), keras.ops.full((1, 1), 2.0)]
+    >>> first, both = layer(streams, [keras.ops.array([[1.0, 0.0]]), keras.ops.array([[0.5, 0.5]])])
+    >>> keras.ops.convert_to_numpy(first).tolist(), keras.ops.convert_to_numpy(both).tolist()
+    ([[1.0]], [[10.5]])
+    """
+
+    def __init__(self, components, reads, **kwargs):
+        super().__init__(**kwargs)
+        self.components = list(components)
+        self.reads = list(reads)
+
+    def build(self, streams_shape, weights_shape):
+        reads = self._reads(streams_shape)
+        for component, stream in zip(self.components, reads, strict=True):
+            if not component.built:
+                component.build(streams_shape[stream])
+        check_one_output_shape(self, self.components, [streams_shape[place] for place in reads])
+        self._groups = [
+            (stream, [positions[place] for place in group])
+            for stream in sorted(set(reads))
+            for positions in [[p for p, read in enumerate(reads) if read == stream]]
+            for group in fused_groups([self.components[p] for p in positions], self.compute_dtype)
+        ]
+        self._num_outputs = len(weights_shape)
+        self._order = [position for _, group in self._groups for position in group]
+
+    def _reads(self, streams):
+        """Returns the place of the stream of each expert in a list that may have only one."""
+        return self.reads if len(streams) > 1 else [0] * len(self.components)
+
+    def call(self, streams, weights):
+        outputs = []
+        for stream, group in self._groups:
+            experts = [self.components[position] for position in group]
+            if len(experts) > 1:
+                outputs.append(fused_call(experts, streams[stream]))
+            else:
+                outputs.append(ops.expand_dims(experts[0](streams[stream]), axis=-2))
+        outputs = ops.concatenate([ops.cast(o, self.compute_dtype) for o in outputs], axis=-2)
+        weights = [ops.cast(each, self.compute_dtype) for each in weights]
+        if self._order != sorted(self._order):
+            weights = [ops.take(each, self._order, axis=-1) for each in weights]
+        return mixtures(outputs, weights)
+
+    def compute_mask(self, streams, previous_mask):
+        first, mask = self.components[0], keras.tree.flatten(previous_mask)[0]
+        if mask is not None:
+            mask = first.compute_mask(streams[0], mask) if first.supports_masking else None
+        return [mask] * self._num_outputs
+
+    def compute_output_shape(self, streams_shape, weights_shape):
+        shape = self.components[0].compute_output_shape(streams_shape[0])
+        return [shape] * len(weights_shape)
+
+    def stock_call(self, streams, weights, *, copy):
+        """Becomes stock layers, experts and sums; what a task does not need nobody asks for."""
+        reads = self._reads(streams)
+        outputs = [
+            copy(component)(streams[stream])
+            for component, stream in zip(self.components, reads, strict=True)
+        ]
+        return [each.mixture([outputs[place] for place in each.places]) for each in weights]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "components": [keras.saving.serialize_keras_object(c) for c in self.components],
+            "reads": self.reads,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        components = [keras.saving.deserialize_keras_object(c) for c in config["components"]]
+        return cls(**{**config, "components": components})

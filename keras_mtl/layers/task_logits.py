@@ -1,0 +1,74 @@
+"""A linear layer for every task, all computed at once: the scores that gates are made of."""
+
+import keras
+from keras import ops
+
+ROWS = ("mixed", "shared", "blocks")
+
+
+def check_rows(rows):
+    """Raises a `ValueError` for an unknown layout of rows."""
+    if rows not in ROWS:
+        raise ValueError(
+            'rows must be "mixed" (each row is of the task that task_id names), "shared" (each row '
+            'is of all tasks) or "blocks" (there is a block of rows per task already). '
+            f"Received: {rows!r}"
+        )
+
+
+def add_task_kernel(layer, features, num_tasks, units, scale=None, name="kernel", bias="bias"):
+    """Adds the weights of a linear layer per task, `(features, T, units)` and `(T, units)`.
+
+    They start as those of one `keras.layers.Dense` per task do; with `scale` all, biases too,
+    start uniformly between its negative and itself.
+    """
+    limit = (6.0 / (features + units)) ** 0.5 if scale is None else scale
+    uniform = keras.initializers.RandomUniform(-limit, limit)
+    kernel = layer.add_weight(shape=(features, num_tasks, units), initializer=uniform, name=name)
+    start = "zeros" if scale is None else keras.initializers.RandomUniform(-limit, limit)
+    return kernel, layer.add_weight(shape=(num_tasks, units), initializer=start, name=bias)
+
+
+def task_logits(x, task_id, kernel, bias, rows):
+    """Returns each row's scores by the linear layer of its task.
+
+    Args:
+        x: `(rows, ..., features)`.
+        task_id: `(rows of the answer,)`; read where rows are mixed. Outside `[0, T)`: NaN.
+        kernel, bias: As of `add_task_kernel`.
+        rows: As in `TaskGates`.
+
+    Returns:
+        `(rows, ..., units)`; of shared rows a block for every task, `(T * rows, ..., units)`.
+    """
+    features, num_tasks, units = kernel.shape
+    if rows == "blocks":
+        blocks = ops.reshape(x, (num_tasks, -1, features))
+        logits = ops.matmul(blocks, ops.transpose(kernel, (1, 0, 2))) + ops.expand_dims(bias, 1)
+        return ops.reshape(logits, (*ops.shape(x)[:-1], units))
+    by_task = ops.matmul(x, ops.reshape(kernel, (features, num_tasks * units)))
+    by_task = ops.reshape(by_task, (*ops.shape(x)[:-1], num_tasks, units)) + bias
+    if rows == "mixed":
+        return take_task(by_task, task_id)
+    blocks = ops.moveaxis(by_task, -2, 0)
+    return ops.reshape(blocks, (-1, *ops.shape(x)[1:-1], units))
+
+
+def take_task(by_task, task_id):
+    """Returns what is each row's task's of `(rows, ..., T, units)`; NaN for an unknown task."""
+    num_tasks = by_task.shape[-2]
+    task_id = ops.cast(task_id, "int32")
+    known = (task_id >= 0) & (task_id < num_tasks)
+    per_row = (-1,) + (1,) * (len(by_task.shape) - 1)
+    index = ops.reshape(ops.where(known, task_id, 0), per_row)
+    index = ops.broadcast_to(index, (*ops.shape(by_task)[:-2], 1, by_task.shape[-1]))
+    taken = ops.squeeze(ops.take_along_axis(by_task, index, axis=-2), axis=-2)
+    known = ops.reshape(known, per_row[:-1])
+    return ops.where(known, taken, ops.cast(float("nan"), taken.dtype))
+
+
+def valid_rows(mask, per_step, num_repeats):
+    """Returns which rows of gates count, 1 or 0 for each step; `None` where all do."""
+    if mask is None or not per_step:
+        return None
+    return ops.cast(ops.tile(mask, (num_repeats, 1)), "float32")
