@@ -29,8 +29,8 @@ def alternating_batches(weights_part, policy_part, phases, batch_size=None, seed
         An `AlternatingBatches`, for `fit`.
 
     Raises:
-        ValueError: Parts of different forms, arrays of different lengths, no batch size, fewer examples
-            than a batch.
+        ValueError: Parts of different forms, arrays of different lengths, no batch size, fewer
+            examples than a batch.
 
     Example:
 
