@@ -231,9 +231,11 @@ class NoisyTopKGates(keras.layers.Layer):
 def top_k_weights(scores, top_k):
     """Returns a softmax over the k largest scores, exact zeros elsewhere; of all for `None`."""
     if top_k is not None and top_k < scores.shape[-1]:
-        places = ops.top_k(scores, top_k)[1]  # exactly k, also where scores tie
-        chosen = ops.sum(ops.one_hot(places, scores.shape[-1]), axis=-2)
-        scores = ops.where(chosen > 0, scores, ops.full_like(scores, _CLOSED))
+        own, others = ops.expand_dims(scores, axis=-1), ops.expand_dims(scores, axis=-2)
+        before = np.tri(scores.shape[-1], k=-1, dtype=bool)  # of two that tie, the first counts
+        better = ops.logical_or(others > own, ops.logical_and(ops.equal(others, own), before))
+        rank = ops.sum(ops.cast(better, "int32"), axis=-1)
+        scores = ops.where(rank < top_k, scores, ops.full_like(scores, _CLOSED))
     return ops.softmax(scores, axis=-1)
 
 
