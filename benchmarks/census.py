@@ -57,6 +57,7 @@ def experiment(arguments):
         validate=lambda model: mean_auc(aucs(model, validation)),
         test=lambda model: aucs(model, test),
         batch_size=1024, learning_rate=1e-3, epochs=arguments.epochs, patience=3,
+        sparsity_weight=arguments.sparsity_weight, sharing_weight=arguments.sharing_weight,
     )  # fmt: skip
 
 
@@ -67,6 +68,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20, help="at most")
     parser.add_argument("--cycles", type=int, default=30, help="of weights and policy, warm-up too")
+    parser.add_argument("--sparsity_weight", type=float, default=0.001)
+    parser.add_argument("--sharing_weight", type=float, default=0.005)
     arguments = parser.parse_args()
     census = experiment(arguments)
     of_blocks = census.methods()

@@ -18,7 +18,6 @@ from keras_mtl.data import alternating_batches
 
 NUM_POLICIES = 4
 POLICY_PART = 0.2  # of the training data, for the policy while it is learned
-PENALTIES = {"sparsity_weight": 0.001, "sharing_weight": 0.005}  # of AdaShare's code, for Taskonomy
 
 
 class BestEpoch(keras.callbacks.Callback):
@@ -62,6 +61,8 @@ class Experiment:
     learning_rate: float
     epochs: int
     patience: int
+    sparsity_weight: float = 0.001  # both as in AdaShare's code for Taskonomy
+    sharing_weight: float = 0.005
     stem: list = dataclasses.field(default_factory=list)
 
     def build(self, builder, seed, tasks=None, **settings):
@@ -109,7 +110,8 @@ class Experiment:
         ]
         model = self.build(
             keras_mtl.build_adashare, seed, phases=self.phases,
-            cycles_per_block=self.cycles_per_block, **PENALTIES,
+            cycles_per_block=self.cycles_per_block,
+            sparsity_weight=self.sparsity_weight, sharing_weight=self.sharing_weight,
         )  # fmt: skip
         weights, policy = keras.optimizers.Adam(self.learning_rate), keras.optimizers.Adam(0.01)
         model.compile(keras_mtl.alternating_optimizer(weights, policy, self.phases))

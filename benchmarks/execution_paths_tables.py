@@ -52,6 +52,23 @@ def print_scores(rows):
         print(f"| {method} | {' | '.join(cells)} | {delta(methods, method)} | {len(tests)} |")
 
 
+def print_differences(rows):
+    """Prints by how much scores are larger than those of shared blocks, seed by seed."""
+    methods = by_method(rows)
+    for method in [name for name in methods if name.startswith(("gates", "Ada", "Dyna"))]:
+        cells = []
+        for task, scores in rows[0]["test"].items():
+            for score in scores:
+                found = [
+                    np.mean([test[task][score] for test in draws])
+                    - methods["shared blocks"][seed][0][task][score]
+                    for seed, draws in methods[method].items()
+                ]
+                error = score in ERRORS
+                cells.append(spread(np.array(found) * (1 if error else 100), 3 if error else 2))
+        print(f"| {method} minus shared blocks | {' | '.join(cells)} | | {len(found)} |")
+
+
 def delta(methods, method):
     """Returns the gain over single tasks, seed by seed."""
     gains, single = [], methods["single task"]
@@ -77,6 +94,7 @@ def main():
     parser.add_argument("results", type=pathlib.Path)
     rows = [json.loads(line) for line in parser.parse_args().results.open()]
     print_scores(rows)
+    print_differences(rows)
     print_policies(rows)
 
 
