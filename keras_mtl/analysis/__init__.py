@@ -21,6 +21,7 @@ from keras_mtl.analysis.gains import (
 )
 from keras_mtl.analysis.policy import sample_policy
 from keras_mtl.analysis.relatedness import relatedness_over_time
+from keras_mtl.analysis.routes import grouping_agreement, policy_perplexity, route_similarity
 from keras_mtl.analysis.routing import routing_over_time, sub_encoder_usage
 from keras_mtl.analysis.routing_callback import RoutingRecorder
 from keras_mtl.analysis.sharing import SharingReport, sharing_report
@@ -28,6 +29,7 @@ from keras_mtl.analysis.stitches import alphas, betas, cross_task_mass
 from keras_mtl.analysis.tagging import TaggingScores, tagging_scores
 from keras_mtl.analysis.tagging_callback import TaggingRecorder
 from keras_mtl.analysis.usage import ActiveFraction, active_fraction, usage_by_depth
+from keras_mtl.analysis.welch import WelchTest, welch_test
 
 __all__ = [
     "ActiveFraction",
@@ -39,6 +41,7 @@ __all__ = [
     "SharingReport",
     "TaggingRecorder",
     "TaggingScores",
+    "WelchTest",
     "active_fraction",
     "allocation",
     "allocation_entropy",
@@ -51,9 +54,12 @@ __all__ = [
     "executed_flops",
     "expert_usage",
     "gain_correlations",
+    "grouping_agreement",
     "label_entropy",
     "open_connections",
+    "policy_perplexity",
     "relatedness_over_time",
+    "route_similarity",
     "routing_over_time",
     "sample_policy",
     "sharing_report",
@@ -64,4 +70,5 @@ __all__ = [
     "task_embeddings",
     "task_similarity",
     "usage_by_depth",
+    "welch_test",
 ]

@@ -29,6 +29,8 @@ from keras_mtl.layers.residual import ResidualBlock
 from keras_mtl.layers.residual_blocks import ResidualConv1D, ResidualConv2D
 from keras_mtl.layers.residual_dense import ResidualDense
 from keras_mtl.layers.routed_lstm import RoutedLSTM
+from keras_mtl.layers.routed_modular import RoutedModular
+from keras_mtl.layers.routing_policy import RoutingPolicy
 from keras_mtl.layers.shared_private import AdversarialPenalty, OrthogonalityPenalty
 from keras_mtl.layers.skippable import SkippableBlock
 from keras_mtl.layers.sluice import Sluice
@@ -78,6 +80,8 @@ __all__ = [
     "ResidualConv2D",
     "ResidualDense",
     "RoutedLSTM",
+    "RoutedModular",
+    "RoutingPolicy",
     "SkippableBlock",
     "Sluice",
     "SoftAllocation",

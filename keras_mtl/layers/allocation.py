@@ -50,6 +50,11 @@ class Allocation(keras.layers.Layer):
         """Whether all tasks are bound to have the same row."""
         return False
 
+    @property
+    def chooses_one(self):
+        """Whether each example uses one component, and wholly, without a gradient."""
+        return False
+
     def matrix(self):
         """Returns the maximum-likelihood (T, C) matrix as a NumPy array."""
         return ops.convert_to_numpy(self.rows(training=False))
@@ -101,6 +106,11 @@ class FixedAllocation(Allocation):
     @property
     def same_for_all(self):
         return bool(np.all(self.allocation == self.allocation[0]))
+
+    @property
+    def chooses_one(self):
+        ones = (self.allocation == 1).sum(axis=1)
+        return bool(np.all(ones == 1) and self.allocation.sum() == self.num_tasks)
 
     def rows(self, training):
         return ops.convert_to_tensor(self.allocation)

@@ -54,6 +54,20 @@ def _signature(component, compute_dtype):
     return type(component), *(getattr(component, name, None) for name in _SETTINGS)
 
 
+def applied(component, x, kernel):
+    """Returns what a kernel makes of `x` in the place of a component's own, without bias."""
+    if isinstance(component, keras.layers.Dense):
+        return ops.matmul(x, kernel)
+    return ops.conv(
+        x,
+        kernel,
+        strides=component.strides,
+        padding=component.padding,
+        data_format=component.data_format,
+        dilation_rate=component.dilation_rate,
+    )
+
+
 def fused_call(components, x):
     """Applies equal components to `x`.
 
@@ -63,17 +77,7 @@ def fused_call(components, x):
     """
     first = components[0]
     kernel = ops.concatenate([component.kernel for component in components], axis=-1)
-    if isinstance(first, keras.layers.Dense):
-        outputs = ops.matmul(x, kernel)
-    else:
-        outputs = ops.conv(
-            x,
-            kernel,
-            strides=first.strides,
-            padding=first.padding,
-            data_format=first.data_format,
-            dilation_rate=first.dilation_rate,
-        )
+    outputs = applied(first, x, kernel)
     if first.use_bias:
         outputs = outputs + ops.concatenate([component.bias for component in components], axis=-1)
     units = outputs.shape[-1] // len(components)

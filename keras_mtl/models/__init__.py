@@ -6,6 +6,7 @@ from keras_mtl.models.communicating import build_communicating
 from keras_mtl.models.cross_stitch import build_cross_stitch
 from keras_mtl.models.dselect_k import build_dselect_k
 from keras_mtl.models.dynashare import build_dynashare
+from keras_mtl.models.fixed_random import build_fixed_random
 from keras_mtl.models.girnet import build_girnet
 from keras_mtl.models.gumbel_matrix import build_gumbel_matrix
 from keras_mtl.models.low_supervision import build_low_supervision
@@ -15,11 +16,11 @@ from keras_mtl.models.moe import build_moe
 from keras_mtl.models.ple import build_ple
 from keras_mtl.models.recurrent_modular import build_recurrent_modular
 from keras_mtl.models.recursive_routing import build_recursive_routing
+from keras_mtl.models.routing_network import build_routing_network
 from keras_mtl.models.shared_private import build_shared_private
 from keras_mtl.models.sluice import build_sluice
 from keras_mtl.models.soft_ordering import build_soft_ordering
 from keras_mtl.models.static import (
-    build_fixed_random,
     build_no_sharing,
     build_shared_bottom,
     build_single_tasks,
@@ -43,6 +44,7 @@ __all__ = [
     "build_ple",
     "build_recurrent_modular",
     "build_recursive_routing",
+    "build_routing_network",
     "build_shared_bottom",
     "build_shared_private",
     "build_single_tasks",

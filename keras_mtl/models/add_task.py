@@ -11,6 +11,8 @@ from keras_mtl.layers import (
     Modular,
     NoisyTopKGates,
     PickTask,
+    RoutedModular,
+    RoutingPolicy,
     SoftAllocation,
     SplitTasks,
     Stitch,
@@ -29,6 +31,7 @@ _OF_THEIR_TASKS = (
     Stitch,
     PickTask,
     SoftAllocation,
+    RoutingPolicy,
     DSelectKGates,
     NoisyTopKGates,
     StreamGates,
@@ -160,7 +163,9 @@ class _Grower:
             return layer
         if isinstance(layer, Modular):
             components = {"components": [copied_layer(component) for component in layer.components]}
-            clone = Modular(**layer.get_config() | self._changes(layer) | components)
+            routed = isinstance(layer, RoutedModular)  # the new task may use several components
+            config = layer.modular_config() if routed else layer.get_config()
+            clone = Modular(**config | self._changes(layer) | components)
         else:
             clone = copied_layer(layer, self._changes(layer))
         clone.trainable = isinstance(layer, AllocationMatrix | TaskHeads)

@@ -3,11 +3,13 @@
 import keras
 
 from keras_mtl.layers import (
+    FixedAllocation,
     JoinDirections,
     LastStep,
     Modular,
     PickTask,
     RepeatRows,
+    RoutedModular,
     SplitTasks,
     TaskHead,
     TaskHeads,
@@ -158,9 +160,23 @@ class TaskStream:
             self.task_id = None if allocation.same_for_all else task_id
         answer = allocation(task_id)
         weights, *rest = answer if isinstance(answer, list | tuple) else [answer]
-        self.features = Modular(components, combine, num_repeats, name=name)(self.features, weights)
+        if allocation.chooses_one:
+            modular = self._routed(components, allocation, combine, num_repeats, name)
+        else:
+            modular = Modular(components, combine, num_repeats, name=name)
+        self.features = modular(self.features, weights)
         check_different_starts(components)
         return rest
+
+    def _routed(self, components, allocation, combine, num_repeats, name):
+        """Returns the layer that runs what is chosen; with shared data rows come in blocks."""
+        num_blocks = routes = None
+        if not self.network.separate:
+            num_blocks = 1 if self.task_id is None else len(self.network.tasks)
+            if isinstance(allocation, FixedAllocation):
+                routes = allocation.matrix().argmax(axis=1)[:num_blocks].tolist()
+        draws = getattr(allocation, "draws", "task")
+        return RoutedModular(components, combine, num_repeats, num_blocks, routes, draws, name=name)
 
     def separate_rows(self):
         """Gives every task rows of its own, before a layer that treats them differently."""

@@ -1,7 +1,5 @@
 """Baselines: the same networks with an allocation that is given, not learned."""
 
-import random
-
 import numpy as np
 
 from keras_mtl.layers import FixedAllocation
@@ -128,62 +126,6 @@ def _check_owners(owners, num_components, index, names, partition):
             f"partition gives task {idle[0]!r} no component of modular layer {index}. "
             "Every task needs one."
         )
-
-
-def build_fixed_random(
-    inputs,
-    tasks,
-    layers,
-    *,
-    task_data="shared",
-    stem=(),
-    components_per_task=1,
-    combine="mean",
-    seed=None,
-    name=None,
-):
-    """Builds a network whose tasks use components drawn at random once, for good.
-
-    The baseline that learned routing has to beat.
-
-    Source: "Re-examining Routing Networks for Multi-task Learning", ICLR 2020 submission,
-    section 2.3, with one component per task and layer.
-
-    Args:
-        components_per_task: How many different components each task gets in each modular
-            layer. Defaults to 1.
-        seed: Integer, also of the draw; `None` draws anew for every model, from what
-            `keras.utils.set_random_seed` sets. Defaults to `None`.
-
-    The other arguments are those of `keras_mtl.build_gumbel_matrix`.
-
-    Example:
-
-    >>> from functools import partial
-    >>> import keras, keras_mtl
-    >>> model = keras_mtl.build_fixed_random(
-    ...     keras.Input((5,)), {"a": 3, "b": "binary"}, [[partial(keras.layers.Dense, 8)] * 4],
-    ...     components_per_task=2, seed=0)
-    >>> keras_mtl.allocation(model)[0].sum(axis=1).tolist()
-    [2.0, 2.0]
-    """
-    num_tasks = len(as_tasks(tasks))
-    rng = np.random.default_rng(random.getrandbits(32) if seed is None else seed)
-
-    def allocate(index, num_components):
-        if components_per_task not in range(1, num_components + 1):
-            raise ValueError(
-                f"components_per_task must be a whole number between 1 and {num_components}, the "
-                f"number of components of modular layer {index}. Received: {components_per_task}"
-            )
-        chosen = np.arange(num_components) < components_per_task
-        matrix = rng.permuted(np.tile(chosen, (num_tasks, 1)), axis=1)
-        return FixedAllocation(matrix, name=f"allocation_{index}")
-
-    return build_allocated(
-        inputs, tasks, layers, allocate,
-        task_data=task_data, stem=stem, combine=combine, seed=seed, name=name,
-    )  # fmt: skip
 
 
 def build_single_tasks(inputs, tasks, layers, *, task_data="shared", stem=(), seed=None, name=None):

@@ -1,5 +1,6 @@
 """The two forms of a batch, seen task by task."""
 
+import keras
 from keras import ops
 
 from keras_mtl.tasks import kinds_of
@@ -17,21 +18,34 @@ class SharedBatch:
 
     def sums(self, measures):
         """Returns (T,) sums of `measures`, a dict by task, and (T,) sums of weights."""
-        totals, counts = [], []
-        for name, task in self.tasks.items():
-            if name in measures:
-                y, y_pred = self.y[name], self.y_pred[name]
-                values, mask = per_example(measures[name], task, y, y_pred, task.size)
-                sums = weighted_sums(values, mask, self.sample_weight[name])
-            else:
-                sums = (0.0, 0.0)
-            totals.append(ops.sum(sums[0]))
-            counts.append(ops.sum(sums[1]))
-        return ops.stack(totals), ops.stack(counts)
+        by_task = [self._per_row(name, measures) for name in self.tasks]
+        totals, counts = zip(*by_task, strict=True)
+        return ops.stack([ops.sum(x) for x in totals]), ops.stack([ops.sum(x) for x in counts])
+
+    def rows(self, measures):
+        """Returns what `sums` adds up: values and weights of a block of rows per task."""
+        batch = ops.shape(keras.tree.flatten(self.y_pred)[0])[0]
+        by_task = [self._per_row(name, measures) for name in self.tasks]
+        return tuple(
+            ops.concatenate([ops.broadcast_to(one, (batch,)) for one in found])
+            for found in zip(*by_task, strict=True)
+        )
+
+    def _per_row(self, name, measures):
+        if name not in measures:
+            return 0.0, 0.0
+        task = self.tasks[name]
+        y, y_pred = self.y[name], self.y_pred[name]
+        values, mask = per_example(measures[name], task, y, y_pred, task.size)
+        return weighted_sums(values, mask, self.sample_weight[name])
 
     def total(self, weights, totals, counts):
         """Returns the loss: the tasks' weighted means, summed."""
         return ops.sum(weights * totals / ops.where(counts > 0, counts, 1.0))
+
+    def shares(self, weights, counts):
+        """Returns (T,): by what each task's mean counts in the loss."""
+        return ops.where(counts > 0, weights, 0.0)
 
     def view(self, name):
         """Returns one task's labels, predictions and weights (0 = missing), for a metric."""
@@ -54,6 +68,20 @@ class SeparateBatch:
         """Returns (T,) sums of `measures`, a dict by task, and (T,) sums of weights."""
         num_tasks = len(self.tasks)
         totals, counts = ops.zeros((num_tasks,)), ops.zeros((num_tasks,))
+        for value_sums, mask_sums in self._by_group(measures):
+            totals += ops.segment_sum(value_sums, self.task_id, num_tasks)
+            counts += ops.segment_sum(mask_sums, self.task_id, num_tasks)
+        return totals, counts
+
+    def rows(self, measures):
+        """Returns what `sums` adds up: values and weights of every example."""
+        totals = counts = ops.zeros_like(self.task_id, dtype="float32")
+        for value_sums, mask_sums in self._by_group(measures):
+            totals, counts = totals + value_sums, counts + mask_sums
+        return totals, counts
+
+    def _by_group(self, measures):
+        """Yields values and weights of every example for each group of tasks, 0 for others."""
         for (measure, kind, width), names in self._groups(measures).items():
             sizes = [task.size if name in names else 0 for name, task in self.tasks.items()]
             chosen = ops.take(ops.array([size > 0 for size in sizes]), self.task_id, axis=0)
@@ -64,9 +92,7 @@ class SeparateBatch:
             value_sums, mask_sums = weighted_sums(values, mask, self.sample_weight)
             value_sums = ops.where(chosen, value_sums, 0.0)
             value_sums = ops.where(self.known, value_sums, float("nan"))
-            totals += ops.segment_sum(value_sums, self.task_id, num_tasks)
-            counts += ops.segment_sum(ops.where(chosen, mask_sums, 0.0), self.task_id, num_tasks)
-        return totals, counts
+            yield value_sums, ops.where(chosen, mask_sums, 0.0)
 
     def _groups(self, measures):
         """Groups tasks whose values are computed in one go.
@@ -84,6 +110,11 @@ class SeparateBatch:
         """Returns the loss: the weighted mean over the labelled examples."""
         count = ops.sum(counts)
         return ops.sum(weights * totals) / ops.where(count > 0, count, 1.0)
+
+    def shares(self, weights, counts):
+        """Returns (T,): by what each task's mean counts in the loss."""
+        count = ops.sum(counts)
+        return weights * counts / ops.where(count > 0, count, 1.0)
 
     def view(self, name):
         """Returns one task's labels, predictions and weights (0 = missing), for a metric."""

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mtl.layers import AllocationMatrix
+from keras_mtl.layers import AllocationMatrix, RoutingPolicy
 
 
 class AllocationRecorder(keras.callbacks.Callback):
@@ -35,6 +35,7 @@ class AllocationRecorder(keras.callbacks.Callback):
         self._record(epoch + 1)
 
     def _record(self, epoch):
-        layers = [layer for layer in self.model.layers if isinstance(layer, AllocationMatrix)]
+        learned = AllocationMatrix | RoutingPolicy
+        layers = [layer for layer in self.model.layers if isinstance(layer, learned)]
         self.epochs.append(epoch)
         self.probabilities.append([ops.convert_to_numpy(layer.probabilities()) for layer in layers])

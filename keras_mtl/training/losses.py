@@ -58,6 +58,11 @@ def loss_measure(task):
     return Measure(loss.call if isinstance(loss, keras.losses.Loss) else loss)
 
 
+def accuracy_measure(task):
+    """Returns how the share of correct answers of a `Task` is measured; `None` of regression."""
+    return _own_measure(task, _ACCURACIES[task.kind]) if task.kind in _ACCURACIES else None
+
+
 def _own_measure(task, function):
     return Measure(function, elementwise=not task.has_classes, any_width=True)
 
@@ -80,7 +85,7 @@ def metric_measures(name, task):
 
 def _metric(task, metric):
     if metric == "accuracy" and task.kind in _ACCURACIES:
-        return metric, _own_measure(task, _ACCURACIES[task.kind])
+        return metric, accuracy_measure(task)
     if metric in ("mae", "mse") and task.kind == "regression":
         function = keras.losses.mean_absolute_error if metric == "mae" else _LOSSES["regression"]
         return metric, _own_measure(task, function)

@@ -7,23 +7,29 @@ from keras import ops
 
 from keras_mtl.data import AlternatingBatches, TaskBatches
 from keras_mtl.layers import GumbelRouter, SubspaceOrthogonality, TaskHead, TaskHeads
+from keras_mtl.training.balancing import GradientBalancing, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
 from keras_mtl.training.checks import check_arrays
 from keras_mtl.training.losses import loss_measure, metric_measures
 from keras_mtl.training.metrics import TaskMetric
+from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards
+from keras_mtl.training.task_gradients import TaskGradients
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class MultiTaskModel(keras.Model):
+class MultiTaskModel(TaskGradients, keras.Model):
     """A functional `keras.Model` that knows its tasks.
 
     `compile(optimizer)` uses the tasks' own losses and metrics, which skip missing labels.
     `compile(loss=..., metrics=...)` is stock Keras and knows none. Tasks live in the head
     layers, so that clones and reloaded models keep them. Builders make these models.
+    `compile(optimizer, balancing=...)` takes a method that weighs tasks against each other, such as
+    `keras_mtl.PCGrad()`; `balancing.task_weights` says what it arrived at.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        self.balancing = None
         for layer in self.layers:
             if not layer.trainable:  # what it made while it was built does not know yet
                 for inner in layer._flatten_layers():
@@ -44,7 +50,7 @@ class MultiTaskModel(keras.Model):
         separate = any(isinstance(layer, TaskHeads) for layer in self.layers)
         return "separate" if separate else "shared"
 
-    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
+    def compile(self, optimizer="rmsprop", loss=None, balancing=None, **kwargs):
         if loss is None:
             for name in ("loss_weights", "metrics", "weighted_metrics"):
                 if kwargs.get(name) is not None:
@@ -53,6 +59,16 @@ class MultiTaskModel(keras.Model):
                         "knows no missing labels. Put a task's own loss, metrics and weight in "
                         "keras_mtl.Task instead."
                     )
+        else:
+            check_nobody_waits(self.layers)
+        if balancing is not None:
+            half = kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
+            scaling = half or isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+            check_balancing(balancing, loss, scaling)
+            balancing.build(self.tasks)
+        if self.balancing is not None:
+            self._tracker.untrack(self.balancing)
+        self.balancing = balancing
         super().compile(optimizer, loss, **kwargs)
         self._uses_task_losses = loss is None
         self._forget_trackers()
@@ -61,6 +77,12 @@ class MultiTaskModel(keras.Model):
         self._penalty_trackers = {
             name: keras.metrics.Mean(name=name) for name in self._penalty_values()
         }
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config and self.balancing is not None:
+            config["balancing"] = keras.saving.serialize_keras_object(self.balancing)
+        return config
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -110,7 +132,18 @@ class MultiTaskModel(keras.Model):
             tracker.update_state(batch)
         weights = ops.array(self._task_weights, dtype="float32")
         loss = batch.total(weights, totals, counts)
-        return loss + sum(ops.sum(ops.cast(term, "float32")) for term in self.losses)
+        rest = sum(ops.sum(ops.cast(term, "float32")) for term in self.losses)
+        if training:
+            rest = rest + learn_from_rewards(self.layers, batch)
+        if training and self.balancing is not None:
+            means = totals / ops.where(counts > 0, counts, 1.0)
+            shares = batch.shares(weights, counts)
+            if isinstance(self.balancing, GradientBalancing):
+                self.balancing.shares.assign(shares)
+                return self.by_task_gradients(shares * means, rest)
+            objective = self.balancing.objective(means, shares)
+            loss = objective + ops.stop_gradient(loss - objective)
+        return loss + rest
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Logs a step: the loss, means over tasks and penalties.
@@ -139,8 +172,11 @@ class MultiTaskModel(keras.Model):
             self._check(*getattr(part, "arrays", (None, None)))
         if isinstance(validation, tuple):
             self._check(*validation)
+        if isinstance(batches, TaskBatches | AlternatingBatches) and self.balancing is not None:
+            check_batches(self.balancing, batches)
         follow = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: self._begin_epoch(epoch, batches)
+            on_epoch_begin=lambda epoch, logs: self._begin_epoch(epoch, batches),
+            on_epoch_end=lambda epoch, logs: logs.update(self._weight_logs()),
         )
         given["callbacks"] = [follow, *keras.tree.flatten(given.get("callbacks") or [])]
         if isinstance(batches, TaskBatches | AlternatingBatches):
@@ -155,6 +191,15 @@ class MultiTaskModel(keras.Model):
         for layer in self._flatten_layers():
             if isinstance(layer, GumbelRouter) and layer.counts == "epochs":
                 layer.epochs.assign(epoch)
+
+        if self.balancing is not None:
+            self.balancing.begin_epoch()
+
+    def _weight_logs(self):
+        """Returns the weights that balancing gives the tasks, for the logs of an epoch."""
+        if self.balancing is None or not self.balancing.weighs_losses:
+            return {}
+        return {f"{task}_weight": w for task, w in self.balancing.task_weights.items()}
 
     def evaluate(self, *args, **kwargs):
         given = _named(super().evaluate, args, kwargs)

@@ -21,6 +21,7 @@ from keras_mtl.models import (
     build_ple,
     build_recurrent_modular,
     build_recursive_routing,
+    build_routing_network,
     build_shared_bottom,
     build_shared_private,
     build_single_tasks,
@@ -120,6 +121,14 @@ def _entropy_weight(hp, layers):
     return hp.Choice("entropy_weight", [1e-3, 0.01, 0.1, 1.0], default=0.01)
 
 
+def _policy_learning_rate(hp, layers):
+    return hp.Float("policy_learning_rate", 3e-3, 0.3, sampling="log", default=0.02)
+
+
+def _collaboration(hp, layers):
+    return hp.Choice("collaboration", [0.0, 0.1, 0.3], default=0.0)
+
+
 _WEIGHTS_ONLY = {"learning_rate": _learning_rate}
 
 SPACES = {
@@ -183,6 +192,11 @@ SPACES = {
         "balance_weight": _balance_weight,
     },
     build_ple: _WEIGHTS_ONLY,
+    build_routing_network: {
+        "learning_rate": _learning_rate,
+        "policy_learning_rate": _policy_learning_rate,
+        "collaboration": _collaboration,
+    },
     build_shared_bottom: _WEIGHTS_ONLY,
     build_no_sharing: _WEIGHTS_ONLY,
     build_single_tasks: _WEIGHTS_ONLY,

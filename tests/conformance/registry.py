@@ -260,6 +260,20 @@ LAYERS = {
         (np.concatenate([SEQUENCES, -SEQUENCES], axis=-1), TASK_ID),
         {"logits": (3, 2, 4), "kernel": (4, 12, 12), "bias": (4, 12), "recurrent_kernel": (3, 12)},
     ),
+    "RoutedModular": Entry(
+        lambda: layers.RoutedModular([dense(name=name) for name in ("first", "second", "third")]),
+        (FEATURES, np.eye(3, dtype="float32")[TASK_ID]),
+        {
+            f"{name}/{weight}": shape
+            for name in ("first", "second", "third")
+            for weight, shape in (("kernel", (6, 4)), ("bias", (4,)))
+        },
+    ),
+    "RoutingPolicy": Entry(
+        partial(layers.RoutingPolicy, 3, 4, collaboration=0.3, epsilon=0.01, seed=1),
+        (TASK_ID,),
+        {"policy": (3, 4), "returns": (3, 4), "batches": (), "recent": (256,)},
+    ),
     "SkippableBlock": Entry(
         lambda: layers.SkippableBlock(keras.layers.Dense(6, name="inner")),
         (FEATURES, FEATURES[:, :1]),
@@ -331,6 +345,7 @@ BUILDERS = {
     "build_moe": {},
     "build_no_sharing": {},
     "build_ple": {},
+    "build_routing_network": {"collaboration": 0.3},
     "build_shared_bottom": {},
     "build_single_tasks": {},
     "build_sluice": {"orthogonality_weight": 0.3, "head_units": (5,)},

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 import keras_mtl
-from keras_mtl.layers import AllocationMatrix, TaskHeads
+from keras_mtl.layers import AllocationMatrix, RoutingPolicy, TaskHeads
 
 TASKS = {"color": 2, "animal": 7, "shape": 4}  # T = 3
 X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")  # B = 6 examples, D = 5
@@ -55,6 +55,7 @@ BUILDERS = {
     "mmoeex": keras_mtl.build_mmoeex,
     "moe": moe,
     "ple": ple,
+    "routing_network": keras_mtl.build_routing_network,
     "cross_stitch": keras_mtl.build_cross_stitch,
     "sluice": keras_mtl.build_sluice,
 }
@@ -108,3 +109,10 @@ def force(model, *matrices):
         logit = 30.0 * np.array(matrix, "float32") - 15.0
         (logits,) = layer.row_blocks
         logits.assign(np.stack([logit, -logit], axis=-1))
+
+
+def force_routes(model, routes):
+    """Gives a routing network policies that are sure of `(T, layers)` routes."""
+    layers = [layer for layer in model.layers if isinstance(layer, RoutingPolicy)]
+    for layer, choices in zip(layers, np.transpose(routes), strict=True):
+        layer.policy.assign(np.eye(layer.num_components)[choices])

@@ -20,6 +20,7 @@ BUILDERS = [
     keras_mtl.build_shared_bottom,
     keras_mtl.build_no_sharing,
     keras_mtl.build_fixed_random,
+    keras_mtl.build_routing_network,
     keras_mtl.build_single_tasks,
     keras_mtl.build_cross_stitch,
     partial(keras_mtl.build_sluice, connections="none", num_subspaces=3),

@@ -56,6 +56,11 @@ BUILDERS = {
     },
     keras_mtl.build_moe: {"learning_rate": 1e-3, "top_k": 2, "balance_weight": 0.1},
     keras_mtl.build_ple: {"learning_rate": 1e-3},
+    keras_mtl.build_routing_network: {
+        "learning_rate": 1e-3,
+        "policy_learning_rate": 0.02,
+        "collaboration": 0.0,
+    },
     keras_mtl.build_shared_bottom: {"learning_rate": 1e-3},
     keras_mtl.build_no_sharing: {"learning_rate": 1e-3},
     keras_mtl.build_single_tasks: {"learning_rate": 1e-3},

@@ -1,0 +1,166 @@
+"""Parallel components of which a task uses one: the others are not computed."""
+
+import keras
+from keras import ops
+
+from keras_mtl.layers.fused import applied
+from keras_mtl.layers.modular import Modular
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class RoutedModular(Modular):
+    """Runs parallel components of which every example uses one.
+
+    It answers as `Modular` does, and leaves out what nobody asked for where that can be known:
+
+    - rows in blocks by task, whose components are known for good (`routes`): each component
+      runs on the rows of its tasks. Those on no route are never trained.
+    - rows in blocks by task, whose components are drawn once for a block: equal Dense or
+      convolutions run with the kernels of the drawn ones.
+    - rows of examples in any order: where all use the same component, such as in a batch of
+      one task, equal Dense or convolutions run with its kernel; else all components run.
+
+    Args:
+        components: As of `Modular`.
+        combine: As of `Modular`. Defaults to `"mean"`.
+        num_repeats: As of `Modular`. Defaults to 1.
+        num_blocks: Number of blocks of rows, one after the other, or `None` for rows of
+            examples. Defaults to `None`.
+        routes: List of the component of each block, or `None`. Defaults to `None`.
+        draws: `"example"` where in training the rows of a block differ, `"task"` where they
+            never do. Defaults to `"task"`.
+
+    Call arguments:
+        x: As of `Modular`.
+        weights: `(num_repeats * batch, len(components))`: 1 at the component of the row, else
+            0; no gradient passes.
+
+    Output shape:
+        As of `Modular`.
+
+    Raises:
+        ValueError: As of `Modular`, routes that are not one for each block.
+
+    Example:
+
+    >>> constant = lambda value: keras.layers.Dense(
+    ...     1, kernel_initializer=keras.initializers.Constant(value))
+    >>> layer = RoutedModular([constant(1.0), constant(3.0), constant(8.0)])
+    >>> weights = keras.ops.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    >>> keras.ops.convert_to_numpy(layer(keras.ops.ones((2, 1)), weights)).tolist()
+    [[3.0], [3.0]]
+    """
+
+    def __init__(
+        self,
+        components,
+        combine="mean",
+        num_repeats=1,
+        num_blocks=None,
+        routes=None,
+        draws="task",
+        **kwargs,
+    ):
+        super().__init__(components, combine, num_repeats, **kwargs)
+        if routes is not None and len(routes) != num_blocks:
+            raise ValueError(
+                f"routes must have a component for each of {num_blocks} blocks. Received: {routes}"
+            )
+        self.num_blocks = num_blocks
+        self.routes = None if routes is None else [int(place) for place in routes]
+        self.draws = draws
+        if routes is not None:
+            for place, component in enumerate(self.components):
+                component.trainable = component.trainable and place in self.routes
+
+    def build(self, x_shape, weights_shape):
+        super().build(x_shape, weights_shape)
+        self._equal = len(self._groups) == 1 and len(self.components) > 1
+
+    def call(self, x, weights, x_mask=None, training=False):
+        known = self.routes is not None
+        masked = any(mask is not None for mask in keras.tree.flatten(x_mask))
+        if not self._equal and (masked or not known):
+            return super().call(x, weights)  # blocks of rows would lose their mask
+        if self.num_blocks is None:
+            return self._by_example(x, weights, super().call)
+        if known:
+            return self._by_block(x, self.routes) if self._equal else self._by_route(x)
+        if training and self.draws == "example":
+            return super().call(x, weights)
+        drawn = ops.reshape(weights, (self.num_blocks, -1, len(self.components)))[:, 0]
+        return self._by_block(x, ops.argmax(drawn, axis=-1))
+
+    def _by_example(self, x, weights, all_components):
+        """Runs one component where all rows use the same: a NaN is not the same as itself."""
+        return ops.cond(
+            ops.all(weights == weights[0]),
+            lambda: self._applied(x, *self._kernels(ops.argmax(weights[0], axis=-1))),
+            lambda: all_components(x, weights),
+        )
+
+    def _by_route(self, x):
+        """Calls each component once, on the rows of its tasks."""
+        if self.num_repeats == self.num_blocks:
+            outputs = {place: self.components[place](x) for place in set(self.routes)}
+            blocks = [outputs[place] for place in self.routes]
+            return ops.cast(ops.concatenate(blocks), self.compute_dtype)
+        rows = keras.tree.map_structure(lambda leaf: ops.split(leaf, self.num_blocks), x)
+        blocks = [None] * self.num_blocks
+        for place in dict.fromkeys(self.routes):
+            own = [block for block, other in enumerate(self.routes) if other == place]
+            joined = keras.tree.map_structure_up_to(
+                x, lambda parts, own=own: ops.concatenate([parts[block] for block in own]), rows
+            )
+            outputs = ops.split(self.components[place](joined), len(own))
+            for block, output in zip(own, outputs, strict=True):
+                blocks[block] = output
+        return ops.cast(ops.concatenate(blocks), self.compute_dtype)
+
+    def _by_block(self, x, places):
+        """Applies the kernel of the component at a place to each block of rows."""
+        alone = self.num_repeats == self.num_blocks  # one block that all tasks read
+        kernels, biases = self._kernels(places)
+        if isinstance(self.components[0], keras.layers.Dense):
+            rows = ops.reshape(x, (1 if alone else self.num_blocks, -1, x.shape[-1]))
+            outputs = self._applied(rows, kernels, None if biases is None else biases[:, None])
+            return ops.reshape(outputs, (-1, *ops.shape(x)[1:-1], outputs.shape[-1]))
+        rows = [x] * self.num_blocks if alone else ops.split(x, self.num_blocks)
+        return ops.concatenate(
+            [
+                self._applied(block, kernels[place], None if biases is None else biases[place])
+                for place, block in enumerate(rows)
+            ]
+        )
+
+    def _applied(self, x, kernel, bias):
+        first = self.components[0]
+        outputs = applied(first, x, kernel)
+        if bias is not None:
+            outputs = outputs + bias
+        return outputs if first.activation is None else first.activation(outputs)
+
+    def _kernels(self, places):
+        """Returns stacked kernels and biases (or `None`) of the components at places."""
+        known = isinstance(places, list)
+        chosen = [self.components[place] for place in places] if known else self.components
+        found = []
+        for name in ["kernel", "bias"] if self.components[0].use_bias else ["kernel"]:
+            weights = [getattr(one, name) for one in chosen]
+            stack = ops.concatenate(weights, axis=0)  # TensorFlow stacks no variables
+            stack = ops.reshape(stack, (len(weights), *weights[0].shape))
+            found.append(stack if known else ops.take(stack, places, axis=0))
+        return found if len(found) == 2 else [*found, None]
+
+    def modular_config(self):
+        """Returns the config of a `Modular` with the same components."""
+        config = self.get_config()
+        return {key: config[key] for key in config if key not in ("num_blocks", "routes", "draws")}
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_blocks": self.num_blocks,
+            "routes": self.routes,
+            "draws": self.draws,
+        }

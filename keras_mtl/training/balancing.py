@@ -1,0 +1,143 @@
+"""What weighs tasks against each other while a network trains, whatever its architecture."""
+
+import keras
+from keras import ops
+
+
+class Balancing(keras.layers.Layer):
+    """Base of what `compile(balancing=...)` takes, for methods that weigh losses.
+
+    It is a layer only to have state that a model trains, saves and restores; it is no part of
+    the network. The `loss` in the logs stays the one without balancing, so that methods, and
+    training and validation, can be compared. Task weights of `keras_mtl.Task` and sample weights
+    multiply what a method chooses. A task without a labelled example in a batch takes no part.
+    """
+
+    within_batches = False  # has nothing to weigh in a batch of one task
+    weighs_losses = True  # has a weight per task
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"name": "balancing", "dtype": "float32", **kwargs})
+        self.task_names = []
+
+    def build(self, tasks):
+        if self.built:
+            raise ValueError(
+                f"This {type(self).__name__} holds the state of an earlier compile. Give every "
+                "compile a new one."
+            )
+        self.task_names = list(tasks)
+        self.make_state(tasks)
+
+    def get_build_config(self):
+        return None  # a loaded model builds it when it is compiled
+
+    def make_state(self, tasks):
+        """Makes the variables for a model's tasks."""
+        self.latest = self.add_state("task_weights", "ones")
+
+    def add_state(self, name, initializer, trainable=False):
+        """Returns a variable with a number per task."""
+        shape = (len(self.task_names),)
+        return self.add_weight(shape, initializer, trainable=trainable, name=name)
+
+    @property
+    def task_weights(self):
+        """Dict, task -> number by which its loss is multiplied, as of the last batch."""
+        weights = ops.convert_to_numpy(self.current_weights())
+        return dict(zip(self.task_names, weights.tolist(), strict=True))
+
+    def current_weights(self):
+        return self.latest
+
+    def objective(self, means, shares):
+        """Returns the number that a batch minimizes instead of `sum(shares * means)`.
+
+        Args:
+            means: (T,) mean losses over labelled examples.
+            shares: (T,) by what each counts in the loss; 0 for a task without labels.
+        """
+        return ops.sum(shares * self.next_weights(means, shares > 0) * means)
+
+    def next_weights(self, means, present):
+        """Returns the (T,) weights of a batch and keeps them as the latest."""
+        raise NotImplementedError
+
+    def begin_epoch(self):
+        """Looks at what the epoch before left, outside of compiled code."""
+
+
+class GradientBalancing(Balancing):
+    """Base of methods that need each task's own gradient.
+
+    They look at the variables that tasks share. In a batch a variable is shared if some entry of
+    it has a gradient from two tasks or more; heads, towers, and rows or gates by task are not.
+    Other variables, and the gradient of penalties, are left as they are. A step costs a backward
+    pass per task.
+    """
+
+    within_batches = True
+    weighs_losses = False
+
+    def make_state(self, tasks):
+        self.shares = self.add_state("shares", "zeros")
+
+    def current_weights(self):
+        return ops.ones((len(self.task_names),))
+
+    def coefficients(self, gram, losses, shares):
+        """Returns what the tasks' gradients are multiplied with before they are added up.
+
+        Args:
+            gram: (T, T) dot products of the gradients of `losses`, over shared variables.
+            losses: (T,) `shares` times mean losses, whose sum is the loss.
+            shares: (T,) by what each mean counts; 0 for a task without labels.
+
+        Returns:
+            (T,) for shared variables and (T,) for others.
+        """
+        raise NotImplementedError
+
+
+def check_balancing(balancing, loss, loss_scaling):
+    """Raises a `ValueError` unless `compile` can use what it was given."""
+    if not isinstance(balancing, Balancing):
+        raise ValueError(
+            "balancing must be an object that balances tasks, such as "
+            f"keras_mtl.UncertaintyWeighting(). Received: {balancing!r}"
+        )
+    if loss is not None:
+        raise ValueError(
+            "compile(balancing=...) balances the tasks' own losses, and compile(loss=...) replaces "
+            "them. Put a task's own loss in keras_mtl.Task instead."
+        )
+    if loss_scaling and isinstance(balancing, GradientBalancing):
+        raise ValueError(
+            f"{type(balancing).__name__} needs each task's own gradient, which the loss scaling of "
+            "mixed_float16 does not allow. Use mixed_bfloat16, or a method that weighs losses."
+        )
+
+
+def check_batches(balancing, batches):
+    """Raises a `ValueError` when task batches leave a method nothing to weigh."""
+    parts = [part for part in getattr(batches, "parts", (batches,)) if hasattr(part, "_order")]
+    one_task_each = any(not getattr(part._order, "mixed", False) for part in parts)
+    if balancing.within_batches and one_task_each:
+        raise ValueError(
+            f"{type(balancing).__name__} weighs the tasks of a batch against each other, and these "
+            'batches hold one task each. Use keras_mtl.task_batches(..., order="mixed").'
+        )
+
+
+def check_number(name, number, fits, wanted):
+    """Raises a `ValueError` unless a setting is a number in its range."""
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if not is_number or not fits(number) or not abs(number) < float("inf"):
+        raise ValueError(f"{name} must be a number {wanted}. Received: {name}={number!r}")
+
+
+def softmax_of_present(scores, present):
+    """Returns (T,) softmax times the number of tasks that are present, 0 for others."""
+    scores = ops.where(present, scores, -1e9)
+    count = ops.sum(ops.cast(present, scores.dtype))
+    return ops.where(present, count * ops.softmax(scores), 0.0)
