@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from keras_mtl.layers import Modular, RoutedModular
+from keras_mtl.layers.row_blocks import row_blocks
 from tests.gradients import gradients
 
 RNG = np.random.default_rng(0)
@@ -66,6 +67,26 @@ def assert_same(routed, modular, x, weights, used, **training):
 def test_a_batch_of_one_component_computes_it_alone(kind):
     routed, modular = pair(kind)
     assert_same(routed, modular, inputs(kind, 6), one_hot([3] * 6), used=[3])
+
+
+def test_convolutions_of_rows_in_any_order_are_computed_for_their_own_rows():
+    routed, modular = pair("conv")
+    for places in ([3, 0, 0, 4, 4, 3], [4, 4, 4, 4, 3, 4], [0, 3, 0, 3, 0, 3, 4]):
+        routed, modular = pair("conv")
+        assert_same(routed, modular, inputs("conv", len(places)), one_hot(places), used=[0, 3, 4])
+
+
+def test_blocks_hold_every_row_once_and_one_component_each():
+    rng = np.random.default_rng(0)
+    for num_rows, num_components in ((1, 4), (7, 4), (16, 4), (33, 5)):
+        places = np.sort(rng.integers(0, num_components, num_rows) ** 2 % num_components)
+        places = rng.permutation(places).astype("int32")
+        rows, slots, components = (array(x) for x in row_blocks(places, num_components))
+        size = -(-num_rows // num_components)
+        assert len(rows) == 2 * num_components * size and len(components) == 2 * num_components
+        assert len(set(slots)) == num_rows
+        np.testing.assert_array_equal(rows[slots], np.arange(num_rows))
+        np.testing.assert_array_equal(components[slots // size], places)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,21 +161,21 @@ def test_components_of_several_tensors_are_routed_too(repeated):
 
 @pytest.mark.parametrize("settings", [
     {}, {"num_blocks": 3}, {"num_blocks": 3, "num_repeats": 3},
-    {"num_blocks": 3, "routes": [4, 1, 4]},
+    {"num_blocks": 3, "routes": [4, 1, 4]}, {"num_blocks": 3, "draws": "example"},
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", EQUAL)
 def test_gradients_are_those_of_the_mixture(kind, settings):
     routed, modular = pair(kind, **settings)
     x = ops.convert_to_tensor(inputs(kind, 2 if "num_repeats" in settings else 6))
     weights = ops.convert_to_tensor(one_hot(np.repeat([4, 1, 4], 2)))
-    routed(x, weights)
+    training = {"training": True} if "draws" in settings else {}
     modular(x, weights)
     variables = [weight for place in (1, 4) for weight in routed.components[place].weights]
     slope = np.random.default_rng(1).normal(size=modular(x, weights).shape)
     slope = ops.convert_to_tensor(slope.astype("float32"))
     found, expected = (
-        gradients(lambda layer=layer: ops.sum(slope * layer(x, weights)), variables)
-        for layer in (routed, modular)
+        gradients(lambda call=call: ops.sum(slope * call(x, weights)), variables)
+        for call in (partial(routed, **training), modular)
     )
     for one, other in zip(found, expected, strict=True):
         assert np.any(other != 0)
