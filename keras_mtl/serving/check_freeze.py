@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.analysis.allocation import allocation_layers
-from keras_mtl.layers import AllocationMatrix
+from keras_mtl.layers import AllocationMatrix, RoutingPolicy
 from keras_mtl.layers.penalties import binary_entropy
 
 _SURE = 30.0  # log-odds whose probability is 0 or 1 in float32, but for 1e-13
@@ -29,8 +29,8 @@ class FreezeCheck:
 
     Attributes:
         bits: Entropy left in all learned allocations.
-        least_certain: The `Doubt` with the probability nearest one half, or `None` when no
-            allocation is learned.
+        least_certain: The `Doubt` with the probability nearest one half, or, of policies that
+            choose one component, the least probable choice; `None` when no allocation is learned.
         agreement: Dict, task -> chance that a training batch draws just the components that
             freezing keeps.
         score: `"mean_accuracy"` (more is better), `"loss"` without penalties (less is
@@ -59,14 +59,15 @@ class FreezeCheck:
         found = []
         if any(chance <= 0.5 for chance in self.agreement.values()):
             found.append(
-                f"The allocation is undecided. {self._describe_bits()} Train longer, raise the "
-                "learning rate of the allocation or entropy_weight, or end at a lower temperature."
+                f"The allocation is undecided. {self._describe_bits()} Train longer or raise the "
+                "learning rate of the allocation or policy; a Gumbel-Matrix also decides sooner by "
+                "a larger entropy_weight, or a lower temperature at the end."
             )
         if self.score and self._loss_by_freezing() > 2 * self.sampled_sd:
             found.append(
                 f"Freezing costs quality. {self._describe_score()} The network relies on drawing "
-                "its components: train longer, or freeze the allocation "
-                "(AllocationMatrix.freeze) and train on."
+                "its components: train longer, or freeze the allocation (AllocationMatrix.freeze, "
+                "for a RoutingPolicy trainable = False) and train on."
             )
         return found
 
@@ -98,10 +99,11 @@ class FreezeCheck:
 def check_freeze(model, validation_data=None, num_samples=5, seed=0):
     """Tells whether freezing keeps what was trained.
 
-    In training every batch draws an allocation; freezing keeps the most likely one. The two
-    agree when probabilities are near 0 or 1. Where they are not, the score on validation
-    data tells whether that matters: components with equal merits may stay undecided.
-    Allocations that are given, not learned, need no check. `keras_mtl.export` runs it.
+    In training every batch draws an allocation, in routing networks even every example may;
+    freezing keeps the most likely one. The two agree when probabilities are near 0 or 1. Where
+    they are not, the score on validation data tells whether that matters: components with equal
+    merits may stay undecided. Allocations that are given, not learned, need no check.
+    `keras_mtl.export` runs it.
 
     Args:
         model: A model made by a builder, compiled if there are validation data.
@@ -144,51 +146,76 @@ def check_freeze(model, validation_data=None, num_samples=5, seed=0):
 def _drawn(model):
     """Gives the layers that draw in training, the tasks they draw for, and probabilities."""
     for layer in allocation_layers(model):
-        if isinstance(layer, AllocationMatrix) and layer.trainable:
-            num_rows = layer.row_blocks[-1].shape[0]  # tasks before the last added are settled
+        if isinstance(layer, AllocationMatrix | RoutingPolicy) and layer.trainable:
+            # the tasks of an AllocationMatrix before the last added are settled
+            num_rows = _variable(layer).shape[0]
             probability = ops.convert_to_numpy(layer.probabilities())[-num_rows:]
             yield layer, list(model.tasks)[-num_rows:], probability
+
+
+def _variable(layer):
+    """Returns what a layer's probabilities are made of."""
+    if isinstance(layer, AllocationMatrix):
+        return layer.row_blocks[-1]
+    return layer.scores if layer.projection == "softmax" else layer.policy
 
 
 def _entropy(drawn):
     bits, doubts, agreement = 0.0, [], {}
     for layer, tasks, probability in drawn:
-        nats = ops.convert_to_numpy(binary_entropy(ops.convert_to_tensor(probability)))
-        bits += float(nats.sum() / np.log(2))
-        row, column = np.unravel_index(np.argmax(nats), nats.shape)
-        nearest_half = float(probability[row, column])
-        doubts.append(Doubt(tasks[row], layer.name, int(column) + 1, nearest_half))
-        certain = np.prod(np.maximum(probability, 1 - probability), axis=1)
+        if layer.chooses_one:
+            nats = -np.sum(probability * np.log(np.maximum(probability, 1e-30)))
+            certainty = np.where(probability == probability.max(1, keepdims=True), probability, 1)
+            certain = probability.max(axis=1)
+        else:
+            nats = ops.convert_to_numpy(binary_entropy(ops.convert_to_tensor(probability))).sum()
+            certainty = np.maximum(probability, 1 - probability)
+            certain = np.prod(certainty, axis=1)
+        bits += float(nats / np.log(2))
+        row, column = np.unravel_index(np.argmin(certainty), certainty.shape)
+        doubt = Doubt(tasks[row], layer.name, int(column) + 1, float(probability[row, column]))
+        doubts.append((float(certainty[row, column]), doubt))
         for task, chance in zip(tasks, certain, strict=True):
             agreement[task] = agreement.get(task, 1.0) * float(chance)
-    least_certain = min(doubts, key=lambda doubt: abs(doubt.probability - 0.5))
-    return FreezeCheck(bits, least_certain, agreement)
+    return FreezeCheck(bits, min(doubts)[1], agreement)
 
 
 def _scores(model, data, drawn, num_samples, seed):
     """Returns what is scored, the score as it is, and the scores of drawn allocations."""
     rng = np.random.default_rng(seed)
-    blocks = [layer.row_blocks[-1] for layer, _, _ in drawn]
-    learned = [np.array(ops.convert_to_numpy(ops.convert_to_tensor(b))) for b in blocks]
+    variables = [_variable(layer) for layer, _, _ in drawn]
+    learned = [np.array(ops.convert_to_numpy(ops.convert_to_tensor(v))) for v in variables]
     score, frozen = _score(model, data)
     scores = [score, frozen]
     try:
         for _ in range(num_samples):
             for layer, _, probability in drawn:
-                _force(layer, rng.random(probability.shape) < probability)
+                _force(layer, _draw(layer, probability, rng))
             scores.append(_score(model, data)[1])
     finally:
-        for block, logits in zip(blocks, learned, strict=True):
-            block.assign(logits)
+        for variable, values in zip(variables, learned, strict=True):
+            variable.assign(values)
     return scores
+
+
+def _draw(layer, probability, rng):
+    """Returns zeros and ones drawn from probabilities, one 1 in a row where one is chosen."""
+    if not layer.chooses_one:
+        return rng.random(probability.shape) < probability
+    share = rng.random((len(probability), 1)) * probability.sum(axis=1, keepdims=True)
+    chosen = (np.cumsum(probability, axis=1) <= share).sum(axis=1)
+    return np.eye(probability.shape[1])[np.minimum(chosen, probability.shape[1] - 1)]
 
 
 def _force(layer, matrix):
     """Makes `matrix` the most likely allocation, through variables alone: nothing retraces."""
+    if layer.chooses_one:
+        _variable(layer).assign(matrix)  # probabilities, or scores of which the 1 is the largest
+        return
     log_odds = np.where(matrix, _SURE, -_SURE)
     if layer.parameterization == "two_logits":
         log_odds = np.stack([log_odds, -log_odds], axis=-1) / 2
-    layer.row_blocks[-1].assign(log_odds)
+    _variable(layer).assign(log_odds)
 
 
 def _score(model, data):

@@ -152,3 +152,58 @@ def test_export_passes_validation_data_on(tmp_path):
         pytest.warns(UserWarning, match="Task 'sign' has no component"),
     ):
         export(model, tmp_path / "1", format=FORMAT, validation_data=data)
+
+
+# Policies that choose one component
+
+
+@pytest.fixture(params=["clip", "softmax"])
+def routed(request):
+    """A network whose component tells the sign of a number or its opposite, 0.6 to 0.4."""
+    model = keras_mtl.build_routing_network(
+        keras.Input((1,)), {"sign": 2, "same": 2},
+        [[partial(keras.layers.Dense, 1, use_bias=False)] * 2], projection=request.param,
+    )  # fmt: skip
+    policy = np.array([[0.4, 0.6], [0.0, 1.0]])
+    layer = model.get_layer("allocation_1")
+    if request.param == "softmax":
+        layer.scores.assign(np.log(np.maximum(policy, 1e-12)))
+    else:
+        layer.policy.assign(policy)
+    for component, slope in zip(model.get_layer("modular_1").components, (-1, 1), strict=True):
+        component.set_weights([np.array([[slope]])])
+    for task in model.tasks:
+        model.get_layer(task).set_weights([np.array([[-1, 1]]), np.zeros(2)])
+    model.compile("sgd")
+    x = np.array([[-1.0], [1.0]] * 5, "float32")
+    return model, (x, dict.fromkeys(model.tasks, (x[:, 0] > 0).astype(int)))
+
+
+def test_the_entropy_of_a_policy_is_that_of_its_choice(routed):
+    check = check_freeze(routed[0])
+    assert check.bits == pytest.approx(-0.4 * np.log2(0.4) - 0.6 * np.log2(0.6), abs=1e-5)
+    assert check.least_certain[:3] == ("sign", "allocation_1", 2)
+    assert check.agreement == pytest.approx({"sign": 0.6, "same": 1.0}, abs=1e-5)
+    assert check.problems() == []
+
+
+def test_components_of_a_policy_are_drawn_one_at_a_time(routed):
+    model, data = routed
+    before = [weight.copy() for weight in model.get_weights()]
+    check = check_freeze(model, data, num_samples=40)
+    assert check.frozen == 1.0  # of both tasks, of which one is right or wrong by the draw
+    assert set(check.sampled) == {0.5, 1.0}
+    assert 0.3 < np.mean(np.array(check.sampled) == 0.5) < 0.5
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert old.tobytes() == new.tobytes()
+
+
+def test_an_undecided_policy_is_a_problem():
+    model = keras_mtl.build_routing_network(
+        keras.Input((5,)), {"a": 2, "b": 3}, [[partial(keras.layers.Dense, 4)] * 8] * 2
+    )
+    check = check_freeze(model)
+    assert check.bits == pytest.approx(2 * 2 * 3)
+    assert check.least_certain.probability == pytest.approx(1 / 8)
+    (problem,) = check.problems()
+    assert "undecided" in problem and "policy" in problem
