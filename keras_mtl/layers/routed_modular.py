@@ -7,8 +7,6 @@ from keras_mtl.layers.fused import applied
 from keras_mtl.layers.modular import Modular
 from keras_mtl.layers.row_blocks import row_blocks
 
-_LEAST_TO_SORT = 4  # fewer convolutions are as soon computed for all rows
-
 
 @keras.saving.register_keras_serializable("keras_mtl")
 class RoutedModular(Modular):
@@ -21,13 +19,15 @@ class RoutedModular(Modular):
     - rows in blocks by task, whose components are drawn once for a block: equal Dense or
       convolutions run with the kernels of the drawn ones.
     - rows of examples in any order: where all use the same component, such as in a batch of
-      one task, equal Dense or convolutions run with its kernel. Else rows are sorted for
-      convolutions, into blocks of one component, so that about two rows are computed for each.
-      Every Dense layer runs on all rows: one large product, which is as fast as sorting.
+      one task, equal Dense or convolutions run with its kernel. Else each convolution runs on
+      its own rows; on JAX, whose shapes are fixed, rows are sorted into blocks of one component,
+      and about two are computed for each. Every Dense layer runs on all rows: one large product,
+      which is as fast as sorting.
 
     Components that differ, or are neither Dense nor convolutions, all run on all rows, unless
-    their routes are known. XLA on CPU computes a convolution in a branch many times slower: with
-    rows in any order `fit` does without XLA on TensorFlow, and JAX without the branch.
+    their routes are known. XLA knows no shapes that depend on what was drawn, and on CPU computes
+    a convolution in a branch many times slower. So where convolutions have rows of their own,
+    `fit` does without XLA on TensorFlow, and JAX without the branch.
 
     Args:
         components: As of `Modular`.
@@ -78,6 +78,7 @@ class RoutedModular(Modular):
         self.num_blocks = num_blocks
         self.routes = None if routes is None else [int(place) for place in routes]
         self.draws = draws
+        self._draws_apart = draws == "example" and routes is None
         if routes is not None:
             for place, component in enumerate(self.components):
                 component.trainable = component.trainable and place in self.routes
@@ -86,17 +87,16 @@ class RoutedModular(Modular):
         super().build(x_shape, weights_shape)
         self._equal = len(self._groups) == 1 and len(self.components) > 1
         self._convolves = self._equal and not isinstance(self.components[0], keras.layers.Dense)
-        in_branches = self._convolves and self.num_blocks is None
-        self.supports_jit = not in_branches or keras.backend.backend() != "tensorflow"
+        rows_apart = self._convolves and (self.num_blocks is None or self._draws_apart)
+        self.supports_jit = not rows_apart or keras.backend.backend() != "tensorflow"
 
     def call(self, x, weights, x_mask=None, training=False):
         known = self.routes is not None
         masked = any(mask is not None for mask in keras.tree.flatten(x_mask))
         if not self._equal and (masked or not known):
             return super().call(x, weights)  # blocks of rows would lose their mask
-        sorts = self._convolves and self.num_repeats == 1
-        sorts = sorts and len(self.components) >= _LEAST_TO_SORT
-        apart = self._by_example if sorts else super().call
+        own_rows = self._convolves and self.num_repeats == 1
+        apart = self._by_example if own_rows else super().call
         if self.num_blocks is None:
             if self._convolves and keras.backend.backend() == "jax":
                 return apart(x, weights)
@@ -107,19 +107,30 @@ class RoutedModular(Modular):
             )
         if known:
             return self._by_block(x, self.routes) if self._equal else self._by_route(x)
-        if training and self.draws == "example":
+        if training and self._draws_apart:
             return apart(x, weights)
         drawn = ops.reshape(weights, (self.num_blocks, -1, len(self.components)))[:, 0]
         return self._by_block(x, ops.argmax(drawn, axis=-1))
 
     def _by_example(self, x, weights):
-        """Sorts rows into blocks of one component, and puts what these answer back in order."""
-        rows, slots, components = row_blocks(ops.argmax(weights, -1), len(self.components))
-        sorted_x = ops.take(x, rows, axis=0)
-        outputs = self._in_blocks(sorted_x, components, 2 * len(self.components))
-        outputs = ops.take(outputs, slots, axis=0)
+        """Runs each convolution on its own rows, and puts what they answer back in order."""
+        places = ops.argmax(weights, axis=-1)
+        if keras.backend.backend() == "jax":
+            rows, slots, components = row_blocks(places, len(self.components))
+            sorted_x = ops.take(x, rows, axis=0)
+            outputs = self._in_blocks(sorted_x, components, 2 * len(self.components))
+        else:
+            chosen = [ops.nonzero(places == place)[0] for place in range(len(self.components))]
+            answers = [self._on_rows(c, x, r) for c, r in zip(self.components, chosen, strict=True)]
+            outputs, slots = ops.concatenate(answers), ops.argsort(ops.concatenate(chosen))
         total = ops.sum(weights, axis=-1)  # 1, or NaN
-        return outputs * ops.reshape(total, (-1, *[1] * (len(outputs.shape) - 1)))
+        total = ops.reshape(total, (-1, *[1] * (len(outputs.shape) - 1)))
+        return ops.take(outputs, slots, axis=0) * total
+
+    def _on_rows(self, component, x, rows):
+        """Runs a component on some rows, and on the first: TensorFlow convolves no empty batch."""
+        with_first = ops.concatenate([ops.zeros((1,), rows.dtype), rows])
+        return component(ops.take(x, with_first, axis=0))[1:]
 
     def _by_route(self, x):
         """Calls each component once, on the rows of its tasks."""

@@ -201,3 +201,12 @@ def test_masks_reach_the_components():
 def test_routes_are_one_for_each_block():
     with pytest.raises(ValueError, match=r"a component for each of 3 blocks. Received: \[1, 0\]"):
         RoutedModular([dense(), dense()], num_blocks=3, routes=[1, 0])
+
+
+def test_tensorflow_leaves_xla_out_where_a_branch_holds_convolutions():
+    for kind, settings, branch in (
+        ("conv", {}, True), ("dense", {}, False), ("conv", {"num_blocks": 3}, False),
+    ):  # fmt: skip
+        routed, _ = pair(kind, **settings)
+        routed.build((6, *KINDS[kind][1]), (6, 5))
+        assert routed.supports_jit == (not branch or keras.backend.backend() != "tensorflow")
