@@ -35,7 +35,9 @@ from keras_mtl.models import (
     build_shared_private,
     build_single_tasks,
     build_sluice,
+    build_snr,
     build_soft_ordering,
+    build_task_routing,
 )
 from keras_mtl.phases import CycleTemperature, PolicyPhases
 from keras_mtl.schedules import HalvingSchedule, RampSchedule, TemperatureSchedule
@@ -45,6 +47,7 @@ from keras_mtl.training import (
     AllocationRecorder,
     CAGrad,
     DynamicWeightAverage,
+    FirstOrderMAML,
     GradNorm,
     MultiTaskModel,
     PCGrad,
@@ -59,6 +62,7 @@ __all__ = [
     "CAGrad",
     "CycleTemperature",
     "DynamicWeightAverage",
+    "FirstOrderMAML",
     "GradNorm",
     "HalvingSchedule",
     "MultiTaskModel",
@@ -97,7 +101,9 @@ __all__ = [
     "build_shared_private",
     "build_single_tasks",
     "build_sluice",
+    "build_snr",
     "build_soft_ordering",
+    "build_task_routing",
     "check_freeze",
     "cut_report",
     "data",

@@ -18,6 +18,8 @@ ROOMS = [
     "tuning",
 ]
 STRANGERS = {("layers", "data")}  # neighbours that do not know each other
+BACKENDS = {"tensorflow", "jax", "torch"}
+DIFFERENTIATE = {"training/gradients.py", "training/task_gradients.py"}  # keras.ops cannot
 
 
 def imports_of(file):
@@ -51,14 +53,33 @@ def test_imports_flow_one_way():
             assert (room, imported) not in STRANGERS, f"{file} imports {imported}"
 
 
-def test_tensorflow_stays_in_data_and_serving():
+def modules_in(nodes):
+    """Returns the first names of all modules that are imported."""
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name.split(".")[0] for name in names}
+
+
+def test_backends_stay_where_they_belong():
     for file in PACKAGE.rglob("*.py"):
-        room = file.relative_to(PACKAGE).parts[0]
-        modules = [
-            name
-            for node in ast.walk(ast.parse(file.read_text()))
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            for name in [getattr(node, "module", None), *(alias.name for alias in node.names)]
-        ]
-        if any(name and name.split(".")[0] == "tensorflow" for name in modules):
-            assert room in ("data", "serving"), f"{file} imports tensorflow"
+        place = file.relative_to(PACKAGE)
+        tree = ast.parse(file.read_text())
+        used = BACKENDS & modules_in(ast.walk(tree))
+        if place.as_posix() in DIFFERENTIATE:
+            assert used == BACKENDS, f"{file} imports {used}"
+            assert not BACKENDS & modules_in(tree.body), f"{file} needs a backend nobody chose"
+        else:
+            allowed = {"tensorflow"} if place.parts[0] in ("data", "serving") else set()
+            assert used <= allowed, f"{file} imports {used}"
+
+
+def test_no_import_hides_behind_a_call():
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func).split(".")[-1]
+                assert called not in ("import_module", "__import__"), f"{file}: {called}"

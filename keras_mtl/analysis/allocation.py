@@ -128,6 +128,7 @@ def _required_layers(model):
     if not layers:
         raise ValueError(
             f"Model {model.name!r} allocates no components to tasks: none of its layers has "
-            "several. Put a list of components into the builder's `layers`."
+            "several. Put a list of components into the builder's `layers`. What tasks use of "
+            "towers, experts and sub-networks is in keras_mtl.sharing_report."
         )
     return layers

@@ -70,6 +70,7 @@ class SequentialOrder:
 
     lengths: dict[int, int]
     batch_size: int
+    mixed = False
 
     @property
     def num_batches(self):

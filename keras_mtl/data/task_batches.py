@@ -163,6 +163,16 @@ class TaskBatches(keras.utils.PyDataset):
         self._epoch = epoch
         self._num_given = 0
 
+    @property
+    def mixed(self):
+        """Whether a batch may hold examples of several tasks."""
+        return self._order.mixed
+
+    @property
+    def batch_size(self):
+        """Number of examples in a batch; the last ones may hold fewer."""
+        return self._order.batch_size
+
     def __len__(self):
         return self._order.num_batches
 

@@ -12,6 +12,7 @@ from keras_mtl.layers.dselect_k_gates import DSelectKGates
 from keras_mtl.layers.expert_streams import ExpertStreams
 from keras_mtl.layers.gradient_reversal import GradientReversal
 from keras_mtl.layers.gumbel import GumbelRouter, straight_through
+from keras_mtl.layers.hard_concrete import HardConcrete
 from keras_mtl.layers.heads import TaskHead, TaskHeads
 from keras_mtl.layers.instance_gate import InstanceGate
 from keras_mtl.layers.last_step import LastStep
@@ -38,7 +39,9 @@ from keras_mtl.layers.soft_allocation import SoftAllocation
 from keras_mtl.layers.stitch import CrossStitch, Stitch
 from keras_mtl.layers.stream_gates import StreamGates
 from keras_mtl.layers.sub_encoders import SubEncoders
+from keras_mtl.layers.sub_network_routing import SubNetworkRouting
 from keras_mtl.layers.task_gates import TaskGates
+from keras_mtl.layers.task_mask import TaskMask
 from keras_mtl.layers.task_rows import PickTask, RepeatRows, SplitTasks, TaskRows
 from keras_mtl.layers.top_k_gates import NoisyTopKGates
 from keras_mtl.layers.word_dropout import WordDropout
@@ -60,6 +63,7 @@ __all__ = [
     "FixedAllocation",
     "GradientReversal",
     "GumbelRouter",
+    "HardConcrete",
     "InstanceGate",
     "JoinDirections",
     "LastStep",
@@ -89,11 +93,13 @@ __all__ = [
     "Stitch",
     "StreamGates",
     "SubEncoders",
+    "SubNetworkRouting",
     "SubspaceOrthogonality",
     "TargetRatePenalty",
     "TaskGates",
     "TaskHead",
     "TaskHeads",
+    "TaskMask",
     "TaskRows",
     "WordDropout",
     "straight_through",

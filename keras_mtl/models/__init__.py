@@ -19,12 +19,14 @@ from keras_mtl.models.recursive_routing import build_recursive_routing
 from keras_mtl.models.routing_network import build_routing_network
 from keras_mtl.models.shared_private import build_shared_private
 from keras_mtl.models.sluice import build_sluice
+from keras_mtl.models.snr import build_snr
 from keras_mtl.models.soft_ordering import build_soft_ordering
 from keras_mtl.models.static import (
     build_no_sharing,
     build_shared_bottom,
     build_single_tasks,
 )
+from keras_mtl.models.task_routing import build_task_routing
 
 __all__ = [
     "add_task",
@@ -49,5 +51,7 @@ __all__ = [
     "build_shared_private",
     "build_single_tasks",
     "build_sluice",
+    "build_snr",
     "build_soft_ordering",
+    "build_task_routing",
 ]

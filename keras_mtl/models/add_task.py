@@ -17,9 +17,11 @@ from keras_mtl.layers import (
     SplitTasks,
     Stitch,
     StreamGates,
+    SubNetworkRouting,
     TaskGates,
     TaskHead,
     TaskHeads,
+    TaskMask,
     TaskRows,
 )
 from keras_mtl.models.add_recurrent_task import add_recurrent_task, is_recurrent_modular
@@ -35,7 +37,9 @@ _OF_THEIR_TASKS = (
     DSelectKGates,
     NoisyTopKGates,
     StreamGates,
+    SubNetworkRouting,
     TaskGates,
+    TaskMask,
 )
 
 

@@ -32,8 +32,8 @@ def build_mmoeex(
     Source: Aoki, Tung and Oliveira, "Heterogeneous Multi-task Learning with Expert Diversity",
     2021, https://arxiv.org/abs/2106.10595. Differs from its code: a closed gate has a logit of
     minus infinity, where the code sets it to 0, whose softmax is not; tasks are dealt out
-    evenly, where the code draws each anew; experts are summed also for tables. The two steps
-    of its optimizer are not part of the network.
+    evenly, where the code draws each anew; experts are summed also for tables. Its two-step
+    optimization is `compile(balancing=keras_mtl.FirstOrderMAML())`, for any network.
 
     Args:
         tower_units: As of `keras_mtl.build_mmoe`. Defaults to `()`.

@@ -26,19 +26,24 @@ class Towers:
                 f"List {index} of `layers` has {len(components)} components, but towers need one "
                 f"for each of {len(self.names)} tasks: {', '.join(self.names)}."
             )
-        pairs = zip(components, self.streams, strict=True)
-        self.streams = [component(stream) for component, stream in pairs]
-        if len({tuple(stream.shape[1:]) for stream in self.streams}) > 1:
-            described = ", ".join(
-                f"{component.name}: {stream.shape}"
-                for component, stream in zip(components, self.streams, strict=True)
-            )
-            raise ValueError(
-                f"The components of list {index} of `layers` must have one output shape, because "
-                f"the towers meet there. Received: {described}. Give them the same units, filters, "
-                "strides and padding."
-            )
-        check_different_starts(components)
+        self.streams = run_each(components, self.streams, index)
+
+
+def run_each(components, streams, index):
+    """Returns what each component of a list makes of its own stream, all of one shape."""
+    streams = [component(stream) for component, stream in zip(components, streams, strict=True)]
+    if len({tuple(stream.shape[1:]) for stream in streams}) > 1:
+        described = ", ".join(
+            f"{component.name}: {stream.shape}"
+            for component, stream in zip(components, streams, strict=True)
+        )
+        raise ValueError(
+            f"The components of list {index} of `layers` must have one output shape, because "
+            f"their outputs meet there. Received: {described}. Give them the same units, filters, "
+            "strides and padding."
+        )
+    check_different_starts(components)
+    return streams
 
 
 def build_towers(

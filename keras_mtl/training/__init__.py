@@ -4,6 +4,7 @@ from keras_mtl.training.alternating import AlternatingOptimizer, alternating_opt
 from keras_mtl.training.cagrad import CAGrad
 from keras_mtl.training.callbacks import AllocationRecorder
 from keras_mtl.training.dynamic_weight_average import DynamicWeightAverage
+from keras_mtl.training.first_order_maml import FirstOrderMAML
 from keras_mtl.training.gradnorm import GradNorm
 from keras_mtl.training.model import MultiTaskModel
 from keras_mtl.training.optimizers import PresentTasksOptimizer, allocation_optimizer
@@ -16,6 +17,7 @@ __all__ = [
     "AlternatingOptimizer",
     "CAGrad",
     "DynamicWeightAverage",
+    "FirstOrderMAML",
     "GradNorm",
     "MultiTaskModel",
     "PCGrad",

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_mtl.data import TaskBatches
+
 
 class Balancing(keras.layers.Layer):
     """Base of what `compile(balancing=...)` takes, for methods that weigh losses.
@@ -11,10 +13,14 @@ class Balancing(keras.layers.Layer):
     the network. The `loss` in the logs stays the one without balancing, so that methods, and
     training and validation, can be compared. Task weights of `keras_mtl.Task` and sample weights
     multiply what a method chooses. A task without a labelled example in a batch takes no part.
+    `load_weights` restores the state from weights that were saved with the same method, and
+    leaves it as it is when they were saved with another one or none.
     """
 
     within_batches = False  # has nothing to weigh in a batch of one task
     weighs_losses = True  # has a weight per task
+    takes_gradients = False  # looks at each task's own gradient
+    smallest_batch = 1
 
     def __init__(self, **kwargs):
         super().__init__(**{"name": "balancing", "dtype": "float32", **kwargs})
@@ -63,6 +69,24 @@ class Balancing(keras.layers.Layer):
         """Returns the (T,) weights of a batch and keeps them as the latest."""
         raise NotImplementedError
 
+    def check_optimizer(self, optimizer):
+        """Raises a `ValueError` for an optimizer that the method cannot work with."""
+
+    def save_own_variables(self, store):
+        for key, variable in self._state_by_key().items():
+            store[key] = ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store):
+        saved = set(store.keys())
+        for key, variable in self._state_by_key().items():
+            if key in saved:
+                variable.assign(store[key])
+
+    def _state_by_key(self):
+        """Returns its variables and the states of its random generators."""
+        method = type(self).__name__
+        return {f"{method}_{place}": state for place, state in enumerate(self.variables)}
+
     def begin_epoch(self):
         """Looks at what the epoch before left, outside of compiled code."""
 
@@ -78,6 +102,7 @@ class GradientBalancing(Balancing):
 
     within_batches = True
     weighs_losses = False
+    takes_gradients = True
 
     def make_state(self, tasks):
         self.shares = self.add_state("shares", "zeros")
@@ -99,7 +124,7 @@ class GradientBalancing(Balancing):
         raise NotImplementedError
 
 
-def check_balancing(balancing, loss, loss_scaling):
+def check_balancing(balancing, loss, optimizer, loss_scaling):
     """Raises a `ValueError` unless `compile` can use what it was given."""
     if not isinstance(balancing, Balancing):
         raise ValueError(
@@ -111,21 +136,35 @@ def check_balancing(balancing, loss, loss_scaling):
             "compile(balancing=...) balances the tasks' own losses, and compile(loss=...) replaces "
             "them. Put a task's own loss in keras_mtl.Task instead."
         )
-    if loss_scaling and isinstance(balancing, GradientBalancing):
+    if loss_scaling and balancing.takes_gradients:
         raise ValueError(
             f"{type(balancing).__name__} needs each task's own gradient, which the loss scaling of "
             "mixed_float16 does not allow. Use mixed_bfloat16, or a method that weighs losses."
         )
+    balancing.check_optimizer(optimizer)
 
 
-def check_batches(balancing, batches):
-    """Raises a `ValueError` when task batches leave a method nothing to weigh."""
-    parts = [part for part in getattr(batches, "parts", (batches,)) if hasattr(part, "_order")]
-    one_task_each = any(not getattr(part._order, "mixed", False) for part in parts)
-    if balancing.within_batches and one_task_each:
+def check_batches(balancing, batches, batch_size):
+    """Raises a `ValueError` when batches leave a method nothing to do.
+
+    Args:
+        balancing: A `Balancing`.
+        batches: What `fit` takes as its `x`.
+        batch_size: What `fit` takes as such.
+    """
+    parts = [
+        part for part in getattr(batches, "parts", (batches,)) if isinstance(part, TaskBatches)
+    ]
+    if balancing.within_batches and not all(part.mixed for part in parts):
         raise ValueError(
-            f"{type(balancing).__name__} weighs the tasks of a batch against each other, and these "
-            'batches hold one task each. Use keras_mtl.task_batches(..., order="mixed").'
+            f"{type(balancing).__name__} needs several tasks in a batch, and these batches hold "
+            'one task each. Use keras_mtl.task_batches(..., order="mixed").'
+        )
+    sizes = [batch_size or 32, *(part.batch_size for part in parts)]
+    if min(sizes) < balancing.smallest_batch:
+        raise ValueError(
+            f"{type(balancing).__name__} cannot split batches of {min(sizes)} example in two. "
+            f"Use a batch_size of at least {balancing.smallest_batch}."
         )
 
 

@@ -10,14 +10,17 @@ from keras_mtl.layers import GumbelRouter, SubspaceOrthogonality, TaskHead, Task
 from keras_mtl.training.balancing import GradientBalancing, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
 from keras_mtl.training.checks import check_arrays
+from keras_mtl.training.first_order_maml import FirstOrderMAML
+from keras_mtl.training.gradients import with_gradient
 from keras_mtl.training.losses import loss_measure, metric_measures
 from keras_mtl.training.metrics import TaskMetric
 from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards
 from keras_mtl.training.task_gradients import TaskGradients
+from keras_mtl.training.two_steps import TwoSteps
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class MultiTaskModel(TaskGradients, keras.Model):
+class MultiTaskModel(TaskGradients, TwoSteps, keras.Model):
     """A functional `keras.Model` that knows its tasks.
 
     `compile(optimizer)` uses the tasks' own losses and metrics, which skip missing labels.
@@ -64,7 +67,7 @@ class MultiTaskModel(TaskGradients, keras.Model):
         if balancing is not None:
             half = kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
             scaling = half or isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-            check_balancing(balancing, loss, scaling)
+            check_balancing(balancing, loss, optimizer, scaling)
             balancing.build(self.tasks)
         if self.balancing is not None:
             self._tracker.untrack(self.balancing)
@@ -124,8 +127,7 @@ class MultiTaskModel(TaskGradients, keras.Model):
             self._penalty_trackers[name].update_state(value)
         if not self._uses_task_losses:
             return super().compute_loss(x, y, y_pred, sample_weight, training)
-        batch_form = SeparateBatch if self.task_data == "separate" else SharedBatch
-        batch = batch_form(self.tasks, x, y, y_pred, sample_weight)
+        batch = self._batch(x, y, y_pred, sample_weight)
         totals, counts = batch.sums(self._loss_measures)
         self._loss_tracker_by_task.add(totals, counts)
         for tracker in self._metric_trackers:
@@ -141,9 +143,17 @@ class MultiTaskModel(TaskGradients, keras.Model):
             if isinstance(self.balancing, GradientBalancing):
                 self.balancing.shares.assign(shares)
                 return self.by_task_gradients(shares * means, rest)
+            if isinstance(self.balancing, FirstOrderMAML):
+                gradients = self.two_step_gradients(x, y, sample_weight)
+                return with_gradient(loss, self.trainable_variables, gradients) + rest
             objective = self.balancing.objective(means, shares)
             loss = objective + ops.stop_gradient(loss - objective)
         return loss + rest
+
+    def _batch(self, x, y, y_pred, sample_weight):
+        """Returns a batch, or a part of it, in the form that shows it task by task."""
+        batch_form = SeparateBatch if self.task_data == "separate" else SharedBatch
+        return batch_form(self.tasks, x, y, y_pred, sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Logs a step: the loss, means over tasks and penalties.
@@ -172,8 +182,8 @@ class MultiTaskModel(TaskGradients, keras.Model):
             self._check(*getattr(part, "arrays", (None, None)))
         if isinstance(validation, tuple):
             self._check(*validation)
-        if isinstance(batches, TaskBatches | AlternatingBatches) and self.balancing is not None:
-            check_batches(self.balancing, batches)
+        if self.balancing is not None:
+            check_batches(self.balancing, batches, given.get("batch_size"))
         follow = keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: self._begin_epoch(epoch, batches),
             on_epoch_end=lambda epoch, logs: logs.update(self._weight_logs()),
@@ -227,9 +237,10 @@ class MultiTaskModel(TaskGradients, keras.Model):
             state.assign(store[f"seed_state_{index}"])
 
     def _seed_states(self):
-        """Returns the state of every random generator, which Keras itself does not save."""
-        weights = {id(variable) for variable in self.non_trainable_weights}
-        return [v for v in self.non_trainable_variables if id(v) not in weights]
+        """Returns the network's states of random generators, which Keras itself does not save."""
+        others = self.non_trainable_weights + (self.balancing.variables if self.balancing else [])
+        others = {id(variable) for variable in others}
+        return [v for v in self.non_trainable_variables if id(v) not in others]
 
 
 def _named(method, args, kwargs):

@@ -8,7 +8,7 @@ from keras import ops
 from keras_mtl.schedules import check_setting
 
 _ROWS = r"(.*/)?allocation_\d+/(?:logits|scores)(_added_\d+)?"
-_SHARING = rf"{_ROWS}|(.*/)?stitch_\d+/alpha|(.*/)?mixture_\d+/beta"
+_SHARING = rf"{_ROWS}|(.*/)?stitch_\d+/alpha|(.*/)?mixture_\d+/beta|(.*/)?routing_\d+/logits"
 _TASK_AXES = {  # what has a slice per task (or class of a task), and along which axis
     "rows": (_ROWS, 0),
     "heads": (r"(.*/)?heads/(?:kernel|bias)(_added_\d+)?", -1),
@@ -18,8 +18,9 @@ _TASK_AXES = {  # what has a slice per task (or class of a task), and along whic
 def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_tasks=True):
     """Trains what decides about sharing with a learning rate of its own.
 
-    Allocation logits and scores, the alphas of stitched towers and the betas of their layers
-    get an optimizer of the same kind and settings, without weight decay, which would pull
+    Allocation logits and scores, the alphas of stitched towers, the betas of their layers and
+    the logits of connections between sub-networks get an optimizer of the same kind and
+    settings, without weight decay, which would pull
     every probability to one half. For logits a learning rate of (number of tasks) times that
     of the weights is the paper's rule of thumb when every batch holds one task: a task's row
     then gets a gradient in one of T updates. Cross-stitch networks took 100 to 1000 times

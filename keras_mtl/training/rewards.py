@@ -29,6 +29,12 @@ def learn_from_rewards(layers, batch):
     return loss
 
 
+def forget_decisions(layers):
+    """Lets go of decisions from which nobody is going to learn."""
+    for layer in _deciding(layers):
+        layer.decisions = None
+
+
 def check_nobody_waits(layers):
     """Raises a `ValueError` for layers that would wait for rewards in vain."""
     for layer in layers:

@@ -1,11 +1,10 @@
 """Each task's own gradient, inside the training step that Keras has for a backend."""
 
-import importlib
-
 import keras
 from keras import ops
 
 from keras_mtl.training.balancing import GradientBalancing
+from keras_mtl.training.gradients import with_gradient
 
 
 class TaskGradients:
@@ -52,15 +51,13 @@ class TaskGradients:
         losses = ops.stop_gradient(terms[:num_tasks])
         shares = ops.convert_to_tensor(self.balancing.shares)
         for_shared, for_own = self.balancing.coefficients(gram, losses, shares)
-        linear = 0.0
+        balanced = []
         for variable, gradient, meet in zip(
             self.trainable_variables, gradients, shared, strict=True
         ):
             coefficients = ops.append(ops.where(meet, for_shared, for_own), 1.0)
-            balanced = ops.stop_gradient(ops.matmul(coefficients, gradient))
-            value = ops.cast(ops.reshape(variable, (-1,)), "float32")
-            linear = linear + ops.sum(balanced * value)
-        return ops.stop_gradient(ops.sum(terms)) + (linear - ops.stop_gradient(linear))
+            balanced.append(ops.reshape(ops.matmul(coefficients, gradient), variable.shape))
+        return with_gradient(ops.sum(terms), self.trainable_variables, balanced)
 
     def _gradients(self, term, values):
         """Returns one term's gradient of each value, zeros where there is none."""
@@ -75,8 +72,9 @@ class TaskGradients:
     def train_step(self, *args):
         if keras.backend.backend() != "tensorflow" or not self._balances_gradients():
             return super().train_step(*args)
-        backend = importlib.import_module(keras.backend.backend())
-        with backend.GradientTape(persistent=True) as self._tape:
+        import tensorflow as tf
+
+        with tf.GradientTape(persistent=True) as self._tape:
             logs = super().train_step(*args)
         self._tape = None
         return logs

@@ -26,7 +26,9 @@ from keras_mtl.models import (
     build_shared_private,
     build_single_tasks,
     build_sluice,
+    build_snr,
     build_soft_ordering,
+    build_task_routing,
 )
 
 
@@ -129,6 +131,18 @@ def _collaboration(hp, layers):
     return hp.Choice("collaboration", [0.0, 0.1, 0.3], default=0.0)
 
 
+def _connection(hp, layers):
+    return hp.Choice("connection", ["transform", "sum"], default="transform")
+
+
+def _penalty_weight(hp, layers):
+    return hp.Choice("penalty_weight", [1e-4, 1e-3, 0.01, 0.1], default=1e-3)
+
+
+def _keep_ratio(hp, layers):
+    return hp.Choice("keep_ratio", [0.25, 0.5, 0.75], default=0.5)
+
+
 _WEIGHTS_ONLY = {"learning_rate": _learning_rate}
 
 SPACES = {
@@ -197,6 +211,13 @@ SPACES = {
         "policy_learning_rate": _policy_learning_rate,
         "collaboration": _collaboration,
     },
+    build_snr: {
+        "learning_rate": _learning_rate,
+        "allocation_learning_rate": _allocation_learning_rate,
+        "connection": _connection,
+        "penalty_weight": _penalty_weight,
+    },
+    build_task_routing: {"learning_rate": _learning_rate, "keep_ratio": _keep_ratio},
     build_shared_bottom: _WEIGHTS_ONLY,
     build_no_sharing: _WEIGHTS_ONLY,
     build_single_tasks: _WEIGHTS_ONLY,

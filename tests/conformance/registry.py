@@ -171,6 +171,7 @@ LAYERS = {
         (FEATURES,),
         {"updates": ()},
     ),
+    "HardConcrete": Entry(partial(layers.HardConcrete, 0.5, (-0.2, 1.1), seed=1), (FEATURES,), {}),
     "InstanceGate": Entry(
         partial(layers.InstanceGate, 4, 2.0, seed=1),
         (SEQUENCES,),
@@ -302,6 +303,15 @@ LAYERS = {
         (SEQUENCES,),
         sub_encoder_variables("", 3, 6) | {"router/updates": ()},
     ),
+    "SubNetworkRouting": Entry(
+        partial(layers.SubNetworkRouting, 2, "transform", keras_mtl.RampSchedule(2.0, 9), seed=1),
+        ([FEATURES, -FEATURES, 2 * FEATURES],),
+        {
+            "logits": (2, 3),
+            **{f"transform_{t}_{s}/kernel": (6, 6) for t in (1, 2) for s in (1, 2, 3)},
+            "updates": (), "l0": (),
+        },
+    ),
     "TargetRatePenalty": Entry(
         partial(layers.TargetRatePenalty, [[1, 0], [1, 1], [1, 1]], [0.5, 0.9]),
         (FEATURES, TASK_ID, [FEATURES[:, :1], FEATURES[:, 1:2]]),
@@ -321,6 +331,9 @@ LAYERS = {
         partial(layers.TaskHeads, TASKS, seed=1),
         (FEATURES, TASK_ID),
         {"kernel": (6, 12), "bias": (12,)},
+    ),
+    "TaskMask": Entry(
+        partial(layers.TaskMask, 3, 0.7, seed=1), (SEQUENCES, TASK_ID), {"masks": (3, 6)}
     ),
     "TaskRows": Entry(partial(layers.TaskRows, 3), (FEATURES,), {}),
     "WordDropout": Entry(partial(layers.WordDropout, 0.5, seed=1), (WORD_IDS,), {}),
@@ -349,17 +362,19 @@ BUILDERS = {
     "build_shared_bottom": {},
     "build_single_tasks": {},
     "build_sluice": {"orthogonality_weight": 0.3, "head_units": (5,)},
+    "build_snr": {"tower_units": (5,)},
     "build_soft_ordering": {"stem": [dense], "num_depths": 2},
 }
 
 
-BLOCK_BUILDERS = {  # whose lists are blocks to execute or to skip
+BLOCK_BUILDERS = {  # whose lists hold one layer: a block to skip, or one that tasks mask
     "build_adashare": {
         "phases": keras_mtl.PolicyPhases(0, 3, 1),
         "cycles_per_block": 0,
         "sharing_weight": 0.3,
     },
     "build_dynashare": {"policy": [[1, 0], [1, 1], [0, 1]], "target_rates": [0.5, 1]},
+    "build_task_routing": {"keep_ratio": 0.75},
 }
 
 SEQUENCE_BUILDERS = {  # take sequences, and make their layers themselves

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 import keras_mtl
-from keras_mtl.layers import AllocationMatrix, RoutingPolicy, TaskHeads
+from keras_mtl.layers import AllocationMatrix, RoutingPolicy, SubNetworkRouting, TaskHeads
 
 TASKS = {"color": 2, "animal": 7, "shape": 4}  # T = 3
 X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")  # B = 6 examples, D = 5
@@ -56,6 +56,7 @@ BUILDERS = {
     "moe": moe,
     "ple": ple,
     "routing_network": keras_mtl.build_routing_network,
+    "snr": keras_mtl.build_snr,
     "cross_stitch": keras_mtl.build_cross_stitch,
     "sluice": keras_mtl.build_sluice,
 }
@@ -116,3 +117,12 @@ def force_routes(model, routes):
     layers = [layer for layer in model.layers if isinstance(layer, RoutingPolicy)]
     for layer, choices in zip(layers, np.transpose(routes), strict=True):
         layer.policy.assign(np.eye(layer.num_components)[choices])
+
+
+def force_codes(model, *matrices):
+    """Gives the connections of an SNR logits that leave draws no choice; none given opens all."""
+    layers = [layer for layer in model.layers if isinstance(layer, SubNetworkRouting)]
+    matrices = matrices or [np.ones(layer.logits.shape) for layer in layers]
+    for layer, matrix in zip(layers, matrices, strict=True):
+        layer.logits.assign(60.0 * np.array(matrix) - 30.0)
+    return model

@@ -48,7 +48,7 @@ def train_on(model, task, epochs=2):
     return model.fit(batches, epochs=epochs, verbose=0)
 
 
-@pytest.fixture(params=["shared", "separate"])
+@pytest.fixture(params=[pytest.param("shared", marks=pytest.mark.slow), "separate"])
 def task_data(request):
     return request.param
 

@@ -19,6 +19,7 @@ from tests.models.networks import (
     copy_weights,
     dense,
     force,
+    force_codes,
     force_routes,
     network,
 )
@@ -72,6 +73,8 @@ def test_both_forms_answer_equally_with_equal_weights(build):
     if build is BUILDERS["routing_network"]:
         for model in (shared, separate):
             force_routes(model, [[0, 2], [1, 1], [0, 1]])
+    if build is BUILDERS["snr"]:
+        force_codes(shared)
     copy_weights(shared, separate)
     assert_equal_answers(answers(shared), answers(separate), 1e-5)
     assert_equal_answers(answers(shared, training=True), answers(separate, training=True), 1e-5)

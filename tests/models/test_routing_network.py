@@ -132,7 +132,9 @@ def fitted(task_data, **settings):
     return model
 
 
-@pytest.mark.parametrize("projection", ["clip", "euclidean", "softmax"])
+@pytest.mark.parametrize(
+    ("projection", "draws"), [("clip", "example"), ("euclidean", "task"), ("softmax", "example")]
+)
 def test_a_trained_network_is_saved_with_its_routes_and_frozen_to_them(
     task_data, draws, projection, tmp_path
 ):

@@ -1,4 +1,4 @@
-"""Networks of experts as servers get them."""
+"""Networks of experts, of sub-networks and of masked layers as servers get them."""
 
 from functools import partial
 
@@ -15,6 +15,8 @@ BUILDERS = {
     "build_ple": {},
     "build_moe": {},
     "build_dselect_k": {},
+    "build_snr": {"tower_units": (4,)},
+    "build_task_routing": {},
 }
 X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
 
@@ -22,7 +24,8 @@ X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
 def scrambled(name, task_data):
     """Builds a small network whose gates differ."""
     dense = partial(keras.layers.Dense, 6, activation="relu")
-    layers = [[dense] * 5, [dense] * 4]
+    masked = name == "build_task_routing"  # whose lists hold one layer
+    layers = [[dense], [dense]] if masked else [[dense] * 5, [dense] * 4]
     build = getattr(keras_mtl, name)
     model = build(keras.Input((5,)), TASKS, layers, task_data=task_data, **BUILDERS[name])
     rng = np.random.default_rng(1)

@@ -15,6 +15,14 @@ MIXED = {
     "marks": keras_mtl.Task("multilabel", 3),
     "size": "regression",
 }
+
+
+def task_routing(inputs, tasks, layers, **settings):
+    """A list holds one layer, whose channels are masked."""
+    layers = [entry[:1] if isinstance(entry, list) else entry for entry in layers]
+    return keras_mtl.build_task_routing(inputs, tasks, layers, **settings)
+
+
 BUILDERS = [
     keras_mtl.build_gumbel_matrix,
     keras_mtl.build_shared_bottom,
@@ -30,6 +38,9 @@ BUILDERS = [
     partial(keras_mtl.build_mmoeex, exclusivity=0.75),
     keras_mtl.build_moe,
     keras_mtl.build_ple,
+    partial(keras_mtl.build_snr, tower_units=(5,)),
+    partial(keras_mtl.build_snr, connection="sum"),
+    task_routing,
 ]
 
 
@@ -58,7 +69,7 @@ def scrambled(model, seed=0):
     for variable in model.weights:
         if "moving" in variable.path:
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-        elif variable.path.endswith("logits"):
+        elif variable.path.endswith("logits") and len(variable.shape) == 3:
             values = rng.normal(size=variable.shape)
             values[:, 0, 0] = values[:, 0, 1] + 1
             variable.assign(values)

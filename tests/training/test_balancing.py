@@ -19,7 +19,12 @@ METHODS = {
     "gradnorm": keras_mtl.GradNorm,
     "pcgrad": partial(keras_mtl.PCGrad, seed=3),
     "cagrad": keras_mtl.CAGrad,
+    "maml": partial(keras_mtl.FirstOrderMAML, 0.5),
 }
+ONE_OF_A_KIND = [  # the others take a minute on TensorFlow
+    method if method in ("uncertainty", "pcgrad") else pytest.param(method, marks=pytest.mark.slow)
+    for method in METHODS
+]
 TASKS = {"price": "regression", "sold": "binary", "color": 3}
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(10, 4)).astype("float32")
@@ -207,7 +212,7 @@ def test_a_task_without_labels_might_as_well_not_be_there(method):
     assert np.isfinite(step(beside)).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ONE_OF_A_KIND)
 def test_shared_data_train_with_missing_labels(method):
     model = shared_model(METHODS[method]())
     options = {"epochs": 5, "batch_size": 4, "verbose": 0, "validation_data": (X, Y)}
@@ -215,14 +220,14 @@ def test_shared_data_train_with_missing_labels(method):
     assert np.isfinite(logs["loss"]).all()
     assert logs["val_loss"][-1] < logs["val_loss"][0]
     names = {name for name in logs if name.endswith("_weight")}
-    weighs = method not in ("pcgrad", "cagrad")
+    weighs = method not in ("pcgrad", "cagrad", "maml")
     assert names == ({"price_weight", "sold_weight", "color_weight"} if weighs else set())
     plain = model.evaluate(X, Y, verbose=0, return_dict=True)
     total = plain["price_loss"] + plain["sold_loss"] + plain["color_loss"]
     assert plain["loss"] == pytest.approx(total, rel=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ONE_OF_A_KIND)
 def test_separate_data_train_in_mixed_batches(method):
     model = separate_model(METHODS[method]())
     validation = batches("sequential")
@@ -239,13 +244,13 @@ def test_separate_data_train_in_batches_of_one_task(method):
     assert logs["price_weight"][-1] != pytest.approx(1)
 
 
-@pytest.mark.parametrize("method", ["random", "gradnorm", "pcgrad", "cagrad"])
+@pytest.mark.parametrize("method", ["random", "gradnorm", "pcgrad", "cagrad", "maml"])
 def test_batches_of_one_task_leave_nothing_to_weigh(method):
     with pytest.raises(ValueError, match='hold one task each. Use .*order="mixed"'):
         separate_model(METHODS[method]()).fit(batches("shuffled"), verbose=0)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ONE_OF_A_KIND)
 def test_a_saved_run_goes_on_as_if_it_had_not_stopped(method, tmp_path):
     model = shared_model(METHODS[method]())
     options = {"batch_size": 4, "verbose": 0, "shuffle": False}
@@ -258,6 +263,35 @@ def test_a_saved_run_goes_on_as_if_it_had_not_stopped(method, tmp_path):
     assert loaded.fit(X, Y, epochs=2, **options).history == straight
     for ours, theirs in zip(loaded.variables, model.variables, strict=True):
         np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs))
+
+
+@pytest.mark.parametrize("method", ONE_OF_A_KIND)
+@pytest.mark.parametrize("saved", [None, "random", "cagrad"])
+def test_weights_that_were_saved_without_a_method_leave_its_state(method, saved, tmp_path):
+    """Two methods whose states look alike are told apart."""
+
+    def made(method):
+        dropout = partial(keras.layers.Dropout, 0.3, seed=5)
+        model = keras_mtl.build_shared_bottom(keras.Input((4,)), REGRESSIONS, [dense, dropout])
+        model.compile("sgd", balancing=METHODS[method]() if method else None)
+        return model
+
+    source, target = made(saved), made(method)
+    for state in source.balancing.variables if saved else []:
+        state.assign(np.full(state.shape, 7))
+    [source_seed] = source._seed_states()
+    source_seed.assign(np.full(source_seed.shape, 9))
+    before = [ops.convert_to_numpy(state).copy() for state in target.balancing.variables]
+    source.save_weights(tmp_path / "saved.weights.h5")
+    target.load_weights(tmp_path / "saved.weights.h5")
+    for ours, theirs in zip(target.trainable_weights, source.trainable_weights, strict=False):
+        np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs))
+    np.testing.assert_array_equal(ops.convert_to_numpy(target._seed_states()[0]), 9)
+    for state, value in zip(target.balancing.variables, before, strict=True):
+        expected = np.full_like(value, 7) if method == saved else value
+        np.testing.assert_array_equal(ops.convert_to_numpy(state), expected)
+    target.save_weights(tmp_path / "target.weights.h5")
+    source.load_weights(tmp_path / "target.weights.h5")  # and the other way round
 
 
 def test_a_setting_of_compile_leaves_the_network_alone():

@@ -29,6 +29,9 @@ from tests.training.test_balancing import (
 
 BACKEND = keras.backend.backend()
 ERRORS = {"a": -0.5, "b": -0.5}
+ONE_OF_A_KIND = ["pcgrad", "maml"] + [
+    pytest.param(method, marks=pytest.mark.slow) for method in ("cagrad", "gradnorm")
+]
 THREE = {name: "regression" for name in "abc"}
 
 
@@ -246,7 +249,7 @@ def test_networks_that_share_nothing_train_as_ever(method):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["pcgrad", "cagrad", "gradnorm"])
+@pytest.mark.parametrize("method", ["pcgrad", "cagrad", "gradnorm", "maml"])
 def test_penalties_and_regularizers_are_no_tasks(method):
     def steps(balancing, strength):
         regular = partial(
@@ -266,7 +269,7 @@ def test_penalties_and_regularizers_are_no_tasks(method):
     assert with_penalty == pytest.approx(loss + 4 * 0.25, rel=1e-5)
 
 
-@pytest.mark.parametrize("method", ["pcgrad", "cagrad", "gradnorm"])
+@pytest.mark.parametrize("method", ONE_OF_A_KIND)
 def test_clipping_and_accumulation_see_the_balanced_gradient(method):
     kernels = [(3, 0), (-2, 2)]
     balanced = step(one_step(METHODS[method](), kernels))
@@ -281,7 +284,7 @@ def test_clipping_and_accumulation_see_the_balanced_gradient(method):
     np.testing.assert_array_equal(step(model), 0)
 
 
-@pytest.mark.parametrize("method", ["pcgrad", "cagrad", "gradnorm"])
+@pytest.mark.parametrize("method", ["pcgrad", pytest.param("gradnorm", marks=pytest.mark.slow)])
 def test_logs_are_those_of_the_stock_step(method):
     options = {"batch_size": 10, "shuffle": False, "verbose": 0}
     ours = shared_model(METHODS[method]()).fit(X, Y, **options).history
@@ -297,7 +300,7 @@ COMPILED = [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution"
 
 @pytest.mark.skipif(BACKEND == "torch", reason="torch has one way to run a step")
 @pytest.mark.parametrize("options", COMPILED, ids=lambda options: next(iter(options)))
-@pytest.mark.parametrize("method", ["pcgrad", "cagrad", "gradnorm"])
+@pytest.mark.parametrize("method", ONE_OF_A_KIND)
 def test_a_step_is_the_same_however_it_is_compiled(method, options):
     def trained(**options):
         tasks = {"price": "regression", "color": 3}  # two meet in one order; XLA draws others

@@ -61,6 +61,13 @@ BUILDERS = {
         "policy_learning_rate": 0.02,
         "collaboration": 0.0,
     },
+    keras_mtl.build_snr: {
+        "learning_rate": 1e-3,
+        "allocation_learning_rate": 5e-3,
+        "connection": "transform",
+        "penalty_weight": 1e-3,
+    },
+    keras_mtl.build_task_routing: {"learning_rate": 1e-3, "keep_ratio": 0.5},
     keras_mtl.build_shared_bottom: {"learning_rate": 1e-3},
     keras_mtl.build_no_sharing: {"learning_rate": 1e-3},
     keras_mtl.build_single_tasks: {"learning_rate": 1e-3},
@@ -95,6 +102,8 @@ def hyper(builder=keras_mtl.build_gumbel_matrix, **arguments):
         made_of = [[partial(keras_mtl.layers.ResidualDense, 6)]]  # a block
     if builder is keras_mtl.build_ple:
         made_of = [[partial(keras.layers.Dense, 6)] * 3]  # a shared one too
+    if builder is keras_mtl.build_task_routing:
+        made_of = [[partial(keras.layers.Dense, 6)]]  # a layer whose channels are masked
     return hypermodel(builder, keras.Input((5,)), TASKS, made_of, **arguments)
 
 
