@@ -1,10 +1,11 @@
-"""Census-Income: three tasks on one table, execution paths against what they are compared with.
+"""Census-Income: three tasks on one table, by execution paths and experts, and by what is simpler.
 
 AUC of each task on the test file. Validation is cut from the training file; it chooses the epoch,
 and the best of several policies that are drawn from what AdaShare learned.
 
-Source: Rahimian et al., "DynaShare", ICLR 2022 submission, Table 2. Differs from the paper: a dense
-residual backbone, labels and inputs of `keras_mtl.data.load_census_income`.
+Source: Rahimian et al., "DynaShare", ICLR 2022 submission, Table 2; Aoki et al., "Heterogeneous
+Multi-task Learning with Expert Diversity", 2021. Differs from the papers: a dense residual
+backbone, wider experts, labels and inputs of `keras_mtl.data.load_census_income`.
 
     KERAS_BACKEND=jax python benchmarks/census.py --data DATA --results census.jsonl
     python benchmarks/execution_paths_tables.py census.jsonl
@@ -61,6 +62,22 @@ def experiment(arguments):
     )  # fmt: skip
 
 
+def methods_of_experts(census, number, tower_units):
+    """Returns the methods whose experts, as wide as `WIDE` together, each example weighs."""
+    expert = partial(keras.layers.Dense, 512 // number, activation="relu")
+    builders = {
+        "MMoE": keras_mtl.build_mmoe,
+        "MMoEEx": keras_mtl.build_mmoeex,
+        "PLE": partial(keras_mtl.build_ple, task_experts=2),
+    }
+    return {
+        method: partial(
+            census.together, builder, layers=[[expert] * number], tower_units=tower_units
+        )
+        for method, builder in builders.items()
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=pathlib.Path, required=True)
@@ -70,6 +87,9 @@ def main():
     parser.add_argument("--cycles", type=int, default=30, help="of weights and policy, warm-up too")
     parser.add_argument("--sparsity_weight", type=float, default=0.001)
     parser.add_argument("--sharing_weight", type=float, default=0.005)
+    parser.add_argument("--experts", type=int, default=8)
+    parser.add_argument("--tower_units", type=int, nargs="*", default=[128], help="of experts")
+    parser.add_argument("--methods", nargs="+", help="some of all, by name")
     arguments = parser.parse_args()
     census = experiment(arguments)
     of_blocks = census.methods()
@@ -78,7 +98,9 @@ def main():
         "shared bottom": partial(census.together, keras_mtl.build_shared_bottom, layers=WIDE),
         "single task, blocks": of_blocks.pop("single task"),
     }
-    run(FinishedRuns(arguments.results), methods | of_blocks, arguments.seeds)
+    methods |= of_blocks | methods_of_experts(census, arguments.experts, arguments.tower_units)
+    chosen = {name: methods[name] for name in arguments.methods or methods}
+    run(FinishedRuns(arguments.results), chosen, arguments.seeds)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""The tasks that benchmarks/routes.py makes of datasets, on made examples."""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+tfds = pytest.importorskip("tensorflow_datasets")
+FINE = np.arange(100)
+COARSE = (FINE * 7 + FINE // 20) % 20  # five fine classes each, none of them in a row
+
+
+@pytest.fixture
+def routes(monkeypatch):
+    monkeypatch.syspath_prepend(pathlib.Path(__file__).parents[1] / "benchmarks")
+    import routes
+
+    yield routes
+    for name in ("routes", "routes_data", "finished_runs"):
+        sys.modules.pop(name, None)
+
+
+def cifar100(of_each):
+    """Returns a dataset in which the first pixel is the fine label."""
+    images = np.zeros((100 * of_each, 32, 32, 3), "uint8")
+    labels = np.random.default_rng(0).permutation(np.repeat(FINE, of_each))
+    images[:, 0, 0, 0] = labels
+    return {"image": images, "label": labels, "coarse_label": COARSE[labels]}
+
+
+@pytest.fixture
+def mock():
+    made = {"train": cifar100(3), "test": cifar100(2)}
+
+    def as_dataset(builder, *args, **kwargs):
+        assert set(made["train"]) < set(builder.info.features)
+        return made
+
+    with tfds.testing.mock_data(as_dataset_fn=as_dataset):
+        yield made
+
+
+def test_superclasses_of_cifar100_have_five_classes_that_do_not_collide(routes, mock):
+    tasks, train, test = routes.load("cifar100", None)
+    assert list(tasks) == list(train) == list(test) == [f"group_{i}" for i in range(20)]
+    for group, (images, labels) in enumerate(train.values()):
+        fine = np.flatnonzero(COARSE == group)
+        assert np.bincount(labels).tolist() == [3] * 5
+        np.testing.assert_array_equal(images[:, 0, 0, 0], fine[labels])
+    assert [len(labels) for _, labels in test.values()] == [10] * 20
+
+
+def test_alphabetical_groups_are_five_classes_in_a_row(routes, mock):
+    _, _, test = routes.load("cifar100", None, "alphabetical")
+    for group, (images, labels) in enumerate(test.values()):
+        np.testing.assert_array_equal(images[:, 0, 0, 0], 5 * group + labels)
+
+
+def test_superclasses_of_other_sizes_are_named(routes, mock):
+    mock["train"]["coarse_label"][mock["train"]["label"] == 0] = (COARSE[0] + 1) % 20
+    with pytest.raises(ValueError, match="Group 0 has 4 classes, not 5"):
+        routes.load("cifar100", None)
+
+
+def test_one_class_is_told_from_a_tenth_as_many_of_every_other(routes):
+    import routes_data
+
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 1000))
+    test = {"image": labels[:, None], "label": labels}
+    parts = routes_data.one_vs_rest("test", test)
+    for number, (images, positive) in enumerate(parts.values()):
+        assert positive.sum() == 1000
+        np.testing.assert_array_equal(positive, images[:, 0] == number)
+        assert np.bincount(images[~positive, 0], minlength=10).tolist() == [
+            0 if other == number else 100 for other in range(10)
+        ]
+
+
+@pytest.mark.slow
+def test_the_script_runs_on_cifar100(routes, mock, monkeypatch, tmp_path, capsys):
+    results = tmp_path / "cifar.jsonl"
+    settings = ["--dataset", "cifar100", "--epochs", "1", "--seeds", "1"]
+    methods = ["fixed random, conv 3", "routing, conv 1"]
+    monkeypatch.setattr(
+        sys, "argv", ["routes.py", "--results", str(results), *settings, "--methods", *methods]
+    )
+    routes.main()
+    runs = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [run["method"] for run in runs] == methods
+    for run in runs:
+        assert np.shape(run["policies"]) == (1, 20, 20)
+        assert 0 <= run["accuracy"] <= 100 and len(run["by_task"]) == 20
+    assert len(runs[1]["perplexity"]) == 1 and 1 < runs[1]["perplexity"][0][0] <= 20
