@@ -48,7 +48,7 @@ METHODS = {
 }
 
 
-def build(method, tasks, pixels, num_components, seed):
+def build(method, tasks, pixels, num_components, policy_rate, seed):
     """Returns the compiled network of a method."""
     builder, routed = METHODS[method]
     layers = []
@@ -61,7 +61,7 @@ def build(method, tasks, pixels, num_components, seed):
     stem = [partial(keras.layers.Rescaling, 1 / 255)]
     inputs = keras.Input(pixels, dtype="uint8")
     model = builder(inputs, tasks, layers, task_data="separate", stem=stem, seed=seed)
-    optimizer = keras_mtl.allocation_optimizer(keras.optimizers.Adam(1e-3), 0.02)
+    optimizer = keras_mtl.allocation_optimizer(keras.optimizers.Adam(1e-3), policy_rate)
     jit = keras.backend.backend() == "jax"  # TensorFlow's graphs have the faster convolutions
     model.compile(optimizer, steps_per_execution=10, jit_compile=jit)
     return model
@@ -74,7 +74,8 @@ def run(method, seed, data, arguments):
     batches = keras_mtl.task_batches(tasks, train, batch_size=128, seed=seed)
     test_batches = keras_mtl.task_batches(tasks, test, batch_size=500, order="sequential")
     pixels = next(iter(train.values()))[0].shape[1:]
-    model = build(method, tasks, pixels, arguments.components or len(tasks), seed)
+    num_components = arguments.components or len(tasks)
+    model = build(method, tasks, pixels, num_components, arguments.policy_rate, seed)
     recorder = keras_mtl.AllocationRecorder()
     start = time.perf_counter()
     model.fit(batches, epochs=arguments.epochs, callbacks=[recorder], verbose=0)
@@ -101,12 +102,14 @@ def main():
     parser.add_argument("--results", type=pathlib.Path, required=True)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--components", type=int, help="of a routed layer; default: per task")
+    parser.add_argument("--policy_rate", type=float, default=0.02, help="of what is learned")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args()
     keep = FinishedRuns(arguments.results)
     data = load(arguments.dataset, arguments.data_dir, arguments.grouping)
-    settings = {name: getattr(arguments, name) for name in ("dataset", "components", "epochs")}
+    names = ("dataset", "components", "epochs", "policy_rate")
+    settings = {name: getattr(arguments, name) for name in names}
     for seed in range(arguments.seeds):
         for method in arguments.methods:
             key = {"method": method, "seed": seed} | settings

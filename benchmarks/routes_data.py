@@ -16,10 +16,11 @@ def load(dataset, data_dir, grouping="superclass"):
     """
     import tensorflow_datasets as tfds
 
-    loaded = tfds.load(dataset, data_dir=data_dir, download=False, batch_size=-1)
+    names = ["train", "test"]
+    loaded = tfds.load(dataset, split=names, data_dir=data_dir, download=False, batch_size=-1)
     splits = {
-        split: {name: np.asarray(values) for name, values in loaded[split].items()}
-        for split in ("train", "test")
+        name: {feature: np.asarray(values) for feature, values in split.items()}
+        for name, split in zip(names, loaded, strict=True)
     }
     if dataset == "fashion_mnist":
         tasks = {f"class_{number}": "binary" for number in range(10)}

@@ -33,6 +33,11 @@ def welch(results, baseline):
     return f"{test.t:+.2f} | {test.p:.2f}"
 
 
+def exact(policy):
+    """Returns a policy that was rounded, so that its rows add up to 1 again."""
+    return np.array(policy) / np.sum(policy, axis=1, keepdims=True)
+
+
 def by_layer(values):
     return ", ".join(f"{value:.2f}" for value in values)
 
@@ -53,9 +58,9 @@ def print_routes(by_method):
     print("\n| | Rand | components in use | perplexity, epoch by epoch (first seed) |")
     print("|---|---|---|---|")
     for method, runs in by_method.items():
-        policies = [run["policies"] for run in runs]
-        if not policies[0] or method in BASELINES or method.startswith("Gumbel"):
+        if not runs[0]["policies"] or method in BASELINES or method.startswith("Gumbel"):
             continue
+        policies = [[exact(policy) for policy in run["policies"]] for run in runs]
         pairs = [grouping_agreement(*pair) for pair in itertools.combinations(policies, 2)]
         rand = by_layer(np.mean(pairs, axis=0)) if pairs else ""
         used = [[len(set(np.argmax(p, axis=1))) for p in of_run] for of_run in policies]
@@ -70,6 +75,7 @@ def main():
     by_settings = {}
     for row in rows:
         settings = f"{row['dataset']}, {row['epochs']} epochs, components: {row['components']}"
+        settings += f", learning rate of policies: {row['policy_rate']}"
         by_settings.setdefault(settings, {}).setdefault(row["method"], []).append(row)
     for settings, by_method in by_settings.items():
         print(f"\n{settings}\n")
