@@ -10,6 +10,8 @@ statistics would mix tasks, no augmentation; a batch holds one task, which draws
 The policies learn as in its better setting: scores of a softmax, Adam, 0.02.
 
     python benchmarks/routes.py --data_dir DIR --results routes.jsonl
+    python benchmarks/routes.py --data_dir DIR --results routes.jsonl --seeds 1 \\
+        --methods "routing, conv 1" --routing '{"projection": "clip", "draws": "example"}'
     python benchmarks/routes.py --dataset cifar100 --data_dir DIR --results cifar.jsonl
     python benchmarks/routes_tables.py routes.jsonl
 
@@ -17,6 +19,7 @@ DIR is a folder of TensorFlow Datasets. A finished run is kept and not run again
 """
 
 import argparse
+import json
 import pathlib
 import time
 from functools import partial
@@ -48,9 +51,10 @@ METHODS = {
 }
 
 
-def build(method, tasks, pixels, num_components, policy_rate, seed):
+def build(method, tasks, pixels, arguments, seed):
     """Returns the compiled network of a method."""
     builder, routed = METHODS[method]
+    num_components = arguments.components or len(tasks)
     layers = []
     for name, make in LAYERS.items():
         if name == "dense 1":
@@ -60,8 +64,9 @@ def build(method, tasks, pixels, num_components, policy_rate, seed):
             layers.append(partial(keras.layers.MaxPooling2D, 2))
     stem = [partial(keras.layers.Rescaling, 1 / 255)]
     inputs = keras.Input(pixels, dtype="uint8")
-    model = builder(inputs, tasks, layers, task_data="separate", stem=stem, seed=seed)
-    optimizer = keras_mtl.allocation_optimizer(keras.optimizers.Adam(1e-3), policy_rate)
+    given = arguments.routing if method.startswith("routing") else {}
+    model = builder(inputs, tasks, layers, task_data="separate", stem=stem, seed=seed, **given)
+    optimizer = keras_mtl.allocation_optimizer(keras.optimizers.Adam(1e-3), arguments.policy_rate)
     jit = keras.backend.backend() == "jax"  # TensorFlow's graphs have the faster convolutions
     model.compile(optimizer, steps_per_execution=10, jit_compile=jit)
     return model
@@ -74,8 +79,7 @@ def run(method, seed, data, arguments):
     batches = keras_mtl.task_batches(tasks, train, batch_size=128, seed=seed)
     test_batches = keras_mtl.task_batches(tasks, test, batch_size=500, order="sequential")
     pixels = next(iter(train.values()))[0].shape[1:]
-    num_components = arguments.components or len(tasks)
-    model = build(method, tasks, pixels, num_components, arguments.policy_rate, seed)
+    model = build(method, tasks, pixels, arguments, seed)
     recorder = keras_mtl.AllocationRecorder()
     start = time.perf_counter()
     model.fit(batches, epochs=arguments.epochs, callbacks=[recorder], verbose=0)
@@ -103,12 +107,15 @@ def main():
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--components", type=int, help="of a routed layer; default: per task")
     parser.add_argument("--policy_rate", type=float, default=0.02, help="of what is learned")
+    parser.add_argument(
+        "--routing", type=json.loads, default={}, help="settings of learned routes, as JSON"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args()
     keep = FinishedRuns(arguments.results)
     data = load(arguments.dataset, arguments.data_dir, arguments.grouping)
-    names = ("dataset", "components", "epochs", "policy_rate")
+    names = ("dataset", "components", "epochs", "policy_rate", "routing")
     settings = {name: getattr(arguments, name) for name in names}
     for seed in range(arguments.seeds):
         for method in arguments.methods:

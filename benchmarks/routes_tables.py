@@ -76,6 +76,7 @@ def main():
     for row in rows:
         settings = f"{row['dataset']}, {row['epochs']} epochs, components: {row['components']}"
         settings += f", learning rate of policies: {row['policy_rate']}"
+        settings += f", routing: {json.dumps(row['routing'])}" if row["routing"] else ""
         by_settings.setdefault(settings, {}).setdefault(row["method"], []).append(row)
     for settings, by_method in by_settings.items():
         print(f"\n{settings}\n")

@@ -27,6 +27,7 @@ def test_docstring_examples_run(name, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="README exports a SavedModel")
 @pytest.mark.filterwarnings("ignore:The allocation is undecided")  # two epochs of training
+@pytest.mark.slow
 def test_readme_blocks_run(tmp_path):
     rng = np.random.default_rng(0)
     names = {

@@ -81,6 +81,7 @@ def _assert_loads_without_keras_mtl(file):
     assert "(None, 10)" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_block_c_builds_a_sluice_network_that_trains():
     names = {}
     exec(blocks.IMPORTS + blocks.SEQUENCES + blocks.SLUICE_WEIGHTS, names)
@@ -96,6 +97,7 @@ def test_block_c_builds_a_sluice_network_that_trains():
     assert np.isfinite(logs["loss"])
 
 
+@pytest.mark.slow
 def test_block_c_builds_a_recurrent_modular_network_that_trains():
     rng = np.random.default_rng(0)
     tokens = rng.integers(1, 20_000, (4, 6))

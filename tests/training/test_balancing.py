@@ -308,6 +308,7 @@ def test_a_setting_of_compile_leaves_the_network_alone():
     assert "price_weight" not in model.fit(X, Y, verbose=0).history
 
 
+@pytest.mark.slow
 def test_sample_weights_multiply_what_a_method_chooses():
     weights = np.where(np.arange(10) < 5, 2.0, 0.0)
     for method in ("uncertainty", "cagrad"):

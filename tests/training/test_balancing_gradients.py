@@ -87,6 +87,7 @@ def test_surgery_meets_others_in_the_given_order():
     assert abs(ops.convert_to_numpy(other_order) - ops.convert_to_numpy(weights)).max() > 0.05
 
 
+@pytest.mark.slow
 def test_seed_decides_on_the_order():
     kernels = [(1, 0), (-1, 1), (-1, -2)]
     labels = dict.fromkeys("abc", -0.5)

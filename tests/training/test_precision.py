@@ -61,7 +61,11 @@ def batches():
     return keras_mtl.task_batches(TASKS, DATA, batch_size=8, seed=0)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"], indirect=True)
+@pytest.mark.parametrize(
+    "policy",
+    [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"],
+    indirect=True,
+)
 def test_half_precision_trains_separate_tasks(policy):
     model = separate_model()
     assert_learns(model, batches())

@@ -198,6 +198,7 @@ def test_builder_without_a_space_asks_for_one():
         hyper(build_mine)
 
 
+@pytest.mark.slow
 def test_score_of_a_trial_is_the_score_of_the_frozen_network(tmp_path):
     tuner = search(hyper(task_data="separate", seed=1), tmp_path)
     trials = list(tuner.oracle.trials.values())
