@@ -1,12 +1,50 @@
 """Residual blocks of convolutions, for images and sequences."""
 
+from functools import partial
+
 import keras
 
 from keras_mtl.layers.residual import ResidualBlock
 
 
+class _Convolutions(ResidualBlock):
+    """Two convolutions and, where the shape changes, a third that projects."""
+
+    def __init__(self, filters, strides, kernel_size, **kwargs):
+        super().__init__(strides, **kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+
+    def _convolve(self, kind, **settings):
+        """Makes the convolutions."""
+        self._convolution = partial(
+            kind,
+            self.filters,
+            data_format="channels_last",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            dtype=self.dtype_policy,
+            **settings,
+        )
+        self.residual_layers = self.normalized(
+            self._convolution(self.kernel_size, self.strides, name="conv_1"),
+            self._convolution(self.kernel_size, name="conv_2"),
+        )
+
+    def new_projection(self):
+        return self._convolution(1, self.strides, name="projection")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "strides": self.strides,
+            "kernel_size": self.kernel_size,
+        }
+
+
 @keras.saving.register_keras_serializable("keras_mtl")
-class ResidualConv2D(ResidualBlock):
+class ResidualConv2D(_Convolutions):
     """The residual block of images: two convolutions, as in ResNet-18.
 
     Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
@@ -39,29 +77,8 @@ class ResidualConv2D(ResidualBlock):
     """
 
     def __init__(self, filters, strides=1, kernel_size=3, **kwargs):
-        super().__init__(strides, **kwargs)
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.residual_layers = self.normalized(
-            self._convolution("conv_1", kernel_size, self.strides),
-            self._convolution("conv_2", kernel_size, 1),
-        )
-
-    def _convolution(self, name, kernel_size, strides):
-        return keras.layers.Conv2D(
-            self.filters,
-            kernel_size,
-            strides,
-            padding="same",
-            data_format="channels_last",
-            use_bias=False,
-            kernel_initializer="he_normal",
-            dtype=self.dtype_policy,
-            name=name,
-        )
-
-    def new_projection(self):
-        return self._convolution("projection", 1, self.strides)
+        super().__init__(filters, strides, kernel_size, **kwargs)
+        self._convolve(keras.layers.Conv2D, padding="same")
 
     def build(self, shape):
         if len(shape) != 4:
@@ -71,17 +88,9 @@ class ResidualConv2D(ResidualBlock):
             )
         super().build(shape)
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "strides": self.strides,
-            "kernel_size": self.kernel_size,
-        }
-
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class ResidualConv1D(ResidualBlock):
+class ResidualConv1D(_Convolutions):
     """The residual block of sequences: two convolutions in time that look back only.
 
     Output step i has read input steps up to `i * strides`, so a chain of blocks can answer
@@ -125,38 +134,17 @@ class ResidualConv1D(ResidualBlock):
     """
 
     def __init__(self, filters, strides=1, kernel_size=3, dilation_rate=1, causal=True, **kwargs):
-        super().__init__(strides, **kwargs)
+        super().__init__(filters, strides, kernel_size, **kwargs)
         if strides > 1 and dilation_rate > 1:
             raise ValueError(
                 f"{self.name!r} can skip steps or spread its reading over them, not both: set "
                 f"strides or dilation_rate to 1. Received: strides={strides}, "
                 f"dilation_rate={dilation_rate}"
             )
-        self.filters = filters
-        self.kernel_size = kernel_size
         self.dilation_rate = dilation_rate
         self.causal = causal
-        self.residual_layers = self.normalized(
-            self._convolution("conv_1", kernel_size, self.strides),
-            self._convolution("conv_2", kernel_size, 1),
-        )
-
-    def _convolution(self, name, kernel_size, strides):
-        return keras.layers.Conv1D(
-            self.filters,
-            kernel_size,
-            strides,
-            padding="causal" if self.causal else "same",
-            data_format="channels_last",
-            dilation_rate=self.dilation_rate,
-            use_bias=False,
-            kernel_initializer="he_normal",
-            dtype=self.dtype_policy,
-            name=name,
-        )
-
-    def new_projection(self):
-        return self._convolution("projection", 1, self.strides)
+        padding = "causal" if causal else "same"
+        self._convolve(keras.layers.Conv1D, padding=padding, dilation_rate=dilation_rate)
 
     def build(self, shape):
         if len(shape) != 3:
@@ -169,9 +157,6 @@ class ResidualConv1D(ResidualBlock):
     def get_config(self):
         return {
             **super().get_config(),
-            "filters": self.filters,
-            "strides": self.strides,
-            "kernel_size": self.kernel_size,
             "dilation_rate": self.dilation_rate,
             "causal": self.causal,
         }

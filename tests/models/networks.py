@@ -62,6 +62,18 @@ BUILDERS = {
 }
 
 
+def softmax(logits):
+    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True)
+
+
+def head_of(model, task, name):
+    """Returns the kernel of a task's head, whatever the form of the data."""
+    if model.task_data == "shared":
+        return model.get_layer(name).get_weights()[0]
+    return model.get_layer("heads").get_weights()[0][:, slice(*[0, 2, 9, 13][task : task + 2])]
+
+
 def network(build, layers=None, tasks=TASKS, **settings):
     """Builds a network of two modular layers with a component per task and no dropout."""
     layers = [[dense] * 3, [dense] * 3] if layers is None else layers

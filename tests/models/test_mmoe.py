@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 import keras_mtl
-from tests.models.networks import TASKS, X, answers, array, assert_equal_answers, dense, network
+from tests.models.networks import (
+    TASKS,
+    X,
+    answers,
+    array,
+    assert_equal_answers,
+    dense,
+    network,
+    softmax,
+)
 
 mmoe = partial(network, keras_mtl.build_mmoe)
 
@@ -29,11 +38,6 @@ def copy_by_name(source, target):
     for layer in target.layers:
         if layer.weights and not layer.name.startswith(("gates", "allocation")):
             layer.set_weights(source.get_layer(layer.name).get_weights())
-
-
-def softmax(logits):
-    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shares / shares.sum(axis=-1, keepdims=True)
 
 
 # Values

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 import keras_mtl
-from tests.models.networks import TASKS, X, answers, array, assert_equal_answers, dense, network
+from tests.models.networks import (
+    TASKS,
+    X,
+    answers,
+    array,
+    assert_equal_answers,
+    dense,
+    network,
+    softmax,
+)
 
 moe = partial(network, keras_mtl.build_moe)
 PLAIN = {"top_k": None, "noise": False, "balance_weight": 0}
@@ -16,11 +25,6 @@ PLAIN = {"top_k": None, "noise": False, "balance_weight": 0}
 @pytest.fixture(params=["shared", "separate"])
 def task_data(request):
     return request.param
-
-
-def softmax(logits):
-    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shares / shares.sum(axis=-1, keepdims=True)
 
 
 # Limiting cases

@@ -9,7 +9,17 @@ import pytest
 import keras_mtl
 from keras_mtl.models.ple import closed_to
 from tests.gradients import gradients
-from tests.models.networks import TASKS, X, answers, array, assert_equal_answers, dense, network
+from tests.models.networks import (
+    TASKS,
+    X,
+    answers,
+    array,
+    assert_equal_answers,
+    dense,
+    head_of,
+    network,
+    softmax,
+)
 
 ple = partial(network, keras_mtl.build_ple)
 
@@ -17,18 +27,6 @@ ple = partial(network, keras_mtl.build_ple)
 @pytest.fixture(params=["shared", "separate"])
 def task_data(request):
     return request.param
-
-
-def softmax(logits):
-    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shares / shares.sum(axis=-1, keepdims=True)
-
-
-def head_of(model, task, name):
-    """Returns the kernel of a task's head, whatever the form of the data."""
-    if model.task_data == "shared":
-        return model.get_layer(name).get_weights()[0]
-    return model.get_layer("heads").get_weights()[0][:, slice(*[0, 2, 9, 13][task : task + 2])]
 
 
 def level(model, index, streams, own):

@@ -15,7 +15,9 @@ from tests.models.networks import (
     assert_equal_answers,
     dense,
     force_codes,
+    head_of,
     network,
+    softmax,
 )
 
 snr = partial(network, keras_mtl.build_snr)
@@ -25,18 +27,6 @@ CONNECTIONS = ["transform", "sum"]
 @pytest.fixture(params=["shared", "separate"])
 def task_data(request):
     return request.param
-
-
-def softmax(logits):
-    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shares / shares.sum(axis=-1, keepdims=True)
-
-
-def head_of(model, task, name):
-    """Returns the kernel of a task's head, whatever the form of the data."""
-    if model.task_data == "shared":
-        return model.get_layer(name).get_weights()[0]
-    return model.get_layer("heads").get_weights()[0][:, slice(*[0, 2, 9, 13][task : task + 2])]
 
 
 def read(model, index, streams):

@@ -16,7 +16,9 @@ from tests.models.networks import (
     assert_equal_answers,
     copy_weights,
     dense,
+    head_of,
     network,
+    softmax,
 )
 
 LAYERS = [[dense], dense, [dense]]
@@ -26,18 +28,6 @@ task_routing = partial(network, keras_mtl.build_task_routing, LAYERS)
 @pytest.fixture(params=["shared", "separate"])
 def task_data(request):
     return request.param
-
-
-def softmax(logits):
-    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shares / shares.sum(axis=-1, keepdims=True)
-
-
-def head_of(model, task, name):
-    """Returns the kernel of a task's head, whatever the form of the data."""
-    if model.task_data == "shared":
-        return model.get_layer(name).get_weights()[0]
-    return model.get_layer("heads").get_weights()[0][:, slice(*[0, 2, 9, 13][task : task + 2])]
 
 
 def test_a_network_of_masked_layers_by_hand(task_data):
