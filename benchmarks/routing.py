@@ -6,6 +6,7 @@ with `shared` data all tasks read it. The step is compared with that of one comp
 which every task uses. Medians of interleaved rounds, compile time apart.
 
     python benchmarks/routing.py                        # TensorFlow, graph
+    python benchmarks/routing.py --optimizer sgd        # without Adam's work on idle components
     python benchmarks/routing.py --jit                  # TensorFlow, XLA
     KERAS_BACKEND=jax python benchmarks/routing.py      # JAX
 """
@@ -42,11 +43,11 @@ def layers_of(number):
     return [conv, pool, conv, pool, conv, pool, keras.layers.Flatten, dense, dense, dense]
 
 
-def step_of(build, settings, number, task_data, tasks, jit):
+def step_of(build, settings, number, task_data, tasks, jit, optimizer):
     model = build(
         keras.Input((32, 32, 3)), tasks, layers_of(number), task_data=task_data, **settings
     )
-    model.compile(keras.optimizers.Adam(1e-3), jit_compile=jit)
+    model.compile(optimizer, jit_compile=jit)
     rng = np.random.default_rng(0)
     batch = SIZES[task_data]
     x = rng.normal(size=(batch, 32, 32, 3)).astype("float32")
@@ -61,6 +62,7 @@ def main():
     parser.add_argument("--data", nargs="+", default=list(FORMS), choices=FORMS)
     parser.add_argument("--components", type=int, default=20)
     parser.add_argument("--jit", action="store_true", help="compile TensorFlow graphs with XLA")
+    parser.add_argument("--optimizer", default="adam", help="what Keras calls it")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=2)
     arguments = parser.parse_args()
@@ -78,6 +80,7 @@ def main():
                 task_data,
                 tasks,
                 jit,
+                arguments.optimizer,
             )
             for form, (build, settings) in forms.items()
         }

@@ -6,11 +6,10 @@ of 32 units; the shared bottom is one layer of 512. "by hand" is the network as 
 write it in Keras, with the same logs.
 
 "fit" is what users run: `fit` on arrays, with losses and accuracies of all tasks; for LibMTL's
-modules a plain PyTorch loop over shuffled batches, which sums up losses alone. "dataset", compared
-with the same loop, is `fit` on a `tf.data.Dataset` whose autotuning, which now and then holds an
-epoch up, is off. "step" is the training step by itself, on a batch at hand. Every framework has a
-process of its own, which idles while others are timed. Medians of interleaved rounds, and of the
-ratios in them; the first run, which compiles, apart.
+modules a plain PyTorch loop over shuffled batches, which sums up losses alone. An epoch has as
+many batches as one of Census-Income. "step" is the training step by itself, on a batch at hand.
+Every framework has a process of its own, which idles while others are timed. Medians of
+interleaved rounds, and of the ratios in them; the first run, which compiles, apart.
 
     python benchmarks/throughput.py
     python benchmarks/throughput.py --frameworks tensorflow jax --methods mmoe mmoeex moe dselect_k
@@ -36,7 +35,7 @@ FRAMEWORKS = {  # who makes the cases, and the backend of Keras
     "jax": ("throughput_keras", "jax"),
 }
 METHODS = ("mmoe", "cgc", "shared bottom", "mmoeex", "moe", "dselect_k")
-WAYS = ("fit", "dataset", "step")
+WAYS = ("fit", "step")
 
 
 def work(framework, arguments, pipe):
@@ -95,7 +94,7 @@ def print_rates(arguments, first, seconds):
     for case in sorted(seconds, key=lambda case: arguments.methods.index(case[1][0])):
         framework, (method, who, way) = case
         by_hand = (framework, (method, "by hand", way))
-        libmtl = ("libmtl", (method, "LibMTL", "step" if way == "step" else "fit"))
+        libmtl = ("libmtl", (method, "LibMTL", way))
         line = (
             f"{method:15}{who:11}{framework:12}{way:9}{examples / np.median(seconds[case]):10,.0f}"
         )
@@ -115,8 +114,8 @@ def main():
     parser.add_argument("--jit", action="store_true", help="compile TensorFlow graphs with XLA")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=50, help="batches of an epoch")
-    parser.add_argument("--epochs", type=int, default=3, help="of a run")
+    parser.add_argument("--steps", type=int, default=195, help="batches of an epoch")
+    parser.add_argument("--epochs", type=int, default=1, help="of a run")
     arguments = parser.parse_args()
     cases = [case for name in arguments.frameworks for case in started(name, arguments)]
     print_rates(arguments, *timed(cases, arguments.rounds))

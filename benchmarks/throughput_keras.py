@@ -91,28 +91,10 @@ def runs(new, data, arguments):
     """Returns what trains new models on all batches: a dict, way -> function."""
     fit, one = new().fit, keras.tree.map_structure(lambda array: array[: arguments.batch], data)
     step = compiled_step(new(), one)
-    found = {
+    return {
         "fit": lambda: fit(*data, batch_size=arguments.batch, epochs=arguments.epochs, verbose=0),
         "step": lambda: [step() for _ in range(arguments.epochs * arguments.steps)],
     }
-    if keras.backend.backend() == "tensorflow":
-        read, batches = new().fit, dataset(data, arguments.batch)
-        found["dataset"] = lambda: read(batches, epochs=arguments.epochs, verbose=0)
-    return found
-
-
-def dataset(data, batch):
-    """Returns shuffled batches as a `tf.data.Dataset` that does not tune itself."""
-    import tensorflow as tf
-
-    x, y = keras.tree.map_structure(tf.constant, data)
-    rows = tf.data.Dataset.range(len(x)).shuffle(len(x)).batch(batch)
-    batches = rows.map(
-        lambda chosen: keras.tree.map_structure(lambda array: tf.gather(array, chosen), (x, y))
-    )
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return batches.prefetch(2).with_options(options)
 
 
 def cases(arguments):

@@ -1,6 +1,7 @@
 """Batches of tasks, sentences and their tags, and made tasks to try them with."""
 
 from keras_mtl.data.alternating_batches import AlternatingBatches, alternating_batches
+from keras_mtl.data.array_batches import ArrayBatches
 from keras_mtl.data.census_income import CensusPart, load_census_income
 from keras_mtl.data.columns import read_columns
 from keras_mtl.data.fmri import region_tasks
@@ -17,6 +18,7 @@ from keras_mtl.data.universal_dependencies import load_universal_dependencies, r
 
 __all__ = [
     "AlternatingBatches",
+    "ArrayBatches",
     "CensusPart",
     "ICUStays",
     "SentenceBatches",

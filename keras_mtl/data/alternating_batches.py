@@ -1,10 +1,9 @@
 """Batches for weights and for the policy in turns, each from its own part of the data."""
 
 import keras
-import numpy as np
 
+from keras_mtl.data.array_batches import ArrayBatches
 from keras_mtl.data.checks import check_count
-from keras_mtl.data.examples import take
 from keras_mtl.data.task_batches import TaskBatches
 
 
@@ -53,7 +52,7 @@ def alternating_batches(weights_part, policy_part, phases, batch_size=None, seed
             f"keras_mtl.task_batches returns. Received: {[type(part).__name__ for part in parts]}"
         )
     check_count("batch_size", batch_size)
-    shuffled = [ShuffledArrays(part, batch_size, [seed, place]) for place, part in enumerate(parts)]
+    shuffled = [FullBatches(part, batch_size, [seed, place]) for place, part in enumerate(parts)]
     return AlternatingBatches(*shuffled, phases)
 
 
@@ -88,35 +87,19 @@ class AlternatingBatches(keras.utils.PyDataset):
         return part[its_index]
 
 
-class ShuffledArrays:
-    """Full batches of arrays, in another order each epoch."""
+class FullBatches(ArrayBatches):
+    """Full batches of arrays alone."""
 
     def __init__(self, arrays, batch_size, seed):
-        self.arrays, self._batch_size, self._seed = arrays, batch_size, seed
+        super().__init__(arrays, batch_size, seed)
         lengths = sorted({len(array) for array in keras.tree.flatten(arrays)})
         if len(lengths) > 1:
             raise ValueError(
                 "All arrays of a part must have an entry for each example. Received lengths: "
                 f"{', '.join(map(str, lengths))}"
             )
-        self._num_examples = lengths[0]
-        if self._num_examples < batch_size:
-            raise ValueError(
-                f"A part of {self._num_examples} examples makes no batch of {batch_size}."
-            )
-        self._order_of = (None, None)
-        self.epoch = 0
+        if lengths[0] < batch_size:
+            raise ValueError(f"A part of {lengths[0]} examples makes no batch of {batch_size}.")
 
     def __len__(self):
-        return self._num_examples // self._batch_size
-
-    def __getitem__(self, index):
-        start = index * self._batch_size
-        return take(self.arrays, self._order()[start : start + self._batch_size])
-
-    def _order(self):
-        known_epoch, order = self._order_of
-        if known_epoch != self.epoch:
-            rng = np.random.default_rng([*self._seed, self.epoch])
-            self._order_of = (self.epoch, order := rng.permutation(self._num_examples))
-        return order
+        return self._num_examples // self.batch_size

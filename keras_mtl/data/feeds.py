@@ -7,9 +7,9 @@ import numpy as np
 
 from keras_mtl.data.examples import concatenate, take
 from keras_mtl.data.order import passes
+from keras_mtl.data.stacks import batches_per_stack
 
-TABLE_CHUNK_BYTES = 8 * 2**20
-STREAM_CHUNK_BATCHES = 16
+STREAM_STACK_BATCHES = 16
 
 
 class Table:
@@ -29,18 +29,16 @@ class Table:
         self._examples = concatenate(
             [layout.pack(name, *source.examples) for name, source in sources.items()]
         )
-        arrays = keras.tree.flatten(self._examples)
-        batch_bytes = order.batch_size * sum(array[:1].nbytes for array in arrays)
-        self._batches_per_chunk = max(1, TABLE_CHUNK_BYTES // batch_bytes)
+        self._batches_per_stack = batches_per_stack(self._examples, order.batch_size)
         self._rows_of = (None, None)
 
     def batch(self, epoch, index):
         return take(self._examples, self._rows(epoch)[index])
 
-    def chunks(self, epoch):
+    def stacks(self, epoch):
         """Yields stacks of batches of one size, about 8 MB each."""
         for _, rows in itertools.groupby(self._rows(epoch), key=len):
-            while stack := list(itertools.islice(rows, self._batches_per_chunk)):
+            while stack := list(itertools.islice(rows, self._batches_per_stack)):
                 yield take(self._examples, np.stack(stack))
 
     def _rows(self, epoch):
@@ -90,10 +88,10 @@ class Streams:
         self._next_index = index + 1
         return next(self._running)
 
-    def chunks(self, epoch):
+    def stacks(self, epoch):
         """Yields stacks of a few batches of one size, from an iteration of their own."""
         for _, batches in itertools.groupby(self._batches(epoch), key=_num_examples):
-            while parts := list(itertools.islice(batches, STREAM_CHUNK_BATCHES)):
+            while parts := list(itertools.islice(batches, STREAM_STACK_BATCHES)):
                 yield keras.tree.map_structure(lambda *arrays: np.stack(arrays), *parts)
 
     def _batches(self, epoch):

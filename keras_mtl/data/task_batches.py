@@ -24,6 +24,7 @@ from keras_mtl.data.order import (
     uniform_steps,
 )
 from keras_mtl.data.sources import ArraySource, as_source
+from keras_mtl.data.stacks import as_tf_dataset
 from keras_mtl.tasks import as_tasks
 
 
@@ -192,15 +193,7 @@ class TaskBatches(keras.utils.PyDataset):
         Each iteration gives the epoch that `epoch` names when it starts. Python
         cuts arrays into large stacks of batches, TensorFlow takes them apart.
         """
-        import tensorflow as tf
-
         batch_size = self._order.batch_size if self._order.same_sizes else None
-        stacks = keras.tree.map_structure(
-            lambda array: tf.TensorSpec((None, batch_size, *array.shape[1:]), array.dtype),
-            self._sample,
+        return as_tf_dataset(
+            lambda: self._feed.stacks(self.epoch), self._sample, batch_size, len(self)
         )
-        dataset = tf.data.Dataset.from_generator(
-            lambda: self._feed.chunks(self.epoch), output_signature=stacks
-        )
-        dataset = dataset.unbatch().apply(tf.data.experimental.assert_cardinality(len(self)))
-        return dataset.prefetch(tf.data.AUTOTUNE)

@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import ops
 
-from keras_mtl.data import AlternatingBatches, TaskBatches
+from keras_mtl.data import AlternatingBatches, ArrayBatches, TaskBatches
 from keras_mtl.layers import GumbelRouter, SubspaceOrthogonality, TaskHead, TaskHeads
 from keras_mtl.training.balancing import GradientBalancing, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
@@ -14,9 +14,12 @@ from keras_mtl.training.first_order_maml import FirstOrderMAML
 from keras_mtl.training.gradients import with_gradient
 from keras_mtl.training.losses import loss_measure, metric_measures
 from keras_mtl.training.metrics import TaskMetric
+from keras_mtl.training.reading import prepared, with_batches
 from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards
 from keras_mtl.training.task_gradients import TaskGradients
 from keras_mtl.training.two_steps import TwoSteps
+
+IN_ORDER = (AlternatingBatches, ArrayBatches, TaskBatches)  # they decide on the order of batches
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -177,26 +180,27 @@ class MultiTaskModel(TaskGradients, TwoSteps, keras.Model):
                 "Use sample_weight, or Task(weight=...)."
             )
         self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
-        batches, validation = given.get("x"), given.get("validation_data")
-        for part in getattr(batches, "parts", ()):
+        for part in getattr(given.get("x"), "parts", ()):
             self._check(*getattr(part, "arrays", (None, None)))
-        if isinstance(validation, tuple):
-            self._check(*validation)
+        if isinstance(given.get("validation_data"), tuple):
+            self._check(*given["validation_data"])
         if self.balancing is not None:
-            check_batches(self.balancing, batches, given.get("batch_size"))
+            check_batches(self.balancing, given.get("x"), given.get("batch_size"))
+        given = with_batches(self, given)
+        batches = given.get("x")
         follow = keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: self._begin_epoch(epoch, batches),
             on_epoch_end=lambda epoch, logs: logs.update(self._weight_logs()),
         )
         given["callbacks"] = [follow, *keras.tree.flatten(given.get("callbacks") or [])]
-        if isinstance(batches, TaskBatches | AlternatingBatches):
-            given["shuffle"] = False  # the batches are in order already
-        given |= {"x": self._prepared(batches), "validation_data": self._prepared(validation)}
+        if isinstance(batches, IN_ORDER):
+            given["shuffle"] = False
+        given |= {name: prepared(given.get(name)) for name in ("x", "validation_data")}
         return super().fit(**given)
 
     def _begin_epoch(self, epoch, batches):
-        """Tells who wants to know which epoch it is: task batches, routers that cool by epoch."""
-        if isinstance(batches, TaskBatches | AlternatingBatches):
+        """Tells who wants to know which epoch it is: batches, routers that cool by epoch."""
+        if isinstance(batches, IN_ORDER):
             batches.epoch = epoch
         for layer in self._flatten_layers():
             if isinstance(layer, GumbelRouter) and layer.counts == "epochs":
@@ -215,17 +219,11 @@ class MultiTaskModel(TaskGradients, TwoSteps, keras.Model):
         given = _named(super().evaluate, args, kwargs)
         if not given.get("_use_cached_eval_dataset"):
             self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
-        return super().evaluate(**given | {"x": self._prepared(given.get("x"))})
+        return super().evaluate(**given | {"x": prepared(given.get("x"))})
 
     def _check(self, x, y, sample_weight=None):
         if getattr(self, "_uses_task_losses", False):
             check_arrays(self, x, y, sample_weight)
-
-    def _prepared(self, data):
-        """Returns task batches in the form that the backend reads fastest."""
-        if isinstance(data, TaskBatches) and keras.backend.backend() == "tensorflow":
-            return data.as_tf_dataset()
-        return data
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_mtl.data import feeds, task_batches
+from keras_mtl.data import ArrayBatches, stacks, task_batches
 
 tf = pytest.importorskip("tensorflow")
 
@@ -32,12 +32,25 @@ def test_tf_dataset_gives_the_same_batches(order, weighted):
     assert_same(batches.as_tf_dataset(), batches)
 
 
-def test_chunks_of_any_size_give_the_same_batches(monkeypatch):
+def test_stacks_of_any_size_give_the_same_batches(monkeypatch):
     for size in (1, 400, 10**6):
-        monkeypatch.setattr(feeds, "TABLE_CHUNK_BYTES", size)
+        monkeypatch.setattr(stacks, "STACK_BYTES", size)
         for order in ("shuffled", "sequential"):
             batches = task_batches(TASKS, data(), batch_size=3, seed=0, order=order)
             assert_same(batches.as_tf_dataset(), batches)
+
+
+@pytest.mark.parametrize("size", [1, 400, 10**6])
+@pytest.mark.parametrize("batch_size", [3, 5, 40])
+@pytest.mark.parametrize("seed", [None, [0]])
+def test_tf_dataset_of_arrays_gives_the_same_batches(size, batch_size, seed, monkeypatch):
+    monkeypatch.setattr(stacks, "STACK_BYTES", size)
+    batches = ArrayBatches(data()["height"], batch_size, seed)
+    dataset = batches.as_tf_dataset()
+    for epoch in (0, 3):
+        batches.epoch = epoch
+        assert_same(dataset, [batches[index] for index in range(len(batches))])
+    assert dataset.element_spec[0].shape == (5 if batch_size == 5 else None, 4, 2)
 
 
 @pytest.mark.parametrize("order", ["shuffled", "sequential"])
