@@ -62,4 +62,4 @@ class ArrayBatches:
 
 
 def _in_default_precision(array):
-    return array.astype(keras.config.floatx()) if array.dtype.kind == "f" else array
+    return array.astype(keras.config.floatx(), copy=False) if array.dtype.kind == "f" else array
