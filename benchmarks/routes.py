@@ -7,7 +7,8 @@ after the last epoch.
 Source: "Re-examining Routing Networks for Multi-task Learning", ICLR 2020 submission, section 4.
 Differs from the paper: few epochs and a larger learning rate (1e-3), no batch normalization, whose
 statistics would mix tasks, no augmentation; a batch holds one task, which draws its route once.
-The policies learn as in its better setting: scores of a softmax, Adam, 0.02.
+The policies learn as in its better setting: scores of a softmax, Adam, 0.02. After a warm-up, of
+whole epochs, all components of a layer begin with the weights of the first.
 
     python benchmarks/routes.py --data_dir DIR --results routes.jsonl
     python benchmarks/routes.py --data_dir DIR --results routes.jsonl --seeds 1 \\
@@ -72,6 +73,13 @@ def build(method, tasks, pixels, arguments, seed):
     return model
 
 
+def spread_the_first(model):
+    """Gives all components of a layer the weights of the first, which alone was trained."""
+    for layer in model.layers:
+        for other in getattr(layer, "components", [])[1:]:
+            other.set_weights(layer.components[0].get_weights())
+
+
 def run(method, seed, data, arguments):
     """Trains one network and returns what is to be known of it."""
     keras.utils.set_random_seed(seed)
@@ -81,8 +89,12 @@ def run(method, seed, data, arguments):
     pixels = next(iter(train.values()))[0].shape[1:]
     model = build(method, tasks, pixels, arguments, seed)
     recorder = keras_mtl.AllocationRecorder()
+    warm_up = arguments.routing.get("warm_up", 0) // len(batches)
+    ready = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: spread_the_first(model) if epoch == warm_up > 0 else None
+    )
     start = time.perf_counter()
-    model.fit(batches, epochs=arguments.epochs, callbacks=[recorder], verbose=0)
+    model.fit(batches, epochs=arguments.epochs, callbacks=[recorder, ready], verbose=0)
     minutes = (time.perf_counter() - start) / 60
     scores = model.evaluate(test_batches, return_dict=True, verbose=0)
     policies = keras_mtl.allocation_probabilities(model) if METHODS[method][1] else []
