@@ -73,13 +73,6 @@ def build(method, tasks, pixels, arguments, seed):
     return model
 
 
-def spread_the_first(model):
-    """Gives all components of a layer the weights of the first, which alone was trained."""
-    for layer in model.layers:
-        for other in getattr(layer, "components", [])[1:]:
-            other.set_weights(layer.components[0].get_weights())
-
-
 def run(method, seed, data, arguments):
     """Trains one network and returns what is to be known of it."""
     keras.utils.set_random_seed(seed)
@@ -88,13 +81,11 @@ def run(method, seed, data, arguments):
     test_batches = keras_mtl.task_batches(tasks, test, batch_size=500, order="sequential")
     pixels = next(iter(train.values()))[0].shape[1:]
     model = build(method, tasks, pixels, arguments, seed)
-    recorder = keras_mtl.AllocationRecorder()
-    warm_up = arguments.routing.get("warm_up", 0) // len(batches)
-    ready = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: spread_the_first(model) if epoch == warm_up > 0 else None
-    )
+    callbacks = [recorder := keras_mtl.AllocationRecorder()]
+    if arguments.routing.get("warm_up") and method.startswith("routing"):
+        callbacks.append(keras_mtl.CopyComponents(arguments.routing["warm_up"] // len(batches)))
     start = time.perf_counter()
-    model.fit(batches, epochs=arguments.epochs, callbacks=[recorder, ready], verbose=0)
+    model.fit(batches, epochs=arguments.epochs, callbacks=callbacks, verbose=0)
     minutes = (time.perf_counter() - start) / 60
     scores = model.evaluate(test_batches, return_dict=True, verbose=0)
     policies = keras_mtl.allocation_probabilities(model) if METHODS[method][1] else []

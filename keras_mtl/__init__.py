@@ -46,6 +46,7 @@ from keras_mtl.tasks import Task
 from keras_mtl.training import (
     AllocationRecorder,
     CAGrad,
+    CopyComponents,
     DynamicWeightAverage,
     FirstOrderMAML,
     GradNorm,
@@ -60,6 +61,7 @@ from keras_mtl.training import (
 __all__ = [
     "AllocationRecorder",
     "CAGrad",
+    "CopyComponents",
     "CycleTemperature",
     "DynamicWeightAverage",
     "FirstOrderMAML",

@@ -8,6 +8,7 @@ import keras_mtl
 PUBLIC = [
     "AllocationRecorder",
     "CAGrad",
+    "CopyComponents",
     "CycleTemperature",
     "DynamicWeightAverage",
     "FirstOrderMAML",

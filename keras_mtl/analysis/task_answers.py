@@ -31,11 +31,10 @@ def _own_answer(model, network, task, x):
     """Returns what the network answers for examples of one task, which has separate data."""
     task_id = np.full(len(keras.tree.flatten(x)[0]), list(model.tasks).index(task), "int32")
     inputs = {"inputs": x, "task_id": task_id}
-    if keras.backend.is_keras_tensor(model.input["inputs"]):  # not a dict of several
-        try:
-            check_inputs(model, inputs)
-        except ValueError as error:
-            raise ValueError(f"Examples of task {task!r}: {error}") from error
+    try:
+        check_inputs(model, inputs)
+    except ValueError as error:
+        raise ValueError(f"Examples of task {task!r}: {error}") from error
     return _answer(network, inputs, f"x[{task!r}]")
 
 

@@ -65,7 +65,7 @@ class RoutingPolicy(Allocation):
         draws: `"example"` or `"task"`: one draw serves all of a task's examples in the batch.
             Defaults to `"example"`.
         warm_up: Training batches in which all tasks use the first component and no policy
-            learns. Defaults to 0.
+            learns; `keras_mtl.CopyComponents` then gives the others its weights. Defaults to 0.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
 
     Call arguments:

@@ -3,6 +3,7 @@
 from keras_mtl.training.alternating import AlternatingOptimizer, alternating_optimizer
 from keras_mtl.training.cagrad import CAGrad
 from keras_mtl.training.callbacks import AllocationRecorder
+from keras_mtl.training.copy_components import CopyComponents
 from keras_mtl.training.dynamic_weight_average import DynamicWeightAverage
 from keras_mtl.training.first_order_maml import FirstOrderMAML
 from keras_mtl.training.gradnorm import GradNorm
@@ -16,6 +17,7 @@ __all__ = [
     "AllocationRecorder",
     "AlternatingOptimizer",
     "CAGrad",
+    "CopyComponents",
     "DynamicWeightAverage",
     "FirstOrderMAML",
     "GradNorm",

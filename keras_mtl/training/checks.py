@@ -32,15 +32,20 @@ def _is_array(x):
 
 def check_inputs(model, x):
     """Raises a `ValueError` when the structure or shape of `x` is not the model's."""
-    wanted = model.input
+    _check_input("x", model.input, x)
+
+
+def _check_input(name, wanted, x):
     if isinstance(wanted, dict):
         if not isinstance(x, dict) or set(x) != set(wanted):
             came = sorted(x) if isinstance(x, dict) else type(x).__name__
-            raise ValueError(f"x must be a dict with the keys {sorted(wanted)}. Received: {came}")
-        for name, tensor in wanted.items():
-            _check_shape(f"x[{name!r}]", tensor.shape, x[name])
+            raise ValueError(
+                f"{name} must be a dict with the keys {sorted(wanted)}. Received: {came}"
+            )
+        for key, tensor in wanted.items():
+            _check_input(f"{name}[{key!r}]", tensor, x[key])
     elif keras.backend.is_keras_tensor(wanted):
-        _check_shape("x", wanted.shape, x)
+        _check_shape(name, wanted.shape, x)
 
 
 def _check_shape(name, wanted, value):

@@ -134,3 +134,25 @@ def test_networks_without_gates_are_refused():
     for other in (model, keras_mtl.build_mmoe(keras.Input((5,)), TASKS, [[dense]])):
         with pytest.raises(ValueError, match="has no gates over experts. Give a model of build_m"):
             expert_usage(other, X)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Joined(keras.layers.Layer):
+    def call(self, x):
+        return keras.ops.concatenate([x["age"], x["jobs"]], axis=-1)
+
+
+def test_inputs_of_several_arrays_are_checked_too():
+    inputs = {"age": keras.Input((1,)), "jobs": keras.Input((4,))}
+    model = keras_mtl.build_mmoe(
+        inputs, {"a": 3, "b": "binary"}, [[dense] * 2], stem=[Joined], task_data="separate"
+    )
+    x = {"age": np.ones((6, 1)), "jobs": np.ones((6, 4))}
+    assert list(expert_usage(model, {"a": x, "b": x})) == ["a", "b"]
+    for wrong, message in (
+        ({**x, "jobs": np.ones((6, 5))}, r"task 'b': x\['inputs'\]\['jobs'\] must .*\(6, 5\)"),
+        ({"age": x["age"]}, r"task 'b': x\['inputs'\] must be a dict .*'age', 'jobs'.*\['age'\]"),
+        (x["jobs"], r"task 'b': x\['inputs'\] must be a dict .* Received: ndarray"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            expert_usage(model, {"a": x, "b": wrong})
