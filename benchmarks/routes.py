@@ -7,8 +7,8 @@ after the last epoch.
 Source: "Re-examining Routing Networks for Multi-task Learning", ICLR 2020 submission, section 4.
 Differs from the paper: few epochs and a larger learning rate (1e-3), no batch normalization, whose
 statistics would mix tasks, no augmentation; a batch holds one task, which draws its route once.
-The policies learn as in its better setting: scores of a softmax, Adam, 0.02. After a warm-up, of
-whole epochs, all components of a layer begin with the weights of the first.
+The policies learn as in its better setting: scores of a softmax, Adam, 0.02. After a warm-up
+all components of a layer begin with the weights of the first.
 
     python benchmarks/routes.py --data_dir DIR --results routes.jsonl
     python benchmarks/routes.py --data_dir DIR --results routes.jsonl --seeds 1 \\
@@ -52,8 +52,8 @@ METHODS = {
 }
 
 
-def build(method, tasks, pixels, arguments, seed):
-    """Returns the compiled network of a method."""
+def build(method, tasks, pixels, warm_up, arguments, seed):
+    """Returns the compiled network of a method; warm_up are batches."""
     builder, routed = METHODS[method]
     num_components = arguments.components or len(tasks)
     layers = []
@@ -65,7 +65,7 @@ def build(method, tasks, pixels, arguments, seed):
             layers.append(partial(keras.layers.MaxPooling2D, 2))
     stem = [partial(keras.layers.Rescaling, 1 / 255)]
     inputs = keras.Input(pixels, dtype="uint8")
-    given = arguments.routing if method.startswith("routing") else {}
+    given = arguments.routing | {"warm_up": warm_up} if method.startswith("routing") else {}
     model = builder(inputs, tasks, layers, task_data="separate", stem=stem, seed=seed, **given)
     optimizer = keras_mtl.allocation_optimizer(keras.optimizers.Adam(1e-3), arguments.policy_rate)
     jit = keras.backend.backend() == "jax"  # TensorFlow's graphs have the faster convolutions
@@ -80,10 +80,10 @@ def run(method, seed, data, arguments):
     batches = keras_mtl.task_batches(tasks, train, batch_size=128, seed=seed)
     test_batches = keras_mtl.task_batches(tasks, test, batch_size=500, order="sequential")
     pixels = next(iter(train.values()))[0].shape[1:]
-    model = build(method, tasks, pixels, arguments, seed)
+    model = build(method, tasks, pixels, arguments.warm_up * len(batches), arguments, seed)
     callbacks = [recorder := keras_mtl.AllocationRecorder()]
-    if arguments.routing.get("warm_up") and method.startswith("routing"):
-        callbacks.append(keras_mtl.CopyComponents(arguments.routing["warm_up"] // len(batches)))
+    if arguments.warm_up and method.startswith("routing"):
+        callbacks.append(keras_mtl.CopyComponents(arguments.warm_up))
     start = time.perf_counter()
     model.fit(batches, epochs=arguments.epochs, callbacks=callbacks, verbose=0)
     minutes = (time.perf_counter() - start) / 60
@@ -113,12 +113,13 @@ def main():
     parser.add_argument(
         "--routing", type=json.loads, default={}, help="settings of learned routes, as JSON"
     )
+    parser.add_argument("--warm_up", type=int, default=0, help="epochs, of learned routes")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args()
     keep = FinishedRuns(arguments.results)
     data = load(arguments.dataset, arguments.data_dir, arguments.grouping)
-    names = ("dataset", "components", "epochs", "policy_rate", "routing")
+    names = ("dataset", "components", "epochs", "policy_rate", "routing", "warm_up")
     settings = {name: getattr(arguments, name) for name in names}
     for seed in range(arguments.seeds):
         for method in arguments.methods:

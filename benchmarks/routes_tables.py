@@ -68,6 +68,15 @@ def print_routes(by_method):
         print(f"| {method} | {rand} | {by_layer(np.mean(used, axis=0))} | {perplexity} |")
 
 
+def label(run):
+    """Returns a method's name and the settings in which it is not the script's usual one."""
+    settings = dict(run["routing"])
+    for name, usual in (("policy_rate", 0.02), ("warm_up", 0)):
+        if run[name] != usual:
+            settings |= {name: run[name]}
+    return run["method"] + (f", {json.dumps(settings)}" if settings else "")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=pathlib.Path)
@@ -75,9 +84,7 @@ def main():
     by_settings = {}
     for row in rows:
         settings = f"{row['dataset']}, {row['epochs']} epochs, components: {row['components']}"
-        settings += f", learning rate of policies: {row['policy_rate']}"
-        settings += f", routing: {json.dumps(row['routing'])}" if row["routing"] else ""
-        by_settings.setdefault(settings, {}).setdefault(row["method"], []).append(row)
+        by_settings.setdefault(settings, {}).setdefault(label(row), []).append(row)
     for settings, by_method in by_settings.items():
         print(f"\n{settings}\n")
         print_accuracy(by_method)
