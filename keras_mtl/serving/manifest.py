@@ -50,7 +50,8 @@ def write_manifest(model, format, export, folder, states=()):
             `()`.
     """
     tasks = [
-        {"name": name, "kind": task.kind, "size": task.size} for name, task in model.tasks.items()
+        {"name": name, "kind": task.kind, "size": task.size, "per_step": task.per_step}
+        for name, task in model.tasks.items()
     ]
     content = {
         "format": format,

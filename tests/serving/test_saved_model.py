@@ -194,7 +194,8 @@ def test_the_manifest_names_every_other_file(build, tmp_path):
         "assets.extra/allocation.json",
         "assets.extra/tf_serving_warmup_requests",
     } <= files
-    assert manifest["tasks"][3] == {"name": "hobbies", "kind": "multilabel", "size": 4}
+    hobbies = {"name": "hobbies", "kind": "multilabel", "size": 4, "per_step": False}
+    assert manifest["tasks"][3] == hobbies
     assert (manifest["format"], manifest["format_version"]) == ("tf_saved_model", 1)
     assert manifest["keras_mtl"]
 

@@ -442,6 +442,8 @@ def test_the_signature_and_the_manifest_say_what_streams(exported):
     states = load_served(path).states
     manifest = json.loads((Path(path) / "assets.extra/manifest.json").read_text())
     assert manifest["states"] == states
+    per_step = {task["name"]: task["per_step"] for task in manifest["tasks"]}
+    assert per_step == {name: task.per_step for name, task in model.tasks.items()}
     signatures = tf.saved_model.load(path).signatures
     assert set(signatures) == {"serving_default", *model.tasks, "stream"}
     specs = signatures["stream"].structured_input_signature[1]
