@@ -53,7 +53,7 @@ def task_data(request):
     return request.param
 
 
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("base", ["lstm", pytest.param("cross_stitch", marks=pytest.mark.slow)])
 def test_old_tasks_answer_as_before_also_after_training(base, task_data):
     model = network(task_data, **BASES[base])
     grown = keras_mtl.add_task(model, "language", 5)
