@@ -89,6 +89,7 @@ def test_old_weights_stay_bit_for_bit(task_data):
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
 
 
+@pytest.mark.slow
 def test_the_old_network_can_train_on(task_data):
     model = network(task_data)
     grown = keras_mtl.add_task(model, "language", 5)

@@ -296,7 +296,11 @@ def test_logs_are_those_of_the_stock_step(method):
         assert ours[name] == pytest.approx(value, rel=1e-5), name
 
 
-COMPILED = [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution": 2}]
+COMPILED = [
+    {"run_eagerly": True},
+    pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
+    {"steps_per_execution": 2},
+]
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="torch has one way to run a step")

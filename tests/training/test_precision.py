@@ -100,6 +100,7 @@ def test_xla_trains_separate_tasks():
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch compiles with Inductor")
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
 def test_xla_trains_shared_tasks_in_half_precision(policy):
     y = {name: labels for name, (_, labels) in DATA.items()}

@@ -5,7 +5,12 @@ import signal
 import subprocess
 import sys
 
+import keras
 import numpy as np
+import pytest
+
+if keras.backend.backend() == "tensorflow":  # three processes that import it
+    pytestmark = pytest.mark.slow
 
 SCRIPT = '''
 import os, signal, sys
