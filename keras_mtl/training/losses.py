@@ -160,6 +160,8 @@ def per_example(measure, task, y, y_pred, size):
         values = measure.function(y, y_pred)
         if not task.has_classes:
             known, wrong = ops.all(known, axis=-1), ops.any(wrong, axis=-1)
+        if task.per_step and len(values.shape) == 1 and known.shape[1] == 1:
+            values = ops.expand_dims(values, axis=-1)  # some of Keras's drop an axis of one step
         _check_rank(measure.function, task, values, known)
     values = ops.where(wrong, float("nan"), ops.where(known, values, 0.0))
     return values, ops.cast(known, values.dtype)

@@ -394,3 +394,16 @@ def test_a_network_trains_is_judged_saved_and_frozen(task_data, tmp_path):
     for name, output in frozen.predict(X, verbose=0).items():
         np.testing.assert_allclose(output, expected[name], atol=1e-6)
     assert keras_mtl.freeze(model, "place").output.shape == (None, STEPS, 2)
+
+
+def test_sequences_of_one_step_train():
+    model = keras_mtl.build_shared_bottom(
+        keras.Input((None,), dtype="int32"),
+        {"pos": Task("tagging", 4), "load": Regression()},
+        [partial(keras.layers.LSTM, 3, return_sequences=True)],
+        stem=[partial(keras.layers.Embedding, 5, 2, mask_zero=True)],
+    )
+    model.compile("sgd")
+    y = {"pos": np.array([[3], [-1]]), "load": np.array([[0.5], [np.nan]])}
+    logs = model.train_on_batch(np.array([[1], [2]]), y, return_dict=True)
+    assert np.isfinite(logs["loss"]) and logs["mean_accuracy"] in (0, 1)
