@@ -3,7 +3,6 @@
 import keras
 
 from keras_mtl.data.array_batches import ArrayBatches
-from keras_mtl.data.checks import check_count
 from keras_mtl.data.task_batches import TaskBatches
 
 
@@ -51,7 +50,6 @@ def alternating_batches(weights_part, policy_part, phases, batch_size=None, seed
             "Both parts must be (x, y) or (x, y, sample_weight) arrays, or both what "
             f"keras_mtl.task_batches returns. Received: {[type(part).__name__ for part in parts]}"
         )
-    check_count("batch_size", batch_size)
     shuffled = [FullBatches(part, batch_size, [seed, place]) for place, part in enumerate(parts)]
     return AlternatingBatches(*shuffled, phases)
 
@@ -98,7 +96,7 @@ class FullBatches(ArrayBatches):
                 "All arrays of a part must have an entry for each example. Received lengths: "
                 f"{', '.join(map(str, lengths))}"
             )
-        if lengths[0] < batch_size:
+        if not len(self):
             raise ValueError(f"A part of {lengths[0]} examples makes no batch of {batch_size}.")
 
     def __len__(self):

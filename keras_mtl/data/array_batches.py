@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_mtl.data.checks import check_count
 from keras_mtl.data.examples import take
 from keras_mtl.data.stacks import as_tf_dataset, batches_per_stack
 
@@ -17,9 +18,13 @@ class ArrayBatches:
         arrays: Structure of arrays with an entry for each example.
         batch_size: Number of examples in a batch; the last one may hold fewer.
         seed: Integers of at least 0, the seed of the orders, or `None` for the arrays' own.
+
+    Raises:
+        ValueError: `batch_size` is no integer of at least 1.
     """
 
     def __init__(self, arrays, batch_size, seed=None):
+        check_count("batch_size", batch_size)
         self.arrays, self.batch_size, self._seed = arrays, batch_size, seed
         self._num_examples = len(keras.tree.flatten(arrays)[0])
         self._order_of = (None, None)

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_mtl.data.checks import check_count
 from keras_mtl.layers import Modular
 
 
@@ -20,8 +21,8 @@ class CopyComponents(keras.callbacks.Callback):
             epochs of the warm-up.
 
     Raises:
-        ValueError: `epoch` below 0; as training starts, no parallel components, or such as
-            differ in the shapes of their weights.
+        ValueError: `epoch` is no integer of at least 0; as training starts, no parallel
+            components, or such as differ in the shapes of their weights.
 
     Example:
 
@@ -40,8 +41,7 @@ class CopyComponents(keras.callbacks.Callback):
 
     def __init__(self, epoch):
         super().__init__()
-        if epoch < 0:
-            raise ValueError(f"epoch must be at least 0. Received: {epoch}")
+        check_count("epoch", epoch, least=0)
         self.epoch = epoch
 
     def on_train_begin(self, logs=None):

@@ -78,6 +78,8 @@ def test_components_that_cannot_be_copies_are_named():
         train(network([[dense, deep]]), 0, 1)
 
 
-def test_an_epoch_is_at_least_0():
-    with pytest.raises(ValueError, match="epoch must be at least 0. Received: -1"):
-        keras_mtl.CopyComponents(-1)
+@pytest.mark.parametrize("epoch", [-1, 1.5, "2"])
+def test_an_epoch_is_an_integer_of_at_least_0(epoch):
+    message = f"epoch must be an integer of at least 0. Received: {epoch!r}"
+    with pytest.raises(ValueError, match=message):
+        keras_mtl.CopyComponents(epoch)

@@ -126,3 +126,11 @@ def test_stock_losses_train_on_arrays_too():
     model = network(loss=losses)
     found = history(model, X, y, sample_weight={"price": WEIGHT, "color": WEIGHT})
     assert found["loss"][-1] < found["loss"][0]
+
+
+@on_tensorflow
+@pytest.mark.parametrize("batch_size", [-1, 2.5])
+def test_a_batch_size_that_is_none_is_named(batch_size):
+    message = f"batch_size must be an integer of at least 1. Received: {batch_size}"
+    with pytest.raises(ValueError, match=message):
+        network().fit(X, Y, batch_size=batch_size, verbose=0)
