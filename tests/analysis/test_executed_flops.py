@@ -38,6 +38,7 @@ def data_of(task_data):
     return X if task_data == "shared" else {"a": X, "b": X[:40], "c": X[::-1]}
 
 
+@pytest.mark.slow
 def test_without_gates_all_cost_what_the_report_says(task_data):
     models = [
         network(task_data, policy=POLICY),
@@ -51,6 +52,7 @@ def test_without_gates_all_cost_what_the_report_says(task_data):
         }
 
 
+@pytest.mark.slow
 def test_what_examples_execute_by_hand(task_data):
     model = network(task_data, policy=POLICY, target_rates=[0.5, 0.5, 0.5])
     inputs = {"inputs": X, "task_id": np.zeros(70, "int32")}
@@ -96,6 +98,7 @@ def test_a_gate_at_every_step_costs_at_every_step_and_saves_by_step():
     np.testing.assert_allclose(executed_flops(model, x)["a"], expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_model_stays_as_it_is():
     model = network("shared", policy=POLICY, target_rates=0.5)
     nodes = [len(layer._inbound_nodes) for layer in model._flatten_layers()]

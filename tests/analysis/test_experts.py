@@ -87,6 +87,7 @@ def test_selectors_are_reported():
     np.testing.assert_allclose(usage["shape"][0], np.full(4, 0.25), atol=0.05)
 
 
+@pytest.mark.slow
 def test_steps_of_padding_do_not_count(task_data):
     embed = partial(keras.layers.Embedding, 9, 4, mask_zero=True)
     lstm = partial(keras.layers.LSTM, 3, return_sequences=True)

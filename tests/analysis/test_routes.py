@@ -37,6 +37,7 @@ def test_perplexity_is_the_mean_over_tasks():
     assert found == pytest.approx([(1 + 2 + 4) / 3, 2], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_recorder_keeps_perplexity_over_training():
     model, recorder = routed(policy_learning_rate=0.5), keras_mtl.AllocationRecorder()
     model.compile("adam")

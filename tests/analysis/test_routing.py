@@ -98,6 +98,7 @@ ROUTING = {
 }
 
 
+@pytest.mark.slow
 def test_routing_is_the_share_of_examples_at_each_step(shared):
     routing = routing_over_time(shared, TOKENS)
     assert list(routing) == list(TASKS)
@@ -121,11 +122,13 @@ def test_without_a_mask_every_step_counts():
     np.testing.assert_allclose(routing, [[[1, 0]], [[0.75, 0.25]], [[0.5, 0.5]]])
 
 
+@pytest.mark.slow
 def test_the_batches_of_many_examples_are_joined(shared):
     routing = routing_over_time(shared, np.tile(TOKENS, (9, 1)))  # 45, more than a batch
     np.testing.assert_allclose(routing["region"], ROUTING["region"])
 
 
+@pytest.mark.slow
 def test_decisions_are_those_of_inference(shared):
     first, second = (routing_over_time(shared, TOKENS)["region"] for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -134,6 +137,7 @@ def test_decisions_are_those_of_inference(shared):
     assert np.nanmax(routing_over_time(model, TOKENS)["region"]) == 0
 
 
+@pytest.mark.slow
 def test_the_routing_survives_saving(shared, tmp_path):
     shared.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -154,6 +158,7 @@ def test_usage_divides_each_sub_encoder_among_tasks(shared):
     np.testing.assert_allclose(usage["age"], padded([0] * 3, [0] * 2))
 
 
+@pytest.mark.slow
 def test_a_sub_encoder_that_no_task_reads_is_nobodys():
     model = network()
     for number in (1, 2):
@@ -177,6 +182,7 @@ def test_a_task_that_reads_nothing_is_related_to_itself_alone(shared):
     assert (relatedness[:, 2, :2] == 0).all()
 
 
+@pytest.mark.slow
 def test_relatedness_follows_what_tasks_choose_at_a_step():
     model = network()
     put(model.get_layer("decoder_2"), "policy/dense_1", [0, 0], [-50, 50])  # reads everything
@@ -198,6 +204,7 @@ def test_open_connections_are_counted_per_example_and_step(shared):
     assert opened.num_decoder == 5
 
 
+@pytest.mark.slow
 def test_tasks_with_separate_data_have_examples_of_their_own(separate):
     x = {"age": TOKENS[:1], "state": np.array([[1, 1], [1, 0]]), "region": TOKENS}
     routing = routing_over_time(separate, x)
@@ -206,6 +213,7 @@ def test_tasks_with_separate_data_have_examples_of_their_own(separate):
     np.testing.assert_allclose(routing["state"], [padded([0, 1, 0], [0, 1])] * 2)
 
 
+@pytest.mark.slow
 def test_relatedness_ends_with_the_shorter_examples(separate):
     x = {"age": TOKENS[:1], "state": np.array([[1, 1], [1, 0]]), "region": TOKENS}
     relatedness = relatedness_over_time(separate, x)
@@ -214,6 +222,7 @@ def test_relatedness_ends_with_the_shorter_examples(separate):
     np.testing.assert_allclose(relatedness[:, 0, 0], [1, 1, 1, NAN])
 
 
+@pytest.mark.slow
 def test_tasks_with_few_examples_count_as_much(separate):
     x = {"region": TOKENS, "state": np.array([[1, 1], [1, 0]]), "age": TOKENS}
     usage = sub_encoder_usage(separate, x)
@@ -221,6 +230,7 @@ def test_tasks_with_few_examples_count_as_much(separate):
     np.testing.assert_allclose(usage["state"], padded([0, 11 / 17, 0], [0, 1]))
 
 
+@pytest.mark.slow
 def test_open_connections_of_the_encoder_are_the_mean_over_tasks():
     model = network("separate")
     encoder = model.get_layer("encoder")
@@ -230,6 +240,7 @@ def test_open_connections_of_the_encoder_are_the_mean_over_tasks():
     assert open_connections(model, x).encoder == pytest.approx(2 * positive + 4 + 3 + 2)
 
 
+@pytest.mark.slow
 def test_a_policy_sees_the_base_network_of_its_task():
     lstm = partial(keras.layers.LSTM, 1, return_sequences=True)
     base = partial(keras_mtl.build_no_sharing, layers=[[lstm] * 3])
@@ -244,6 +255,7 @@ def test_a_policy_sees_the_base_network_of_its_task():
     assert opened.decoders == pytest.approx({"region": 5, "state": 0, "age": 5})
 
 
+@pytest.mark.slow
 def test_inputs_may_be_a_dict():
     def join():
         a, b = keras.Input((None, 2), name="a"), keras.Input((None, 1), name="b")
@@ -259,6 +271,7 @@ def test_inputs_may_be_a_dict():
         assert routing_over_time(model, given)["state"].shape == (4, 2, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 def test_many_examples_are_counted_in_full_precision(dtype):
     keras.config.set_dtype_policy(dtype)
@@ -329,6 +342,7 @@ def test_examples_that_do_not_fit_are_refused(shared):
         routing_over_time(shared, TOKENS[:0])
 
 
+@pytest.mark.slow
 def test_separate_data_must_be_there_for_every_task_and_no_other(separate):
     x = dict.fromkeys(TASKS, TOKENS)
     with pytest.raises(ValueError, match="separate data.*dict, name of a task.*Received: ndarray"):

@@ -167,6 +167,7 @@ def model_of(task_data="shared"):
     return model
 
 
+@pytest.mark.slow
 def test_recorded_scores_are_those_of_the_network_after_the_epoch():
     x, y = sentences(8, 6, seed=0)
     model = model_of()
@@ -180,6 +181,7 @@ def test_recorded_scores_are_those_of_the_network_after_the_epoch():
     assert logs["chunk_accuracy"][0] < 1 and "val_pos_span_f1" not in logs
 
 
+@pytest.mark.slow
 def test_early_stopping_follows_the_span_f1_of_batches_of_any_width():
     model = model_of()
     stop = keras.callbacks.EarlyStopping(
@@ -197,6 +199,7 @@ def test_early_stopping_follows_the_span_f1_of_batches_of_any_width():
     assert tagging_scores(y_true, y_pred, BIO).span_f1 == max(scores)
 
 
+@pytest.mark.slow
 def test_tasks_with_separate_data_are_scored_on_their_own_sentences():
     data = {}
     for seed, name in enumerate(TASKS):
@@ -232,6 +235,7 @@ def test_recorder_refuses_data_and_names_of_another_form():
         model_of().fit(x, y, callbacks=[TaggingRecorder((x, y["pos"]), NAMES)], verbose=0)
 
 
+@pytest.mark.slow
 def test_recorder_names_the_task_without_labels():
     x, y = sentences(4, 5, seed=0)
     unlabelled = {**y, "pos": np.full_like(x, -1)}

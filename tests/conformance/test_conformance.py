@@ -280,6 +280,7 @@ def test_the_gradient_reaches_every_trainable_weight_of_a_model(name, task_data)
         assert np.all(np.isfinite(slope)) and np.any(slope != 0), variable.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL_BUILDERS)
 def test_equal_seeds_build_and_draw_equally(name, task_data):
     def drawn(seed, global_seed):

@@ -81,6 +81,7 @@ def test_task_batches_alternate_too():
     assert found == [False] * 5 + [True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
 def test_a_network_learns_from_them(task_data):
     model = keras_mtl.build_adashare(

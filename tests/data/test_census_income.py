@@ -274,6 +274,7 @@ def test_fractions_out_of_range_are_refused(folder, fraction):
         load_census_income(folder, fraction)
 
 
+@pytest.mark.slow
 @needs_data
 def test_the_census_is_read_whole():
     train, validation, test = load_census_income(SHARED)

@@ -83,6 +83,7 @@ def test_ewt_is_read_whole_with_its_genres():
     assert genres == {"weblog", "newsgroup", "email", "reviews", "answers"}
 
 
+@pytest.mark.slow
 @needs_data
 @needs_tfds
 @pytest.mark.parametrize("treebank, split", [("qtd_sagt", "dev"), ("en_ewt", "test")])

@@ -163,6 +163,7 @@ def test_unknown_parts_and_variables_are_refused(folder):
         load_physionet2012(folder)
 
 
+@pytest.mark.slow
 @needs_data
 @pytest.mark.parametrize(
     "part, deaths, late_deaths, odd, unmeasured", [("a", 554, 489, 0, 3), ("b", 568, 473, 1, 6)]

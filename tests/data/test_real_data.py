@@ -21,6 +21,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 def test_tfds_datasets_train_a_shared_network():
     import tensorflow_datasets as tfds
 

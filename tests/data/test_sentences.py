@@ -296,6 +296,7 @@ def test_every_epoch_has_an_order_of_its_own_and_seeds_repeat():
     assert second.epoch == 2 and order(second) == orders[2]
 
 
+@pytest.mark.slow
 def test_fit_walks_through_the_epochs():
     x, y = numbered([1, 2, 3, 3])
     batches = sentence_batches(x, y, 2, [1, 2], seed=0)
@@ -362,6 +363,7 @@ def corpus():
     return x, {"pos": y["pos"], "chunk": np.where((x == 0) | (x > 30), -1, x % 3)}
 
 
+@pytest.mark.slow
 def test_a_network_learns_from_batches_of_several_lengths():
     x, y = corpus()
     batches = sentence_batches(x, y, batch_size=8, boundaries=[2, 4, 6], seed=0)
@@ -372,6 +374,7 @@ def test_a_network_learns_from_batches_of_several_lengths():
     assert history["val_chunk_accuracy"][-1] > 0.95
 
 
+@pytest.mark.slow
 def test_logs_are_those_of_the_arrays():
     x, y = corpus()
     model = tagger(units=5)
@@ -394,6 +397,7 @@ def test_rows_that_do_not_count_teach_nothing():
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.exists(), reason="the corpora are not here")
 def test_conll_2000_goes_all_the_way():
     data = read_columns(SHARED / "conll2000" / "train.txt.gz", ["word", "pos", "chunk"])

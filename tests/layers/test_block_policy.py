@@ -73,6 +73,7 @@ def test_relaxed_and_hard_draws_have_one_gradient(noise):
     assert np.all(found[0][..., 0] > 0)
 
 
+@pytest.mark.slow
 def test_a_hard_draw_executes_as_often_as_its_probability():
     layer = policy(hard=True, seed=0)
     draws = np.mean(

@@ -148,6 +148,7 @@ def test_a_frozen_network_is_made_of_stock_lstms(network, tmp_path):
     np.testing.assert_allclose(alone, expected["stay"], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_learns_and_is_saved(network, tmp_path):
     before = network.get_layer("layer_1").get_weights()
     labels = {

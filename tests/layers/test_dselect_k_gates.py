@@ -181,6 +181,7 @@ def test_hard_codes_cost_nothing_and_give_finite_gradients():
         assert all(np.all(np.isfinite(slope)) for slope in slopes)
 
 
+@pytest.mark.slow
 def test_the_penalties_teach_codes_to_be_hard_and_somebodys():
     gates = gates_on(num_experts=6, scale=0.1, entropy_weight=0.3)
     for _ in range(300):

@@ -225,6 +225,7 @@ class SeenEpochs(keras.callbacks.Callback):
 FEATURES, KINDS = np.zeros((4, 3), "float32"), {"kind": np.array([0, 1, 1, 0])}
 
 
+@pytest.mark.slow
 def test_fit_counts_the_epochs_from_the_first_that_it_is_told():
     model, follow = epoch_model(), SeenEpochs()
     settings = {"batch_size": 2, "callbacks": [follow], "verbose": 0}

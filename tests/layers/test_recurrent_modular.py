@@ -140,6 +140,7 @@ def test_states_can_be_handed_over():
     np.testing.assert_allclose(array(states[2]), lstm(cell.lstms[1], X)[:, -1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_cell_learns_in_an_unrolled_recurrence():
     cell = RecurrentModularCell(2, 4, (3, 2), (6,), temperature=1.0, seed=0)
     inputs = keras.Input((3, 6))

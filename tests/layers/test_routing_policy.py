@@ -47,6 +47,7 @@ def test_inference_takes_the_likeliest_component_and_the_first_of_equals():
     np.testing.assert_array_equal(policy_of().matrix(), np.eye(4)[[3, 0, 0]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("projection", ["clip", "softmax"])
 @pytest.mark.parametrize("draws", ["example", "task"])
 def test_components_are_drawn_as_often_as_the_policy_says(draws, projection):
@@ -261,6 +262,7 @@ def test_a_softmax_learns_from_the_slope_of_its_weighted_advantage():
     np.testing.assert_allclose(slope[0], expected / 3, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [
     {}, {"projection": "euclidean"}, {"learner": "reinforce"}, {"epsilon": 0.01},
     {"draws": "task", "learning_rate": 0.1},

@@ -94,6 +94,7 @@ def test_sequences_of_any_number_and_length_pass_one_compiled_program():
         assert_close(found, stock.predict(tokens, verbose=0))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="traces with unknown shapes")
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_shapes_may_be_unknown_when_a_graph_is_traced(jit_compile):

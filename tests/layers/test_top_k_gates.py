@@ -84,6 +84,7 @@ def test_all_experts_without_noise_are_a_plain_softmax(top_k):
         np.testing.assert_allclose(weights, wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_noise_is_normal_and_as_wide_as_the_layer_says():
     gates = gates_on(top_k=None)
     draws = np.stack([np.log(array(gates(X, TASK_ID, training=True))) for _ in range(1000)])

@@ -77,6 +77,7 @@ def test_the_new_task_trains_an_lstm_a_decoder_and_a_head_of_its_own(task_data):
     assert len(grown.trainable_variables) == 3 + 2 * 2 + 2 * 2 + 2
 
 
+@pytest.mark.slow
 def test_old_weights_stay_bit_for_bit(task_data):
     grown = keras_mtl.add_task(network(task_data), "language", 5)
     train_on(grown, "motor", epochs=1)  # also when an old task has labels
@@ -108,6 +109,7 @@ def test_frozen_routers_do_not_draw_and_the_new_one_does():
     np.testing.assert_array_equal(*draws)
 
 
+@pytest.mark.slow
 def test_a_grown_network_is_saved_grown_again_and_frozen(task_data, tmp_path):
     grown = keras_mtl.add_task(network(task_data), "language", 5)
     train_on(grown, "language")

@@ -219,6 +219,7 @@ def test_old_weights_are_those_of_the_trained_network():
             np.testing.assert_array_equal(array(old), array(new), err_msg=old.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "momentum"])
 def test_a_reloaded_network_still_forgets_nothing(task_data, optimizer, tmp_path):
     model = gumbel(task_data)
@@ -234,6 +235,7 @@ def test_a_reloaded_network_still_forgets_nothing(task_data, optimizer, tmp_path
     assert_old_answers_agree(model, loaded)
 
 
+@pytest.mark.slow
 def test_two_tasks_can_be_added_one_after_the_other(task_data):
     model = gumbel(task_data)
     once = keras_mtl.add_task(model, "braille", 5)

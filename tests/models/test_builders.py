@@ -250,6 +250,7 @@ def test_tagging_with_padded_steps_trains_without_a_warning(task_data):
     assert {name: y.shape for name, y in found.items()} == {"chunk": (6, 5, 3), "pos": (6, 5, 4)}
 
 
+@pytest.mark.slow
 def test_sentences_of_free_length_are_predicted_in_a_compiled_step(build, task_data):
     tasks = {name: keras_mtl.Task("tagging", size) for name, size in TASKS.items()}
     embed = partial(keras.layers.Embedding, 9, 4, mask_zero=True)
@@ -335,6 +336,7 @@ def test_combine_sum_adds_components():
     np.testing.assert_allclose(3 * array(features[0]), array(features[1]), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_one_shared_task_with_a_budget_trains():
     dense = partial(keras.layers.Dense, 4)
     model = keras_mtl.build_gumbel_matrix(

@@ -105,6 +105,7 @@ def test_of_two_tasks_each_has_the_others_whole_attention():
 # Limiting cases
 
 
+@pytest.mark.slow
 def test_messages_of_no_weight_leave_an_lstm_per_task(graph, task_data):
     model = network(graph=graph, task_data=task_data)
     apart = build_no_sharing(
@@ -130,6 +131,7 @@ def test_one_task_listens_to_the_middle_of_a_star(task_data):
 # Both forms of data, steps, padding
 
 
+@pytest.mark.slow
 def test_both_forms_of_data_answer_equally_with_equal_weights(graph):
     shared, separate = network(graph=graph), network(graph=graph, task_data="separate")
     copy_weights(shared, separate)
@@ -155,10 +157,12 @@ def test_padded_steps_change_nothing(graph, task_data):
 # Training, files, freezing
 
 
+@pytest.mark.slow
 def test_it_learns(graph, task_data):
     assert_learns(network(graph=graph, task_data=task_data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "graph", "task_data"),
     [("mixed_float16", "star", "shared"), ("mixed_bfloat16", "complete", "separate")],
@@ -168,6 +172,7 @@ def test_half_precision_trains(policy, graph, task_data):
     assert_trains_in(policy, make, PADDED, LABELS)
 
 
+@pytest.mark.slow
 def test_networks_are_saved(tmp_path, graph, task_data):
     model = network(graph=graph, task_data=task_data)
     assert_equal_answers(answered(reloaded(model, tmp_path)), answered(model), 0)

@@ -55,6 +55,7 @@ def test_a_frozen_network_answers_equally(task_data, number):
     assert report.parameters["animal"] == alone.count_params()
 
 
+@pytest.mark.slow
 def test_logs_name_the_penalties():
     model = dselect_k([[dense] * 3, [dense] * 4], entropy_weight=0.5)
     model.compile(keras.optimizers.Adam(0.01))

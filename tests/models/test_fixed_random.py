@@ -56,6 +56,7 @@ def test_balanced_components_serve_equally_many_tasks_and_differ_by_seed():
     assert len({tuple(matrix.sum(axis=0)) for matrix in matrices}) > 1
 
 
+@pytest.mark.slow
 def test_components_on_no_route_are_not_trained_and_the_rest_is_trained_in_peace():
     model = network(routes=[[2, 3], [0, 0], [0, 1]])
     model.compile("adam")

@@ -96,6 +96,7 @@ def test_padding_changes_nothing(task_data):
             np.testing.assert_allclose(array(output)[0], together[name][row, :length], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", [[], MASKING], ids=["no mask", "mask"])
 def test_frozen_it_answers_the_same(task_data, stem, tmp_path):
     model = network(PADDED, task_data=task_data, stem=stem)
@@ -168,6 +169,7 @@ def test_blocks_may_have_strides(task_data):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gates_learn_and_the_model_is_saved(tmp_path):
     model = network(PADDED, stem=MASKING)
     before = [array(gate.hidden.kernel) for gate in gates_of(model)]
@@ -196,6 +198,7 @@ def test_there_must_be_steps():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="export needs TensorFlow")
 @pytest.mark.parametrize("stem", [[], MASKING], ids=["no mask", "mask"])
 def test_a_served_network_answers_the_same(tmp_path, stem):

@@ -90,6 +90,7 @@ def test_a_state_that_stands_still_knows_nothing():
     np.testing.assert_allclose(answered(model)["topic"], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_primary_loss_reaches_auxiliary_lstms_and_an_auxiliary_loss_its_own():
     model = network()
 
@@ -131,10 +132,12 @@ def test_padded_steps_change_nothing(task_data):
 # Training, files, freezing
 
 
+@pytest.mark.slow
 def test_it_learns(task_data):
     assert_learns(network(task_data=task_data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "task_data"), [("mixed_float16", "shared"), ("mixed_bfloat16", "separate")]
 )

@@ -200,6 +200,7 @@ def test_gates_know_their_own_tasks_only(task_data):
         keras_mtl.add_task(mmoe([[dense] * 4], task_data=task_data), "new", 3)
 
 
+@pytest.mark.slow
 def test_training_moves_the_gates(task_data):
     tasks = {"a": "binary", "b": "regression"}
     model = keras_mtl.build_mmoe(

@@ -94,6 +94,7 @@ def test_an_expert_learns_nothing_from_tasks_that_it_is_closed_to(mode):
             assert all(np.any(slope != 0) == (not shut) for slope in slopes)
 
 
+@pytest.mark.slow
 def test_closed_gates_stay_closed_in_training():
     model = mmoeex([[dense] * 5], exclusivity=1, seed=0)
     model.compile(keras.optimizers.AdamW(0.1))

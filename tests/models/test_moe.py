@@ -93,6 +93,7 @@ def test_k_is_a_number_that_the_list_has():
 # Training
 
 
+@pytest.mark.slow
 def test_logs_name_the_penalty_of_all_lists(task_data):
     model = moe([[dense] * 4, [dense] * 3], task_data=task_data, balance_weight=0.5, seed=0)
     model.compile(keras.optimizers.Adam(0.01))
@@ -133,6 +134,7 @@ def test_gates_know_their_own_tasks_only():
         keras_mtl.add_task(moe([[dense] * 4]), "new", 3)
 
 
+@pytest.mark.slow
 def test_padded_steps_are_ignored(task_data):
     embed = partial(keras.layers.Embedding, 9, 4, mask_zero=True)
     lstm = partial(keras.layers.LSTM, 3, return_sequences=True)

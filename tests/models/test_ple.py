@@ -94,6 +94,7 @@ def learning(model, component, task):
     return all(np.any(slope != 0) for slope in slopes)
 
 
+@pytest.mark.slow
 def test_a_tasks_own_experts_learn_from_it_alone_unless_what_is_shared_passes_them_on():
     model = ple([[dense] * 4, [dense] * 4])
     first, second = (model.get_layer(f"experts_{i}").components for i in (1, 2))
@@ -130,6 +131,7 @@ def test_what_tasks_share_is_computed_once_when_frozen(task_data):
         assert report.parameters[task] == keras_mtl.freeze(model, task).count_params()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keeps", [True, False])
 def test_padded_steps_are_ignored(task_data, keeps):
     embed = partial(keras.layers.Embedding, 9, 4, mask_zero=True)

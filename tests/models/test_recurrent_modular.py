@@ -211,6 +211,7 @@ def test_logs_name_what_open_connections_cost_the_encoder_and_the_decoders(task_
     assert penalties_of(model) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_penalties_are_part_of_the_loss(task_data):
     found = []
     for open_fraction in (0.5, 1.0):
@@ -238,6 +239,7 @@ def test_an_example_pays_for_the_decoder_it_uses():
         assert penalties_of(model, task_id=task_id) == pytest.approx([0, expected], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_with_shared_data_all_decoders_count_together():
     model = network(open_fraction=0.2)
     force(routed(model), False)
@@ -265,10 +267,12 @@ def test_penalties_are_made_as_told():
 # Padding and time
 
 
+@pytest.mark.slow
 def test_padding_changes_no_tag(task_data):
     assert_padding_is_ignored(reader(task_data=task_data))
 
 
+@pytest.mark.slow
 def test_padding_changes_no_class(task_data):
     model = reader(REGIONS, task_data=task_data)
     longer = answered(model, np.pad(PADDED, ((0, 0), (0, 3))))
@@ -289,6 +293,7 @@ def test_padding_changes_no_log(task_data, scope):
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_steps_may_be_masked_by_a_value(task_data):
     stem = [partial(layers.Masking, -1.0)]
     model = network(REGIONS, stem=stem, task_data=task_data, open_fraction=0.1)
@@ -319,6 +324,7 @@ def test_no_tag_depends_on_what_comes_after_it(task_data):
         assert np.any(before[:, 2] != after[:, 2])
 
 
+@pytest.mark.slow
 def test_classes_and_tags_may_stand_side_by_side():
     model = reader(MIXED)
     found = answered(model, PADDED)
@@ -369,6 +375,7 @@ def test_a_head_that_does_not_read_the_decoder_is_the_base_network(name, task_da
     assert_equal_answers(answered(model, PADDED), answered(alone, PADDED), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BASES)
 def test_networks_on_every_base_learn(name, task_data):
     model = on_base(name, task_data=task_data)
@@ -403,6 +410,7 @@ def test_a_policy_that_reads_the_base_decides_by_it():
 # Epochs, seeds, precision, files
 
 
+@pytest.mark.slow
 def test_a_network_cools_with_the_epochs_in_all_its_parts():
     model = compiled(network(temperature=HalvingSchedule(8.0)))
     routers = [layer for layer in model._flatten_layers() if isinstance(layer, GumbelRouter)]
@@ -440,6 +448,7 @@ def test_every_router_draws_its_own_numbers():
     assert len(set(seeds)) == 5 and None not in seeds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_trains(policy):
     make = partial(
@@ -448,6 +457,7 @@ def test_half_precision_trains(policy):
     assert_trains_in(policy, make, X, LABELS)
 
 
+@pytest.mark.slow
 def test_a_saved_network_answers_equally_and_knows_its_epoch(tmp_path, task_data):
     model = reader(
         REGIONS, task_data=task_data, tie_layers=True, policy_reads_base=True, cell_units=5,
@@ -472,6 +482,7 @@ FROZEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FROZEN)
 @pytest.mark.parametrize("tasks", [TAGS, {"mood": 2, "topic": 4}], ids=["tags", "classes"])
 def test_frozen_networks_answer_the_same_with_stock_layers(name, tasks, task_data, tmp_path):

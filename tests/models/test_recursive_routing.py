@@ -105,6 +105,7 @@ def test_padded_steps_change_nothing(task_data):
 # Training, files
 
 
+@pytest.mark.slow
 def test_it_learns(task_data):
     assert_learns(network(task_data=task_data))
 

@@ -132,6 +132,7 @@ def fitted(task_data, **settings):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("projection", "draws"), [("clip", "example"), ("euclidean", "task"), ("softmax", "example")]
 )

@@ -235,6 +235,7 @@ def test_a_regularizer_of_the_same_name_adds_up():
     np.testing.assert_allclose(logs["orthogonality_penalty"], own + other, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_part_learns_and_is_saved(tmp_path, task_data):
     model = network(MIXED if task_data == "shared" else SENTENCES, task_data=task_data)
     before = {layer.name: layer.get_weights() for layer in model.layers}
@@ -245,6 +246,7 @@ def test_every_part_learns_and_is_saved(tmp_path, task_data):
     assert_equal_answers(answered(reloaded(model, tmp_path)), answered(model), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "task_data"), [("mixed_float16", "shared"), ("mixed_bfloat16", "separate")]
 )

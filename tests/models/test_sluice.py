@@ -584,6 +584,7 @@ def test_one_task_mixes_its_own_subspaces(task_data):
 # Precision, files, seeds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "task_data", "preset"),
     [("mixed_float16", "shared", "easy_adaptation"), ("mixed_bfloat16", "separate", None)],

@@ -101,6 +101,7 @@ def test_a_connection_for_each_task_is_no_sharing(task_data):
 # Training
 
 
+@pytest.mark.slow
 def test_it_learns_and_logs_the_penalty():
     model = snr(seed=0)
     y = {name: np.arange(6) % size for name, size in TASKS.items()}
@@ -111,6 +112,7 @@ def test_it_learns_and_logs_the_penalty():
     assert history["l0_penalty"][0] == pytest.approx(1e-3 * 18 * open_at_first, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_what_costs_too_much_is_closed_at_a_rate_of_its_own():
     model = snr([[dense] * 2], connection="sum", seed=0, penalty_weight=10.0)
     y = {name: np.arange(6) % size for name, size in TASKS.items()}

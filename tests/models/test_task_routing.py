@@ -67,6 +67,7 @@ def test_a_channel_learns_from_the_tasks_that_keep_it():
         np.testing.assert_array_equal(bias != 0, kept)
 
 
+@pytest.mark.slow
 def test_it_learns_with_masks_as_they_are():
     model = task_routing(seed=0)
     before = array(model.get_layer("mask_1").masks)

@@ -104,6 +104,7 @@ def test_history_takes_the_model_and_counts_resumed_epochs(model, recorder):
     assert [label(place) for place in (-1, 0, 1, 2)] == ["", "0", "5", ""]
 
 
+@pytest.mark.slow
 def test_history_of_a_real_training_starts_with_the_first_probabilities(model):
     trained = keras.models.clone_model(model)
     trained.compile("sgd")

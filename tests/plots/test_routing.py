@@ -178,6 +178,7 @@ def test_empty_results_are_refused():
         plots.plot_sub_encoder_usage({})
 
 
+@pytest.mark.slow
 def test_what_a_network_does_is_drawn():
     model = keras_mtl.build_recurrent_modular(
         keras.Input((None, 4)), TASKS, num_cells=2, cell_units=3, num_sub_encoders=(4, 3),

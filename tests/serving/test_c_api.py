@@ -45,6 +45,7 @@ def run(path, signature, folder, **x):
         return {name: answers[tensor] for name, tensor in outputs.items()}
 
 
+@pytest.mark.slow
 def test_the_c_runtime_answers_as_the_model(build, features, answers, tmp_path):
     model = build(task_data="separate")
     path = export(model, tmp_path / "1")
@@ -55,6 +56,7 @@ def test_the_c_runtime_answers_as_the_model(build, features, answers, tmp_path):
         np.testing.assert_allclose(answer, answers(model, x, task), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_c_runtime_streams(tmp_path):
     model = keras_mtl.build_shared_bottom(
         keras.Input((None, 4)),

@@ -97,6 +97,7 @@ def test_a_network_that_does_not_care_is_not_blamed_for_its_score():
     assert [problem[:27] for problem in check.problems()] == ["The allocation is undecided"]
 
 
+@pytest.mark.slow
 def test_without_accuracy_the_loss_counts_and_penalties_do_not(build):
     model = build(tasks={"age": 3, "height": "regression"}, entropy_weight=5.0)
     model.compile("sgd")
@@ -112,6 +113,7 @@ def test_without_accuracy_the_loss_counts_and_penalties_do_not(build):
     assert len(set(check.sampled)) > 1
 
 
+@pytest.mark.slow
 def test_equal_seeds_draw_equal_allocations():
     model, data = sign_network(probability=0.3)
     first, second = (check_freeze(model, data, seed=3).sampled for _ in range(2))
@@ -187,6 +189,7 @@ def test_the_entropy_of_a_policy_is_that_of_its_choice(routed):
     assert check.problems() == []
 
 
+@pytest.mark.slow
 def test_components_of_a_policy_are_drawn_one_at_a_time(routed):
     model, data = routed
     before = [weight.copy() for weight in model.get_weights()]

@@ -41,6 +41,7 @@ def test_numbers_by_hand(task_data):
     assert report.loss == {}
 
 
+@pytest.mark.slow
 def test_parameters_and_changes_are_those_of_freezing_one_task():
     model = linear_network(ALPHA)
     report = cut_report(model, X, cut_below=0.05)
@@ -68,6 +69,7 @@ def test_cutting_nothing_changes_nothing():
     assert all(before == after for before, after in report.parameters.values())
 
 
+@pytest.mark.slow
 def test_a_tower_that_is_needed_in_its_lower_layers_is_named():
     model = keras_mtl.build_sluice(
         keras.Input((None, 5)),

@@ -42,6 +42,7 @@ def answers(model, task):
     return keras.ops.convert_to_numpy(output[model.tasks[task].kind])
 
 
+@pytest.mark.slow
 @pytest.mark.saved_model
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
 @pytest.mark.parametrize("name", BUILDERS)

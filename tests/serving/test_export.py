@@ -82,6 +82,7 @@ def test_a_frozen_model_cannot_be_frozen_again(build, tmp_path):
         export(freeze(build()), tmp_path / "1", format=FORMAT)
 
 
+@pytest.mark.slow
 def test_an_undecided_allocation_is_warned_of(build, tmp_path):
     model = build()
     layer = model.get_layer("allocation_1")

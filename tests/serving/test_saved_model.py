@@ -92,6 +92,7 @@ def test_tasks_with_the_same_components_share_their_weights(build, allocate, tmp
     assert sorted(stored_variables(path)) == sorted(shared + heads)
 
 
+@pytest.mark.slow
 def test_named_inputs_keep_their_names(build, features, answers, tmp_path):
     image, size = keras.Input((5,), name="image"), keras.Input((2,), name="size")
 
@@ -125,6 +126,7 @@ def test_text_is_looked_up_in_the_exported_network(build, tmp_path):
     np.testing.assert_allclose(answer, model(tf.constant(x))["age"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_free_time_axis_stays_free(features, tmp_path):
     tasks = {"chunk": keras_mtl.Task("tagging", 3), "pos": keras_mtl.Task("tagging", 4)}
     embed = partial(keras.layers.Embedding, 9, 4)
@@ -140,6 +142,7 @@ def test_a_free_time_axis_stays_free(features, tmp_path):
         np.testing.assert_allclose(served.predict("pos", x), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_loads_where_keras_and_keras_mtl_do_not_exist(build, features, answers, tmp_path):
     model = build(task_data="separate")
     path, x = export(model, tmp_path / "1"), features(3)

@@ -35,6 +35,7 @@ def test_it_lists_tasks_and_predicts(build, features, answers, tmp_path):
         np.testing.assert_allclose(answer, answers(model, x, task), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_knows_the_allocation(build, tmp_path):
     model = build()
     served = load_served(export(model, tmp_path / "1"))

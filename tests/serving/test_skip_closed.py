@@ -100,6 +100,7 @@ def test_it_is_saved_and_loaded(tmp_path):
     np.testing.assert_allclose(loaded(IMAGES), frozen(IMAGES), rtol=1e-6)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.parametrize("skip_closed", [True, False])
 def test_a_served_network_answers_the_same_and_skips_unless_told(tmp_path, skip_closed):

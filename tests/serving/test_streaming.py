@@ -204,6 +204,7 @@ def test_equal_pieces_get_equal_answers(network):
             np.testing.assert_array_equal(one[name], two[name])
 
 
+@pytest.mark.slow
 def test_one_task_streams_alone():
     model = scrambled(modular(keras.Input((None,), dtype="int32"), [embed]))
     stream = streaming(freeze(model, "state"))
@@ -406,6 +407,7 @@ def served_in_pieces(served, x, cuts, tasks):
     return put_together(answers, tasks)
 
 
+@pytest.mark.slow
 @both
 @saved_model
 def test_the_export_streams(exported):
@@ -485,6 +487,7 @@ def test_warm_up_asks_the_stream_too(exported):
     assert all(name.encode() in asked[0] for name in [*states, "stream", "inputs"])
 
 
+@pytest.mark.slow
 @saved_model
 @pytest.mark.parametrize("exported", ["modular"], indirect=True)
 def test_it_streams_where_keras_and_keras_mtl_do_not_exist(exported, tmp_path):
@@ -509,6 +512,7 @@ numpy.save(sys.argv[2] + "/y.npy", numpy.concatenate(answers, axis=1))
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @saved_model
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="encodes in TensorFlow")
 def test_sentences_stream_word_by_word(tmp_path):

@@ -129,6 +129,7 @@ def test_every_weight_is_stored_once(exported):
     assert sorted(shapes) == sorted(tuple(weight.shape) for weight in freeze(model).weights)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_plain_tensorflow_answers_sentences(exported, tmp_path):
     encoder, model, path = exported

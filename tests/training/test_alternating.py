@@ -54,6 +54,7 @@ def batches(model, number):
     return states
 
 
+@pytest.mark.slow
 def test_a_phase_leaves_the_other_group_bit_for_bit():
     model = network()
     model.optimizer.build(model.trainable_variables)
@@ -67,6 +68,7 @@ def test_a_phase_leaves_the_other_group_bit_for_bit():
         assert not [path for path in moved if "learning_rate" not in path], step
 
 
+@pytest.mark.slow
 def test_each_optimizer_counts_the_batches_of_its_own_phase():
     model = network()
     batches(model, 7)
@@ -74,6 +76,7 @@ def test_each_optimizer_counts_the_batches_of_its_own_phase():
     assert counts == {"SGD": 5, "Adam": 2} and int(model.optimizer.iterations.numpy()) == 7
 
 
+@pytest.mark.slow
 def test_a_phase_moves_its_group_as_that_optimizer_alone_would():
     turns, alone = network(), network()
     alone.compile(keras.optimizers.SGD(0.1, momentum=0.9))
@@ -84,6 +87,7 @@ def test_a_phase_moves_its_group_as_that_optimizer_alone_would():
             np.testing.assert_allclose(variable.numpy(), other.numpy(), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_training_goes_on_in_its_phase_after_saving_and_loading(tmp_path):
     model = network()
     batches(model, 4)

@@ -194,6 +194,7 @@ def test_random_weights_go_to_tasks_with_labels():
 # all methods
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_task_without_labels_might_as_well_not_be_there(method):
     kernels = [(3, 0), (-1, 1)]
@@ -213,6 +214,7 @@ def test_a_task_without_labels_might_as_well_not_be_there(method):
     assert np.isfinite(step(beside)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ONE_OF_A_KIND)
 def test_shared_data_train_with_missing_labels(method):
     model = shared_model(METHODS[method]())
@@ -228,6 +230,7 @@ def test_shared_data_train_with_missing_labels(method):
     assert plain["loss"] == pytest.approx(total, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ONE_OF_A_KIND)
 def test_separate_data_train_in_mixed_batches(method):
     model = separate_model(METHODS[method]())
@@ -237,6 +240,7 @@ def test_separate_data_train_in_mixed_batches(method):
     assert logs["val_loss"][-1] < logs["val_loss"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["uncertainty", "dwa"])
 def test_separate_data_train_in_batches_of_one_task(method):
     model = separate_model(METHODS[method]())
@@ -251,6 +255,7 @@ def test_batches_of_one_task_leave_nothing_to_weigh(method):
         separate_model(METHODS[method]()).fit(batches("shuffled"), verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ONE_OF_A_KIND)
 def test_a_saved_run_goes_on_as_if_it_had_not_stopped(method, tmp_path):
     model = shared_model(METHODS[method]())
@@ -295,6 +300,7 @@ def test_weights_that_were_saved_without_a_method_leave_its_state(method, saved,
     source.load_weights(tmp_path / "target.weights.h5")  # and the other way round
 
 
+@pytest.mark.slow
 def test_a_setting_of_compile_leaves_the_network_alone():
     model = shared_model(keras_mtl.GradNorm())
     assert "balancing" not in [layer.name for layer in model.layers]

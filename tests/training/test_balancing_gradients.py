@@ -52,6 +52,7 @@ def test_pcgrad_by_hand():
     assert model.balancing.task_weights == {"a": 1, "b": 1}
 
 
+@pytest.mark.slow
 def test_pcgrad_leaves_nothing_of_opposite_gradients():
     opposite = [(2, 1), (-6, -3)]
     np.testing.assert_allclose(step(one_step(None, opposite)), [-4, -2], atol=1e-6)
@@ -60,6 +61,7 @@ def test_pcgrad_leaves_nothing_of_opposite_gradients():
     assert head_step(model, "b") == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_pcgrad_leaves_gradients_that_agree():
     agree = [(2, 1), (1, 0)]
     np.testing.assert_array_equal(
@@ -102,6 +104,7 @@ def test_seed_decides_on_the_order():
 # CAGrad
 
 
+@pytest.mark.slow
 def test_cagrad_by_hand():
     # Sum (3, 3); the worst mixture points there as well, so the step is 1 + c as long.
     model = one_step(keras_mtl.CAGrad(c=0.5), [(2, 1), (1, 2)])
@@ -112,6 +115,7 @@ def test_cagrad_by_hand():
     assert head_step(model, "a") == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_cagrad_without_a_radius_is_the_usual_step():
     kernels = [(2, 1), (-3, 1)]
     model = one_step(keras_mtl.CAGrad(c=0.0), kernels)
@@ -154,6 +158,7 @@ def test_worst_mixture_agrees_with_scipy(num_tasks, largest):
 # GradNorm
 
 
+@pytest.mark.slow
 def test_gradnorm_by_hand():
     balancing = keras_mtl.GradNorm(alpha=1.5, learning_rate=0.1)
     labels = dict.fromkeys("abc", -0.5)
@@ -189,6 +194,7 @@ def test_gradnorm_weighs_all_variables_by_the_weights_so_far():
     assert head_step(model, "a") == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_gradnorm_leaves_the_weight_of_an_absent_task():
     balancing = keras_mtl.GradNorm(learning_rate=0.1)
     model = linear_model(balancing, THREE, [(3, 0), (0, 1), (1, 1)])
@@ -201,6 +207,7 @@ def test_gradnorm_leaves_the_weight_of_an_absent_task():
     np.testing.assert_allclose(step(model), [0.5 * 3 + 1.5, 1.5], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_tasks_own_weight_multiplies_gradnorms():
     tasks = {**THREE, "a": Task("regression", weight=4.0)}
     labels = dict.fromkeys("abc", -0.5)
@@ -214,6 +221,7 @@ def test_a_tasks_own_weight_multiplies_gradnorms():
 # what is shared, and what stays
 
 
+@pytest.mark.slow
 def test_towers_and_heads_do_not_count():
     """A tower's gradient, however large, changes nothing in what is shared."""
     tasks = {"a": "regression", "b": "regression"}
@@ -238,6 +246,7 @@ def test_towers_and_heads_do_not_count():
         np.testing.assert_allclose(near, far, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["pcgrad", "cagrad"])
 def test_networks_that_share_nothing_train_as_ever(method):
     def trained(balancing):
@@ -250,6 +259,7 @@ def test_networks_that_share_nothing_train_as_ever(method):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["pcgrad", "cagrad", "gradnorm", "maml"])
 def test_penalties_and_regularizers_are_no_tasks(method):
     def steps(balancing, strength):
@@ -270,6 +280,7 @@ def test_penalties_and_regularizers_are_no_tasks(method):
     assert with_penalty == pytest.approx(loss + 4 * 0.25, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ONE_OF_A_KIND)
 def test_clipping_and_accumulation_see_the_balanced_gradient(method):
     kernels = [(3, 0), (-2, 2)]
@@ -303,6 +314,7 @@ COMPILED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="torch has one way to run a step")
 @pytest.mark.parametrize("options", COMPILED, ids=lambda options: next(iter(options)))
 @pytest.mark.parametrize("method", ONE_OF_A_KIND)
@@ -318,6 +330,7 @@ def test_a_step_is_the_same_however_it_is_compiled(method, options):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["pcgrad", "gradnorm"])
 def test_embeddings_and_recurrence(method):
     tokens = keras.Input((6,), dtype="int32")

@@ -2,6 +2,7 @@ from functools import partial
 
 import keras
 import numpy as np
+import pytest
 
 import keras_mtl
 
@@ -19,6 +20,7 @@ def model_of(init_probability=0.25):
     return model
 
 
+@pytest.mark.slow
 def test_recorder_notes_probabilities_at_the_start_and_after_every_epoch():
     model, recorder = model_of(), keras_mtl.AllocationRecorder()
     model.fit(X, Y, epochs=2, callbacks=[recorder], verbose=0)
@@ -33,6 +35,7 @@ def test_recorder_notes_probabilities_at_the_start_and_after_every_epoch():
     assert np.abs(recorder.probabilities[2][0] - recorder.probabilities[1][0]).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_recorder_goes_on_in_a_later_fit():
     model, recorder = model_of(), keras_mtl.AllocationRecorder()
     model.fit(X, Y, epochs=1, callbacks=[recorder], verbose=0)
@@ -41,12 +44,14 @@ def test_recorder_goes_on_in_a_later_fit():
     assert len(recorder.probabilities) == 4
 
 
+@pytest.mark.slow
 def test_recorder_of_a_resumed_run_starts_where_the_run_does():
     recorder = keras_mtl.AllocationRecorder()
     model_of().fit(X, Y, initial_epoch=2, epochs=4, callbacks=[recorder], verbose=0)
     assert recorder.epochs == [2, 3, 4]
 
 
+@pytest.mark.slow
 def test_recorder_keeps_copies():
     model, recorder = model_of(), keras_mtl.AllocationRecorder()
     model.fit(X, Y, callbacks=[recorder], verbose=0)

@@ -31,6 +31,7 @@ def train(model, start, end):
     model.fit(X, Y, initial_epoch=start, epochs=end, callbacks=callbacks, verbose=0)
 
 
+@pytest.mark.slow
 def test_after_the_warm_up_all_begin_as_the_first():
     model = network(warm_up=3)  # the copies are made after two batches of it
     before, before_2 = kernels(model, 1), kernels(model, 2)
@@ -48,6 +49,7 @@ def test_after_the_warm_up_all_begin_as_the_first():
     assert not np.array_equal(second, before_2[1])
 
 
+@pytest.mark.slow
 def test_other_epochs_copy_nothing():
     model = network(epsilon=0.1)
     train(model, 0, 2)
@@ -56,6 +58,7 @@ def test_other_epochs_copy_nothing():
     assert all(np.abs(other - first).max() > 0.3 for other in others)
 
 
+@pytest.mark.slow
 def test_statistics_are_copied_too():
     normalized = lambda: keras.Sequential([dense(), keras.layers.BatchNormalization()])  # noqa: E731
     model = network([[normalized] * 3], warm_up=2)

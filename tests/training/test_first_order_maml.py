@@ -106,6 +106,7 @@ def test_weights_of_tasks_count_outside_and_those_of_examples_in_both_parts():
     assert_same(weights_of(model), expected)
 
 
+@pytest.mark.slow
 def test_the_inner_steps_follow_the_optimizers_learning_rate():
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.2, 0.05])
     model = linear(keras_mtl.FirstOrderMAML(0.6), keras.optimizers.SGD(schedule))
@@ -132,6 +133,7 @@ def test_parts_of_a_batch(share, size, inner):
     assert nothing is None
 
 
+@pytest.mark.slow
 def test_a_single_example_is_both_parts():
     """The last batch of an epoch may be that small."""
     model = linear(keras_mtl.FirstOrderMAML(0.6, 0.1), keras.optimizers.SGD(0.02))
@@ -198,6 +200,7 @@ def stateful(balancing, learning_rate=0.1):
     return model
 
 
+@pytest.mark.slow
 def test_weights_come_back_bit_for_bit():
     model = stateful(keras_mtl.FirstOrderMAML(0.6, inner_learning_rate=0.7), learning_rate=0.0)
     before = [ops.convert_to_numpy(variable).copy() for variable in model.trainable_variables]
@@ -240,6 +243,7 @@ def test_a_policy_learns_from_its_rewards_as_ever():
     assert abs(tables[0] - start).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_mmoeex_learns_by_two_steps():
     tasks = {"price": "regression", "color": 3}
     dense = partial(keras.layers.Dense, 6, activation="tanh")

@@ -461,6 +461,7 @@ def test_task_id_out_of_range_makes_the_loss_nan(wrong):
     assert math.isnan(loss_and_logs(model, [0, 0], CLASSES_P[:2], ids=[0, wrong])[0])
 
 
+@pytest.mark.slow
 def test_compiled_shared_steps_answer_wrong_labels_with_nan():
     model = model_of({"animal": 3, "sick": "binary"})
     for name, wrong in WRONG_LABELS.values():

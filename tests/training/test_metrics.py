@@ -122,6 +122,7 @@ def test_separate_logs_equal_numpy(order):
     assert logs == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_log_names_are_those_of_the_contract():
     tasks = {
         "animal": 3,
@@ -173,6 +174,7 @@ def test_task_without_data_logs_nan():
         assert history[prefix + "mean_accuracy"] == history[prefix + "b_accuracy"]
 
 
+@pytest.mark.slow
 def test_metrics_begin_anew_in_every_epoch():
     model = shared_model({"animal": 3, "sick": Task("binary", metrics=[keras.metrics.AUC()])})
     model.optimizer.learning_rate = 0.0

@@ -230,6 +230,7 @@ def test_a_refused_fit_leaves_the_model_whole():
     assert math.isfinite(model.evaluate(X, labels(), verbose=0, return_dict=True)["loss"])
 
 
+@pytest.mark.slow
 def test_good_arrays_train():
     model = shared_model(optimizer=keras.optimizers.Adam(0.05))
     y = labels(
@@ -240,11 +241,13 @@ def test_good_arrays_train():
     assert history["loss"][-1] < history["loss"][0]
 
 
+@pytest.mark.slow
 def test_validation_split_works():
     history = shared_model().fit(X, labels(), validation_split=0.5, verbose=0).history
     assert math.isfinite(history["val_mean_accuracy"][0])
 
 
+@pytest.mark.slow
 def test_one_callback_need_not_be_in_a_list():
     seen = []
     follow = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
@@ -261,12 +264,14 @@ def after_fit(**options):
     return model.weights
 
 
+@pytest.mark.slow
 def test_order_of_batches_holds_whatever_shuffle_says():
     in_order = after_fit(epochs=2, shuffle=False)
     assert_equal(after_fit(epochs=2, shuffle=True), in_order)
     assert_equal(after_fit(epochs=2), in_order)
 
 
+@pytest.mark.slow
 def test_every_epoch_trains_on_its_own_batches():
     model = gumbel_model(SEPARATE_TASKS, keras.optimizers.SGD(0.5))
     batches = separate_batches()
@@ -284,6 +289,7 @@ def test_every_epoch_trains_on_its_own_batches():
         np.testing.assert_allclose(weight, other, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_initial_epoch_counts():
     model = gumbel_model(SEPARATE_TASKS)
     batches = separate_batches()
@@ -311,6 +317,7 @@ def test_tasks_survive_clone_and_reload(task_data, tmp_path):
         assert copy.task_data == task_data
 
 
+@pytest.mark.slow
 def test_task_losses_and_metrics_survive_reload(tmp_path):
     loss = keras.losses.BinaryCrossentropy(label_smoothing=0.5)
     area = keras.metrics.AUC(30, name="area")
@@ -327,6 +334,7 @@ def test_task_losses_and_metrics_survive_reload(tmp_path):
     assert {"place_mse", "sick_area", "mean_mse", "mean_area"} < set(logs)
 
 
+@pytest.mark.slow
 def test_training_after_reload_goes_on_as_if_not_stopped(tmp_path):
     model, batches = gumbel_model(SEPARATE_TASKS), separate_batches()
     model.fit(batches, epochs=1, verbose=0)
@@ -343,6 +351,7 @@ def test_training_after_reload_goes_on_as_if_not_stopped(tmp_path):
     assert_equal(model.variables, reloaded.variables)
 
 
+@pytest.mark.slow
 def test_weights_file_keeps_random_states(tmp_path):
     model = gumbel_model(SEPARATE_TASKS)
     model.fit(separate_batches(), verbose=0)
@@ -355,6 +364,7 @@ def test_weights_file_keeps_random_states(tmp_path):
 # Stock callbacks.
 
 
+@pytest.mark.slow
 def test_early_stopping_watches_the_mean_accuracy():
     model = gumbel_model(SEPARATE_TASKS, keras.optimizers.SGD(0.0))  # never improves
     stop = keras.callbacks.EarlyStopping("val_mean_accuracy", mode="max", patience=2)
@@ -365,6 +375,7 @@ def test_early_stopping_watches_the_mean_accuracy():
     assert len(history.epoch) == 3
 
 
+@pytest.mark.slow
 def test_model_checkpoint_keeps_the_best_mean_accuracy(tmp_path):
     model = gumbel_model(SEPARATE_TASKS, keras.optimizers.SGD(1.0))
     validation = separate_batches(order="sequential")

@@ -208,6 +208,7 @@ def test_absent_tasks_move_on_their_momentum_by_default(name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_absent_tasks_stay_bit_for_bit(name):
     optimizer = allocation_optimizer(OPTIMIZERS[name](), 0.2, update_absent_tasks=False)
@@ -252,6 +253,7 @@ def test_present_tasks_get_what_the_plain_optimizer_gives(name):
     assert_lazy_is_plain(OPTIMIZERS[name], [0, 2], num_steps=3)
 
 
+@pytest.mark.slow
 def test_present_task_without_a_component_is_not_taken_for_absent():
     """Most draws leave a layer without components: zeros go on, with zero gradients."""
     layers = [[dense] * 3, [dense] * 2]
@@ -259,6 +261,7 @@ def test_present_task_without_a_component_is_not_taken_for_absent():
     assert_lazy_is_plain(OPTIMIZERS["adam"], [0, 1, 2], num_steps=6, **options)
 
 
+@pytest.mark.slow
 def test_absent_tasks_stay_through_fit_in_a_compiled_loop():
     optimizer = allocation_optimizer(keras.optimizers.Adam(0.1), 0.2, update_absent_tasks=False)
     model = model_of(optimizer, compile_options=IN_ONE_LOOP)

@@ -191,6 +191,7 @@ def moves(tasks, x, y):
     return [new - old for new, old in zip(after, before, strict=True)]
 
 
+@pytest.mark.slow
 def test_steps_without_labels_give_the_gradient_of_shorter_sequences():
     tasks = {"sick": Binary(), "signs": Multilabel(3), "place": Regression(2)}
     rng = np.random.default_rng(0)
@@ -369,6 +370,7 @@ def answers(model):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
 def test_a_network_trains_is_judged_saved_and_frozen(task_data, tmp_path):
     model = model_of(TASKS, task_data, STEPS, keras.optimizers.Adam(0.02), lstm)

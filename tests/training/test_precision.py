@@ -79,6 +79,7 @@ def test_half_precision_trains_separate_tasks(policy):
     assert {v.dtype for v in model.get_layer("allocation_1").weights} == {"float32", "int32"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"], indirect=True)
 def test_half_precision_trains_shared_tasks(policy):
     model = shared_model()
@@ -94,6 +95,7 @@ def test_half_precision_trains_shared_tasks(policy):
     assert all(variable.dtype == "float32" for variable in model.trainable_variables)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch compiles with Inductor")
 def test_xla_trains_separate_tasks():
     assert_learns(separate_model(jit_compile=True), batches())

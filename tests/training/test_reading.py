@@ -40,6 +40,7 @@ def read_by_keras(monkeypatch):
     monkeypatch.setattr("keras_mtl.training.model.with_batches", lambda model, given: given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [None, WEIGHT, {"price": WEIGHT, "color": 1 - WEIGHT / 2}])
 def test_in_their_own_order_arrays_train_as_with_keras(weight, monkeypatch):
     validation = (X[:5], {task: labels[:5] for task, labels in Y.items()})
@@ -52,6 +53,7 @@ def test_in_their_own_order_arrays_train_as_with_keras(weight, monkeypatch):
         np.testing.assert_allclose(values, keras_own[log], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_validation_has_weights_and_a_batch_size_of_its_own(monkeypatch):
     options = {"validation_data": (X, Y, WEIGHT), "validation_batch_size": 3, "shuffle": False}
     ours = history(network(), X, Y, **options)
@@ -60,6 +62,7 @@ def test_validation_has_weights_and_a_batch_size_of_its_own(monkeypatch):
     np.testing.assert_allclose(ours["val_loss"], keras_own["val_loss"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_seed_decides_on_the_order():
     found = []
     for seed in (0, 0, 1):
@@ -115,6 +118,7 @@ def test_several_replicas_are_left_to_keras():
     assert reading.with_batches(model, given) is given
 
 
+@pytest.mark.slow
 def test_steps_and_splits_train():
     assert len(history(network(), X, Y, steps_per_epoch=3)["loss"]) == 3
     assert len(history(network(), X, Y, validation_split=0.3)["val_loss"]) == 3

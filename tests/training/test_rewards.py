@@ -141,6 +141,7 @@ def batches(x, y, order="shuffled"):
     return keras_mtl.task_batches(dict.fromkeys(y, 2), data, batch_size=16, order=order, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["shared", "shuffled", "mixed"])
 def test_policies_learn_in_fit_and_nowhere_else(order):
     model = routed("shared" if order == "shared" else "separate")
@@ -180,6 +181,7 @@ def test_a_missing_label_teaches_nothing(task_data):
     np.testing.assert_array_equal(array(policy.policy)[2], [0, 1])
 
 
+@pytest.mark.slow
 def test_scores_of_a_softmax_learn_from_the_optimizer():
     model = routed("shared", projection="softmax")
     optimizer = keras_mtl.allocation_optimizer(keras.optimizers.Adam(1e-9), 0.1)

@@ -215,6 +215,7 @@ def test_score_of_a_trial_is_the_score_of_the_frozen_network(tmp_path):
     assert best.metrics.get_last_value("val_mean_accuracy") == best.score
 
 
+@pytest.mark.slow
 def test_misspelt_objective_ends_the_search_with_the_names_that_exist(tmp_path):
     message = 'name="val_mean_acuracy".* They have: .*, val_loss, val_mean_accuracy, '
     with pytest.raises(ValueError, match=message):
@@ -262,6 +263,7 @@ def test_missing_package_names_the_extra(monkeypatch, name):
         hyper()
 
 
+@pytest.mark.slow
 def test_package_imports_without_keras_tuner_and_matplotlib():
     code = (
         "import sys; sys.modules.update(keras_tuner=None, matplotlib=None);"
