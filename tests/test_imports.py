@@ -5,6 +5,7 @@ import pathlib
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "keras_mtl"
 ROOMS = [
+    "keras_internals",
     "tasks",
     "schedules",
     "phases",

@@ -2,6 +2,7 @@
 
 import re
 
+from keras_mtl.keras_internals import with_inner_layers
 from keras_mtl.layers import ExpertStreams, Modular
 
 _NAME = re.compile(r"component_(\d+)_(\d+)")
@@ -26,9 +27,10 @@ def parallel_components(model):
 
 
 def used_components(components, layers):
-    """Returns for each component whether it is among `layers`, or one that holds its weights.
+    """Returns for each component whether it, or a part of it, is among `layers`.
 
-    The latter are the stock layers that a component becomes when it is frozen.
+    The latter are the layers that a nested model holds, and those with the weights of a component
+    that becomes stock layers when it is frozen.
 
     Args:
         components: List of layers.
@@ -39,4 +41,7 @@ def used_components(components, layers):
     """
     used = {id(layer) for layer in layers}
     used |= {id(weight) for layer in layers for weight in getattr(layer, "weights", ())}
-    return [any(id(part) in used for part in (c, *c.weights)) for c in components]
+    return [
+        any(id(part) in used for part in (*with_inner_layers(component), *component.weights))
+        for component in components
+    ]

@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_mtl.analysis.execution import executed_blocks
 from keras_mtl.analysis.flops import layer_flops
-from keras_mtl.analysis.task_paths import graph_calls, layer_call, task_calls
+from keras_mtl.analysis.task_paths import inner_calls, task_calls
 from keras_mtl.layers import SkippableBlock
 
 
@@ -55,7 +55,7 @@ def _answer_calls(block):
     x = block.input[0]
     shapes = x.shape, block.compute_output_shape(x.shape, None)
     inputs = [keras.Input(batch_shape=shape, dtype=x.dtype) for shape in shapes]
-    return graph_calls(keras.Model(inputs, block.stock_answer(*inputs, copy=layer_call)))
+    return inner_calls(block.frozen_answer, inputs)
 
 
 def _policy_of(block):

@@ -8,7 +8,8 @@ import math
 
 import keras
 
-from keras_mtl.analysis.task_paths import LayerCall, inner_calls
+from keras_mtl.analysis.task_paths import LayerCall, calls_in
+from keras_mtl.keras_internals import graph_of
 
 _LAYERS = keras.layers
 _CONVOLUTIONS = (
@@ -38,13 +39,8 @@ def layer_flops(layer, inputs, output):
         Pairs `(layer, FLOPs)`, nested layers one by one. The FLOPs are `None` for a layer
         of a class that cannot be counted.
     """
-    if isinstance(layer, keras.Sequential):
-        for inner in layer.layers:
-            output = LayerCall(inner)(*inputs)
-            yield from layer_flops(inner, inputs, output)
-            inputs = [output]
-    elif hasattr(layer, "operations"):
-        for call in inner_calls(layer, inputs):
+    if graph_of(layer) is not None:
+        for call in calls_in(graph_of(layer), inputs):
             yield from layer_flops(*call)
     elif isinstance(layer, _LAYERS.Bidirectional):
         for direction in (layer.forward_layer, layer.backward_layer):

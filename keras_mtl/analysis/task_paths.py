@@ -1,10 +1,9 @@
 """What a task runs: every layer call that is left when the model is frozen for it."""
 
-from functools import partial
-
 import keras
 
-from keras_mtl.layers import Stitch
+from keras_mtl.keras_internals import run_graph
+from keras_mtl.layers.freezing import FrozenCall, FrozenNetwork
 
 
 class LayerCall(keras.Operation):
@@ -21,40 +20,11 @@ class LayerCall(keras.Operation):
         return self.layer.compute_output_spec(*args, **kwargs)
 
 
-def layer_call(layer, name=None, *, cut_below=0.0):
-    """Returns what stands for a layer in a graph of calls: its stock form, where it has one."""
-    if not hasattr(layer, "stock_call"):
+class _Shapes(FrozenNetwork):
+    """A frozen network of calls that know shapes and nothing else."""
+
+    def stand_in(self, layer, name):
         return LayerCall(layer)
-    cut = {"cut_below": cut_below} if isinstance(layer, Stitch) else {}
-    return partial(layer.stock_call, copy=layer_call, **cut)
-
-
-def task_graph(model, task, copy, inputs=None):
-    """Returns the network that is left of a model for one task, whose row is known.
-
-    Layers with a `frozen_call` say themselves what is left of them, so this holds for every
-    method that can be frozen. `copy` deals with those that are the same for all tasks.
-
-    Args:
-        model: A model made by a builder of this package.
-        task: Name of one task.
-        copy: Function of a layer, and maybe a name, that returns what stands for it,
-            something to call: for a layer with a `stock_call`, what that returns.
-        inputs: Tensors in the structure of the model's input, or `None` for new ones.
-            Defaults to `None`.
-    """
-    task_id = list(model.tasks).index(task)
-
-    def call(layer, *args, **kwargs):
-        if hasattr(layer, "frozen_call"):
-            return layer.frozen_call(*args, task_id=task_id, copy=copy)
-        kwargs.pop("training", None)
-        if getattr(keras.tree.flatten(args)[0], "_keras_mask", None) is not None:
-            kwargs.pop("mask", None)  # that of the whole network may have rows of all tasks
-        return copy(layer)(*args, **kwargs)
-
-    outputs = model.output if model.task_data == "separate" else model.output[task]
-    return _traced(keras.Model(model.input, outputs), call, inputs)
 
 
 def task_calls(model, task, cut_below=0.0):
@@ -69,31 +39,38 @@ def task_calls(model, task, cut_below=0.0):
         List of `(layer, inputs, output)`: a layer of the model, or the stock layer that one
         of them becomes; its input tensors; its first output tensor.
     """
-    return graph_calls(task_graph(model, task, partial(layer_call, cut_below=cut_below)))
+    inputs = new_inputs(model)
+    output = _Shapes(model, inputs, cut_below).output(task)
+    return _graph_calls(keras.Model(inputs, output))
 
 
-def inner_calls(model, inputs):
-    """Returns the calls that a functional model makes on `inputs`, as `task_calls` does."""
-    tensors = [
-        keras.Input(batch_shape=x.shape, dtype=x.dtype, name=own.name)
-        for x, own in zip(inputs, model.inputs, strict=True)
-    ]
-    tensors = keras.tree.pack_sequence_as(model.input, tensors)
-
-    def call(layer, *args, **kwargs):
-        return layer_call(layer)(*args, **kwargs)
-
-    return graph_calls(_traced(model, call, tensors))
+def new_inputs(model):
+    """Returns inputs like those of a model, without the task id."""
+    inputs = model.input["inputs"] if model.task_data == "separate" else model.input
+    return keras.tree.map_structure(_same_input, inputs)
 
 
-def _traced(model, call, inputs=None):
-    return keras.models.clone_model(
-        model, input_tensors=inputs, clone_function=lambda layer: layer, call_function=call
-    )
+def inner_calls(run, inputs):
+    """Returns the calls that a function makes, as `task_calls` does.
+
+    Args:
+        run: Function `(call, *inputs)` that makes calls on symbolic tensors.
+        inputs: List of tensors whose shapes and types the calls see.
+    """
+    inputs = [_same_input(tensor) for tensor in inputs]
+    return _graph_calls(keras.Model(inputs, run(FrozenCall(_Shapes(None, None), 0), *inputs)))
 
 
-def graph_calls(graph):
-    """Returns the calls of a graph whose layers `layer_call` stands for, as `task_calls` does."""
+def calls_in(graph, inputs):
+    """Returns the calls that the graph of a nested model makes on a list of inputs."""
+    return inner_calls(lambda call, *tensors: run_graph(graph, tensors, call), inputs)
+
+
+def _same_input(tensor):
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
+
+
+def _graph_calls(graph):
     return [
         (
             operation.layer if isinstance(operation, LayerCall) else operation,

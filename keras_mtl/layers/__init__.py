@@ -32,6 +32,7 @@ from keras_mtl.layers.residual_dense import ResidualDense
 from keras_mtl.layers.routed_lstm import RoutedLSTM
 from keras_mtl.layers.routed_modular import RoutedModular
 from keras_mtl.layers.routing_policy import RoutingPolicy
+from keras_mtl.layers.shared_mask import SharedMask
 from keras_mtl.layers.shared_private import AdversarialPenalty, OrthogonalityPenalty
 from keras_mtl.layers.skippable import SkippableBlock
 from keras_mtl.layers.sluice import Sluice
@@ -86,6 +87,7 @@ __all__ = [
     "RoutedLSTM",
     "RoutedModular",
     "RoutingPolicy",
+    "SharedMask",
     "SkippableBlock",
     "Sluice",
     "SoftAllocation",

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl.layers.copying import new_layer_like
+
 
 def take_rows(table, task_id):
     """Returns the row of each example's task; NaN where `task_id` is out of range.
@@ -62,7 +64,7 @@ class Allocation(keras.layers.Layer):
     def compute_output_shape(self, task_id_shape):
         return (task_id_shape[0], self.num_components)
 
-    def frozen_call(self, task_id_tensor, *, task_id, copy):
+    def frozen(self, call, task_id):
         """Answers with the known row of one task, when a model is frozen for it."""
         return self.matrix()[task_id]
 
@@ -117,6 +119,29 @@ class FixedAllocation(Allocation):
 
     def probabilities(self):
         return ops.convert_to_tensor(self.allocation)
+
+    def grown(self, new):
+        """Has a row for the new task too, its own or that of all."""
+        row = self.allocation[0] if new.rows is None else next(new.rows, ())
+        if new.rows is None and not self.same_for_all:
+            raise ValueError(
+                f"{self.name!r} gives each task its own components. Say which task "
+                f"{new.name!r} uses: allocation=[row for each routed layer]."
+            )
+        if len(row) != self.num_components or not all(0 <= weight <= 1 for weight in row):
+            raise ValueError(
+                f"allocation must have a row of {self.num_components} numbers in [0, 1] for "
+                f"{self.name!r}. Received: {list(row)}"
+            )
+        if self.same_for_all and not new.has_own_rows and any(row != self.allocation[0]):
+            raise ValueError(
+                f"With shared data {self.name!r} computes one row for all tasks, "
+                f"{self.allocation[0].tolist()}, so task {new.name!r} cannot have another. "
+                f"Received: {list(row)}. Leave allocation out, or build the model with "
+                'task_data="separate".'
+            )
+        rows = [*self.allocation.tolist(), [float(weight) for weight in row]]
+        return new_layer_like(self, {"allocation": rows})
 
     def get_config(self):
         return {**super().get_config(), "allocation": self.allocation.tolist()}

@@ -5,6 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.layers.allocation import Allocation
+from keras_mtl.layers.copying import new_layer_like
+from keras_mtl.layers.growing import take_over_each
 from keras_mtl.layers.gumbel import GumbelRouter
 from keras_mtl.schedules import deserialize_setting, serialize_setting
 
@@ -149,9 +151,35 @@ class AllocationMatrix(Allocation):
         matrix = (self.num_tasks, self.num_components)
         return (rows, matrix) if self.return_probabilities else rows
 
-    def frozen_call(self, task_id_tensor, *, task_id, copy):
-        row = super().frozen_call(task_id_tensor, task_id=task_id, copy=copy)
+    def frozen(self, call, task_id):
+        row = super().frozen(call, task_id)
         return (row, None) if self.return_probabilities else row
+
+    def grown(self, new):
+        """Has a row for the new task too, a variable of its own, which alone learns."""
+        return new_layer_like(
+            self,
+            {
+                "num_tasks": self.num_tasks + 1,
+                "num_added_tasks": self.num_added_tasks + 1,
+                "init_probability": self._extended_probability(new),
+            },
+        )
+
+    def _extended_probability(self, new):
+        old, probability = self.init_probability, new.init_probability
+        if probability is None and old.ndim == 0:
+            return float(old)
+        if probability is None:
+            raise ValueError(
+                f"{self.name!r} started from a matrix of probabilities, which has no entry for "
+                f"task {new.name!r}. Give init_probability."
+            )
+        old = np.broadcast_to(old, (self.num_tasks, self.num_components))
+        return np.vstack([old, np.full((1, self.num_components), probability)]).tolist()
+
+    def take_over(self, old):
+        take_over_each(old.row_blocks, self.row_blocks)
 
     def get_config(self):
         probability = self.init_probability

@@ -1,5 +1,7 @@
 """A bidirectional LSTM that keeps its two directions apart."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
@@ -112,13 +114,11 @@ class BiLSTM(keras.layers.Layer):
     def compute_output_shape(self, shape):
         return (*shape[:2], DIRECTIONS, self.units)
 
-    def stock_call(self, x, mask=None, *, copy):
+    def frozen(self, call, x):
         """Becomes two stock LSTMs."""
-        lstms = {
-            name: copy(layer, name=f"{self.name}_{name}")
-            for name, layer in (("forward", self.forward_layer), ("backward", self.backward_layer))
-        }
-        return self._both(x, mask, **lstms)
+        call = call.inside(self)
+        forward, backward = partial(call, self.forward_layer), partial(call, self.backward_layer)
+        return self._both(x, call.mask, forward, backward)
 
     def get_config(self):
         return {
@@ -157,6 +157,6 @@ class JoinDirections(keras.layers.Layer):
     def compute_output_shape(self, shape):
         return (*shape[:2], shape[2] * shape[3])
 
-    def stock_call(self, x, *, copy):
+    def frozen(self, call, x):
         """Becomes stock operations."""
         return self.call(x)

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_mtl.layers.allocation_matrix import AllocationMatrix
+from keras_mtl.layers.growing import take_over_each
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -99,8 +100,12 @@ class BlockPolicy(AllocationMatrix):
     def compute_output_shape(self, task_id_shape):
         return (task_id_shape[0], 1), (self.num_tasks, 2)
 
-    def frozen_call(self, task_id_tensor, *, task_id, copy):
+    def frozen(self, call, task_id):
         return self.matrix()[task_id], None
+
+    def take_over(self, old):
+        super().take_over(old)
+        take_over_each([old.batches], [self.batches])  # old tasks skip blocks as they did
 
     def get_config(self):
         config = {**super().get_config(), "hard": self.router.hard, "start": self.start}

@@ -1,5 +1,6 @@
 """An LSTM for each channel of a sequence, such as each instrument of a patient's monitor."""
 
+from functools import partial
 from numbers import Integral
 
 import keras
@@ -127,10 +128,10 @@ class ChannelwiseLSTM(keras.layers.Layer):
     def compute_output_shape(self, shape):
         return (*shape[:2], len(self.channels) * self.units)
 
-    def stock_call(self, x, mask=None, *, copy):
+    def frozen(self, call, x):
         """Becomes a stock LSTM for each channel."""
-        lstms = [copy(lstm, name=f"{self.name}_{lstm.name}") for lstm in self.lstms]
-        return self._side_by_side(x, mask, lstms)
+        call = call.inside(self)
+        return self._side_by_side(x, call.mask, [partial(call, lstm) for lstm in self.lstms])
 
     def get_config(self):
         return {**super().get_config(), "units": self.units, "channels": self.channels}

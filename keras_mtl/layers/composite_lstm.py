@@ -102,11 +102,12 @@ class CompositeLSTM(keras.layers.Layer):
         shape = (*x_shape[:2], self.units)
         return [shape] * self.num_lstms if gates_shape is None else shape
 
-    def frozen_call(self, x, gates=None, *, task_id, copy):
+    def frozen(self, call, x, gates=None):
         """LSTMs that run alone become stock ones; the composite stays what it is."""
         if gates is not None:
-            return copy(self)(x, gates)
-        return [copy(lstm, name=f"{self.name}_{lstm.name}")(x) for lstm in self.lstms]
+            return call.copy(self, x, gates)
+        call = call.inside(self)
+        return [call(lstm, x, mask=call.mask) for lstm in self.lstms]
 
     def get_config(self):
         return {**super().get_config(), "units": self.units, "num_lstms": self.num_lstms}

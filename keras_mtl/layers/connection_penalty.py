@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.means import mean_of_valid
 from keras_mtl.schedules import (
     check_setting,
@@ -102,9 +103,7 @@ class ConnectionPenalty(keras.layers.Layer):
             return mean_of_valid(ops.relu(counts - free), valid)
         return ops.relu(mean_of_valid(counts, valid) - free)
 
-    def frozen_call(self, features, decisions, *, task_id, copy):
-        """Leaves the features as they are: the penalty matters in training only."""
-        return features
+    frozen = passes_through
 
     def get_config(self):
         return {

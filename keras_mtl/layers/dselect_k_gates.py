@@ -209,10 +209,10 @@ class DSelectKGates(keras.layers.Layer):
         steps = x_shape[1:2] if self.per_step else ()
         return (task_id_shape[0], *steps, self.num_experts)
 
-    def frozen_call(self, x, task_id_tensor, *, task_id, copy):
+    def frozen(self, call, x, task_id):
         """Becomes two stock Dense layers with one task's columns, and stock operations."""
         if not self.per_step:
-            x = mean_of_places(x, getattr(x, "_keras_mask", None))
+            x = mean_of_places(x, call.mask)
         found = {}
         for name, (kernel, bias) in self.linear.items():
             dense = keras.layers.Dense(

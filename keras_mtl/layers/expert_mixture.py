@@ -23,11 +23,7 @@ class OpenExperts:
         """Returns the weighted sum of the symbolic outputs of the experts at these places."""
         if self.weights is None:
             return outputs[0]
-        mixture = weighted_sum(ops.stack(outputs, axis=-2), self.weights)
-        mask = getattr(outputs[0], "_keras_mask", None)
-        if mask is not None:  # operations drop it
-            mixture._keras_mask = mask
-        return mixture
+        return weighted_sum(ops.stack(outputs, axis=-2), self.weights)
 
 
 def weighted_sum(outputs, weights):

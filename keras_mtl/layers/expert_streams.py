@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_mtl.layers.expert_mixture import mixtures
 from keras_mtl.layers.fused import fused_call, fused_groups
+from keras_mtl.layers.masks import call_in_inference, joint_mask, mask_beside
 from keras_mtl.layers.modular import check_one_output_shape
 
 
@@ -81,23 +82,29 @@ class ExpertStreams(keras.layers.Layer):
         return mixtures(outputs, weights)
 
     def compute_mask(self, streams, previous_mask):
-        first, mask = self.components[0], keras.tree.flatten(previous_mask)[0]
-        if mask is not None:
-            mask = first.compute_mask(streams[0], mask) if first.supports_masking else None
-        return [mask] * self._num_outputs
+        return [self._mask(streams, previous_mask, call_in_inference)] * self._num_outputs
+
+    def _mask(self, streams, masks, call):
+        """Returns the one mask of all answers, to which every expert may contribute."""
+        masks = [None] * len(streams) if masks is None else masks
+        reads = zip(self.components, self._reads(streams), strict=True)
+        return joint_mask([mask_beside([c], streams[n], masks[n], call) for c, n in reads])
 
     def compute_output_shape(self, streams_shape, weights_shape):
         shape = self.components[0].compute_output_shape(streams_shape[0])
         return [shape] * len(weights_shape)
 
-    def stock_call(self, streams, weights, *, copy):
+    def frozen(self, call, streams, weights):
         """Becomes stock layers, experts and sums; what a task does not need nobody asks for."""
         reads = self._reads(streams)
         outputs = [
-            copy(component)(streams[stream])
+            call(component, streams[stream])
             for component, stream in zip(self.components, reads, strict=True)
         ]
         return [each.mixture([outputs[place] for place in each.places]) for each in weights]
+
+    def frozen_mask(self, call, streams, weights):
+        return [self._mask(streams, call.mask, call)] * len(weights)
 
     def get_config(self):
         return {

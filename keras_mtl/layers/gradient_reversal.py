@@ -6,6 +6,8 @@ import numbers
 import keras
 from keras import ops
 
+from keras_mtl.layers.freezing import passes_through
+
 
 @keras.saving.register_keras_serializable("keras_mtl")
 class GradientReversal(keras.layers.Layer):
@@ -55,9 +57,7 @@ class GradientReversal(keras.layers.Layer):
     def compute_output_shape(self, shape):
         return shape
 
-    def stock_call(self, x, *, copy):
-        """Leaves the features as they are: only a gradient is reversed."""
-        return x
+    frozen = passes_through  # only a gradient is reversed
 
     def get_config(self):
         return {**super().get_config(), "scale": self.scale}

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl.layers.growing import take_over_each
 from keras_mtl.tasks import kinds_of, largest_size
 
 _ACTIVATIONS = {
@@ -93,7 +94,7 @@ class TaskHead(keras.layers.Layer):
     def call(self, features):
         return self.activation(ops.matmul(features, self.kernel) + self.bias)
 
-    def frozen_call(self, features, *, task_id, copy):
+    def frozen(self, call, features):
         """Becomes a stock Dense."""
         return _dense(self.name, self.task, *self.get_weights(), features)
 
@@ -206,7 +207,7 @@ class TaskHeads(keras.layers.Layer):
         }
         return outputs if len(outputs) > 1 else outputs[next(iter(outputs))]
 
-    def frozen_call(self, features, task_id_tensor, *, task_id, copy):
+    def frozen(self, call, features, task_id):
         """Becomes a stock Dense with one task's columns."""
         name, task = list(self.tasks.items())[task_id]
         kernel, bias = (
@@ -216,6 +217,20 @@ class TaskHeads(keras.layers.Layer):
         columns = slice(*self._starts[task_id : task_id + 2])
         output = _dense(name, task, kernel[:, columns], bias[columns], features)
         return {kind: output for kind in self._picks} if len(self._picks) > 1 else output
+
+    def grown(self, new):
+        """Has a head for the new task too, with variables of its own, which alone learn."""
+        tasks = {**self.tasks, new.name: new.task}
+        return TaskHeads(
+            **super().get_config(),
+            tasks=tasks,
+            num_added_tasks=self.num_added_tasks + 1,
+            seed=self.seed,
+        )
+
+    def take_over(self, old):
+        for old_block, block in zip(old.blocks, self.blocks, strict=False):
+            take_over_each(old_block, block)
 
     def get_config(self):
         tasks = {n: keras.saving.serialize_keras_object(t) for n, t in self.tasks.items()}

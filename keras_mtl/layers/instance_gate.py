@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_mtl.layers.gumbel import GumbelRouter
 from keras_mtl.layers.means import mean_of_valid, running_mean
-from keras_mtl.layers.sub_encoders import inside, log_odds, most_likely
+from keras_mtl.layers.sub_encoders import log_odds, most_likely
 from keras_mtl.schedules import deserialize_setting, serialize_setting
 
 
@@ -129,12 +129,12 @@ class InstanceGate(keras.layers.Layer):
             return (shape[0], 1)
         return (shape[0], shape[1] and -(-shape[1] // self.strides), 1)
 
-    def stock_call(self, x, mask=None, *, copy):
+    def frozen(self, call, x):
         """Becomes stock layers that decide without randomness."""
-        copy = inside(self.name, copy)
-        hidden = copy(self.hidden, "hidden")(self._mean(x, mask))
-        hidden = ops.relu(copy(self.normalization, "normalization")(hidden))
-        odds = log_odds(copy(self.scores, "scores")(hidden))
+        call = call.inside(self)
+        hidden = call(self.hidden, self._mean(x, call.mask))
+        hidden = ops.relu(call(self.normalization, hidden))
+        odds = log_odds(call(self.scores, hidden))
         return ops.expand_dims(most_likely(odds), axis=-1)
 
     def get_config(self):

@@ -42,6 +42,6 @@ class LastStep(keras.layers.Layer):
     def compute_output_shape(self, shape):
         return (shape[0], shape[2])
 
-    def stock_call(self, x, mask=None, *, copy):
+    def frozen(self, call, x):
         """Becomes stock operations."""
-        return self.call(x, mask)
+        return self.call(x, call.mask)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl.layers.masks import joint_mask
 from keras_mtl.layers.stitch import mixed, serialized_start
 from keras_mtl.layers.stock_sum import stock_sum
 
@@ -67,12 +68,12 @@ class LayerMixture(keras.layers.Layer):
         return mixed(ops.expand_dims(self.layer_weights, axis=0), outputs)[0]
 
     def compute_mask(self, outputs, previous_mask):
-        return keras.tree.flatten(previous_mask)[-1]
+        return joint_mask(previous_mask)
 
     def compute_output_shape(self, shapes):
         return shapes[-1]
 
-    def stock_call(self, outputs, *, copy):
+    def frozen(self, call, outputs):
         """Becomes a stock sum of scaled layers."""
         if not self.beta.any():
             return ops.zeros_like(outputs[-1])
@@ -122,11 +123,11 @@ class LayerConcat(keras.layers.Layer):
         return ops.concatenate(outputs, axis=-1)
 
     def compute_mask(self, outputs, previous_mask):
-        return keras.tree.flatten(previous_mask)[-1]
+        return joint_mask(previous_mask)
 
     def compute_output_shape(self, shapes):
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
-    def stock_call(self, outputs, *, copy):
+    def frozen(self, call, outputs):
         """Becomes a stock operation."""
         return self.call(outputs)

@@ -58,10 +58,11 @@ class MLP(keras.layers.Layer):
     def compute_output_shape(self, shape):
         return (*shape[:-1], self.units[-1])
 
-    def stock_call(self, x, *, copy):
+    def frozen(self, call, x):
         """Becomes stock layers."""
+        call = call.inside(self)
         for dense in self.dense:
-            x = copy(dense, f"{self.name}_{dense.name}")(x)
+            x = call(dense, x)
         return x
 
     def get_config(self):

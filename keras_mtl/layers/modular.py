@@ -4,8 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.expert_mixture import OpenExperts, mixture_by_task, weighted_sum
 from keras_mtl.layers.fused import fused_call, fused_groups
+from keras_mtl.layers.growing import one_more_block
+from keras_mtl.layers.masks import mask_beside
 from keras_mtl.layers.means import at_least_one
 from keras_mtl.layers.stock_sum import stock_sum
 
@@ -95,21 +98,20 @@ class Modular(keras.layers.Layer):
         return weighted_sum(outputs, weights)
 
     def compute_mask(self, x, previous_mask):
-        first, masks = self.components[0], keras.tree.flatten(previous_mask)
-        if len(masks) > 1 or masks[0] is None or not first.supports_masking:
-            return None
-        mask = first.compute_mask(x, masks[0])
-        return mask if mask is None else ops.tile(mask, (self.num_repeats, 1))
+        mask = mask_beside(self.components, x, previous_mask)
+        if mask is None or self.num_repeats == 1:
+            return mask
+        return ops.tile(mask, (self.num_repeats, *[1] * (len(mask.shape) - 1)))
 
     def compute_output_shape(self, x_shape, weights_shape):
         shape = self.components[0].compute_output_shape(x_shape)
         return (weights_shape[0], *shape[1:])
 
-    def frozen_call(self, x, row, *, task_id, copy):
+    def frozen(self, call, x, row):
         """Calls only the components with a weight in `row`, as stock layers."""
         if isinstance(row, OpenExperts):
-            return row.mixture([copy(self.components[place])(x) for place in row.places])
-        active = [copy(c)(x) for c, weight in zip(self.components, row, strict=True) if weight]
+            return row.mixture([call(self.components[place], x) for place in row.places])
+        active = [call(c, x) for c, weight in zip(self.components, row, strict=True) if weight]
         if not active:
             return zeros_like_output(x, self.components[0])
         weights = row[row != 0]
@@ -118,6 +120,13 @@ class Modular(keras.layers.Layer):
         if len(active) > 1 and np.all(weights == 1 / len(active)):
             return keras.layers.Average()(active)
         return stock_sum(active, weights)
+
+    def frozen_mask(self, call, x, row):
+        return mask_beside(self.components, x, call.mask, call)
+
+    def grown(self, new):
+        """Answers for the rows of one more task, where each has rows of its own."""
+        return new_layer_like(self, {"num_repeats": one_more_block(self.num_repeats)})
 
     def get_config(self):
         return {

@@ -9,7 +9,6 @@ from keras import ops
 from keras_mtl.layers.gumbel import GumbelRouter
 from keras_mtl.layers.mlp import MLP
 from keras_mtl.layers.sub_encoders import (
-    inside,
     log_odds,
     mean_of_open,
     most_likely,
@@ -126,15 +125,11 @@ class ModularDecoder(keras.layers.Layer):
         outputs = (*x_shape[:-2], len(self.num_sub_encoders) * self.units[-1])
         return outputs, x_shape[:-1]
 
-    def stock_call(self, x, features=None, *, copy):
+    def frozen(self, call, x, features=None):
         """Becomes stock layers that decide without randomness."""
-        copy = inside(self.name, copy)
-        projected = None
-        if features is not None:
-            projected = copy(self.projection, "projection")(features)
-        return self._decoded(
-            x, projected, lambda mlp: partial(mlp.stock_call, copy=copy), most_likely
-        )
+        call = call.inside(self)
+        projected = None if features is None else call(self.projection, features)
+        return self._decoded(x, projected, lambda mlp: partial(call, mlp), most_likely)
 
     def get_config(self):
         return {

@@ -3,6 +3,9 @@
 import keras
 from keras import ops
 
+from keras_mtl.layers.copying import new_layer_like
+from keras_mtl.layers.freezing import passes_through
+from keras_mtl.layers.growing import one_more_block
 from keras_mtl.schedules import (
     check_setting,
     deserialize_setting,
@@ -141,9 +144,11 @@ class AllocationPenalty(keras.layers.Layer):
     def _disconnect(self, probabilities):
         return sum(ops.prod(1.0 - p, axis=-1) for p in probabilities)
 
-    def frozen_call(self, features, *unused, task_id, copy):
-        """Leaves the features as they are: penalties matter in training only."""
-        return features
+    frozen = passes_through
+
+    def grown(self, new):
+        """Knows the rows of one more task, where each has rows of its own."""
+        return new_layer_like(self, {"num_repeats": one_more_block(self.num_repeats)})
 
     def get_config(self):
         weights = {f"{n}_weight": serialize_setting(w) for n, w in self.weights_of.items()}

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.means import at_least_one
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
@@ -122,9 +123,7 @@ class PolicyPenalty(keras.layers.Layer):
         apart = [ops.abs(compared[:, i : i + 1] - compared[:, j : j + 1]) for i, j in pairs]
         return sum((ops.sum(learned * weights * each) for each in apart), ops.zeros(()))
 
-    def frozen_call(self, features, logits, *, task_id, copy):
-        """Leaves the features as they are: penalties matter in training only."""
-        return features
+    frozen = passes_through
 
     def get_config(self):
         weights = {f"{n}_weight": serialize_setting(w) for n, w in self.weights_of.items()}

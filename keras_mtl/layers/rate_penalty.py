@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl.layers.copying import new_layer_like
+from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.means import at_least_one
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
@@ -94,9 +96,12 @@ class TargetRatePenalty(keras.layers.Layer):
             self.updates.assign_add(1)
         return features
 
-    def frozen_call(self, features, *unused, task_id, copy):
-        """Leaves the features as they are: the penalty matters in training only."""
-        return features
+    frozen = passes_through
+
+    def grown(self, new):
+        """Asks nothing of the new task: gates learn no more."""
+        executed = np.vstack([self.executed, np.zeros((1, self.executed.shape[1]))])
+        return new_layer_like(self, {"executed": executed.tolist()})
 
     def get_config(self):
         return {

@@ -3,8 +3,6 @@
 import keras
 from keras import ops
 
-from keras_mtl.layers.sub_encoders import inside
-
 
 @keras.saving.register_keras_serializable("keras_mtl")
 class RecurrentModular(keras.layers.Layer):
@@ -65,11 +63,11 @@ class RecurrentModular(keras.layers.Layer):
         outputs = (*shape[:2], sum(self.cell.num_sub_encoders), self.cell.units[-1])
         return outputs, (*shape[:2], self.cell.num_connections)
 
-    def stock_call(self, x, mask=None, *, copy):
+    def frozen(self, call, x):
         """Becomes stock LSTMs, and stock layers that decide without randomness."""
-        copy = inside(self.name, copy)
-        sources = [copy(lstm, lstm.name)(x, mask=mask) for lstm in self.cell.lstms]
-        return self.cell.stock_call(ops.stack(sources, axis=-2), copy=copy)
+        call = call.inside(self)
+        sources = [call(lstm, x, mask=call.mask) for lstm in self.cell.lstms]
+        return self.cell.frozen(call, ops.stack(sources, axis=-2))
 
     def get_config(self):
         cell = keras.saving.serialize_keras_object(self.cell)

@@ -171,9 +171,9 @@ class RecurrentModularCell(keras.layers.Layer):
         below = (self.num_cells, *self.num_sub_encoders)
         return sum(a * b for a, b in zip(below, self.num_sub_encoders, strict=False))
 
-    def stock_call(self, sources, *, copy):
+    def frozen(self, call, sources):
         """Does what `encode` does with stock layers, without randomness."""
-        return self._encoded(sources, lambda layer, x: layer.stock_call(x, copy=copy))
+        return self._encoded(sources, call)
 
     def get_config(self):
         return {

@@ -85,18 +85,20 @@ class ResidualBlock(keras.layers.Layer):
         shortcut = self.shortcut(x, mask, training)
         return ops.relu(shortcut + self.residual(x, mask, training))
 
-    def stock_shortcut(self, x, mask=None, *, copy):
+    def frozen_shortcut(self, call, x):
         """Becomes nothing, or stock layers."""
-        return self._shortcut(x, mask, self._copied(copy))
+        return self._shortcut(x, call.mask, self._frozen(call))
 
-    def stock_residual(self, x, mask=None, *, copy):
+    def frozen_residual(self, call, x):
         """Becomes stock layers."""
-        return self._residual(x, mask, self._copied(copy))
+        return self._residual(x, call.mask, self._frozen(call))
 
-    def stock_call(self, x, mask=None, *, copy):
+    def frozen(self, call, x):
         """Becomes stock layers, their sum and its ReLU."""
-        shortcut = self.stock_shortcut(x, mask, copy=copy)
-        return ops.relu(shortcut + self.stock_residual(x, mask, copy=copy))
+        return ops.relu(self.frozen_shortcut(call, x) + self.frozen_residual(call, x))
+
+    def _frozen(self, call):
+        return lambda layer: partial(call.inside(self), layer)
 
     def _own(self, x, mask, training):
         settings = {"mask": self.compute_mask(x, mask)}
@@ -109,9 +111,6 @@ class ResidualBlock(keras.layers.Layer):
             return layer
 
         return own
-
-    def _copied(self, copy):
-        return lambda layer: copy(layer, f"{self.name}_{layer.name}")
 
     def _shortcut(self, x, mask, own):
         if not self.projection_layers:

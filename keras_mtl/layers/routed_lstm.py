@@ -146,7 +146,7 @@ class RoutedLSTM(keras.layers.Layer):
     def compute_output_shape(self, x_shape, task_id_shape):
         return (*x_shape[:2], self.units)
 
-    def frozen_call(self, x, task_id_tensor, *, task_id, copy):
+    def frozen(self, call, x, task_id):
         """Becomes stock: a Dense for each function on the task's route, an LSTM for the last."""
         route = np.argmax(self.logits.numpy()[task_id], axis=-1)
         kernels, biases = self.kernel.numpy(), self.bias.numpy()
@@ -157,7 +157,7 @@ class RoutedLSTM(keras.layers.Layer):
                 layer.build((None, None, kernels.shape[1]))
             recurrent = [self.recurrent_kernel.numpy()] if ends else []
             layer.set_weights([kernels[function], *recurrent, biases[function]])
-            x = copy(layer)(x)
+            x = call(layer, x)
         return x
 
     def _new_stock(self, function, ends):

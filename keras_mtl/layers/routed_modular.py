@@ -3,7 +3,9 @@
 import keras
 from keras import ops
 
+from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.fused import applied
+from keras_mtl.layers.growing import one_more_block
 from keras_mtl.layers.modular import Modular
 from keras_mtl.layers.row_blocks import row_blocks
 
@@ -192,10 +194,11 @@ class RoutedModular(Modular):
             found.append(stack if known else ops.take(stack, places, axis=0))
         return found if len(found) == 2 else [*found, None]
 
-    def modular_config(self):
-        """Returns the config of a `Modular` with the same components."""
-        config = self.get_config()
-        return {key: config[key] for key in config if key not in ("num_blocks", "routes", "draws")}
+    def grown(self, new):
+        """Becomes a `Modular`: the new task may use several components."""
+        components = [new_layer_like(component) for component in self.components]
+        repeats = one_more_block(self.num_repeats)
+        return Modular(components, self.combine, repeats, name=self.name, dtype=self.dtype_policy)
 
     def get_config(self):
         return {

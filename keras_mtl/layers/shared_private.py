@@ -6,6 +6,7 @@ import numbers
 import keras
 from keras import ops
 
+from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.gradient_reversal import GradientReversal
 
 _TINY = 1e-12  # squared length under which a row is not stretched to length 1
@@ -88,9 +89,7 @@ class AdversarialPenalty(keras.layers.Layer):
         self.penalties["adversarial_penalty"].assign(value)
         return features
 
-    def frozen_call(self, features, *unused, task_id, copy):
-        """Leaves the features as they are: penalties matter in training only."""
-        return features
+    frozen = passes_through
 
     def get_config(self):
         return {**super().get_config(), "num_tasks": self.num_tasks, "weight": self.weight}
@@ -178,9 +177,7 @@ class OrthogonalityPenalty(keras.layers.Layer):
         self.penalties["orthogonality_penalty"].assign(value)
         return features
 
-    def frozen_call(self, features, *unused, task_id, copy):
-        """Leaves the features as they are: penalties matter in training only."""
-        return features
+    frozen = passes_through
 
     def get_config(self):
         return {**super().get_config(), "weight": self.weight, "reduction": self.reduction}

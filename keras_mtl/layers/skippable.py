@@ -1,8 +1,11 @@
 """A block that a task, an example, or a step of a sequence may skip."""
 
+from functools import partial
+
 import keras
 from keras import ops
 
+from keras_mtl.layers.masks import mask_beside
 from keras_mtl.layers.residual import ResidualBlock
 
 
@@ -66,7 +69,7 @@ class SkippableBlock(keras.layers.Layer):
     def call(self, x, execute, gate=None, x_mask=None):
         answer, shortcut = self._both_ways(x, x_mask)
         part = execute if gate is None else _beside(execute, gate) * gate
-        return mixed(part, answer, shortcut)
+        return self.mixed(part, answer, shortcut)
 
     def _both_ways(self, x, mask):
         """Returns the block's answer and what goes on without it, its projection called once."""
@@ -75,35 +78,34 @@ class SkippableBlock(keras.layers.Layer):
             return ops.relu(shortcut + self.block.residual(x, mask)), shortcut
         return self.block(x), x
 
+    @staticmethod
+    def mixed(part, answer, shortcut):
+        """Returns `part * answer + (1 - part) * shortcut`, a part for each example, or step."""
+        part = _beside(ops.cast(part, answer.dtype), answer)
+        return part * answer + (1 - part) * shortcut
+
     def compute_output_shape(self, x_shape, execute_shape, gate_shape=None):
         return self.block.compute_output_shape(x_shape)
 
     def compute_mask(self, x, previous_mask):
-        mask = keras.tree.flatten(previous_mask)[0]
-        if mask is None:
-            return None
-        return self.block.compute_mask(x, mask) if self.block.supports_masking else mask
+        return mask_beside([self.block], x, keras.tree.flatten(previous_mask)[0])
 
-    def frozen_call(self, x, row, gate=None, *, task_id, copy):
-        """What is left when it is known whether the task executes the block."""
-        if not row[0]:
-            return copy(self)(x)
-        return copy(self.block)(x) if gate is None else copy(self)(x, gate)
-
-    def stock_call(self, x, gate=None, mask=None, *, copy):
-        """Becomes stock layers, and a product with the gate; without one, what skips the block."""
+    def frozen(self, call, x, row, gate=None):
+        """Becomes the block, or what skips it; with a gate both, where the task executes it."""
+        if row[0] and gate is None:
+            return call(self.block, x)
         shortcut = x
         if isinstance(self.block, ResidualBlock):
-            shortcut = self.block.stock_shortcut(x, mask, copy=copy)
-        if gate is None:
+            shortcut = self.block.frozen_shortcut(call, x)
+        if not row[0]:
             return shortcut
-        return mixed(gate, self.stock_answer(x, shortcut, mask, copy=copy), shortcut)
+        return call.where_open(self, gate, partial(self.frozen_answer, call), x, shortcut)
 
-    def stock_answer(self, x, shortcut, mask=None, *, copy):
+    def frozen_answer(self, call, x, shortcut):
         """Returns the block's answer in stock layers, its shortcut at hand."""
         if not isinstance(self.block, ResidualBlock):
-            return copy(self.block)(x)
-        return ops.relu(shortcut + self.block.stock_residual(x, mask, copy=copy))
+            return call(self.block, x)
+        return ops.relu(shortcut + self.block.frozen_residual(call, x))
 
     def get_config(self):
         block = keras.saving.serialize_keras_object(self.block)
@@ -112,12 +114,6 @@ class SkippableBlock(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, "block": keras.saving.deserialize_keras_object(config["block"])})
-
-
-def mixed(part, answer, shortcut):
-    """Returns `part * answer + (1 - part) * shortcut`, a part for each example, or each step."""
-    part = _beside(ops.cast(part, answer.dtype), answer)
-    return part * answer + (1 - part) * shortcut
 
 
 def _beside(part, x):

@@ -54,13 +54,13 @@ class Stitch(keras.layers.Layer):
     def compute_output_shape(self, shapes):
         return list(shapes)
 
-    def stock_call(self, streams, *, copy, cut_below=0.0):
+    def frozen(self, call, streams):
         """Becomes stock sums of scaled parts, without what weighs nothing.
 
-        A task that another one uses with no weight above `cut_below`, in absolute value, is
+        A task that another one uses with no weight above `call.cut_below`, in absolute value, is
         left out there.
         """
-        alpha = cut_alpha(self.alpha, self.num_subspaces, cut_below)
+        alpha = cut_alpha(self.alpha, self.num_subspaces, call.cut_below)
         size = streams[0].shape[-1] // self.num_subspaces
         parts = streams
         if self.num_subspaces > 1:

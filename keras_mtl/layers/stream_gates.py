@@ -6,7 +6,6 @@ from keras import ops
 
 from keras_mtl.layers.expert_mixture import OpenExperts
 from keras_mtl.layers.instance_gate import mean_of_places
-from keras_mtl.layers.sub_encoders import inside
 from keras_mtl.layers.task_gates import checked_closed
 
 
@@ -90,11 +89,11 @@ class StreamGates(keras.layers.Layer):
         steps = shape[1:2] if self.per_step else ()
         return [(shape[0], *steps, self.closed.shape[1])] * len(self.gates)
 
-    def stock_call(self, streams, mask=None, *, copy):
+    def frozen(self, call, streams):
         """Becomes a stock Dense for each gate."""
-        copy, read = inside(self.name, copy), self._for_each(self._read(streams, mask))
+        call, read = call.inside(self), self._for_each(self._read(streams, call.mask))
         return [
-            OpenExperts(np.flatnonzero(~row), copy(gate, str(number))(x))
+            OpenExperts(np.flatnonzero(~row), call(gate, x, name=str(number)))
             for number, (gate, x, row) in enumerate(
                 zip(self.gates, read, self.closed, strict=True), start=1
             )

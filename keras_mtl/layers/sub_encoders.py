@@ -40,12 +40,6 @@ def side_by_side(x):
     return ops.concatenate([x[..., index, :] for index in range(x.shape[-2])], axis=-1)
 
 
-def inside(name, copy):
-    """Returns a `copy` for the layers inside the one of that name, which stands before theirs."""
-
-    return lambda layer, its_name: copy(layer, f"{name}_{its_name}")
-
-
 @keras.saving.register_keras_serializable("keras_mtl")
 class SubEncoders(keras.layers.Layer):
     """Small networks that each read the mean of the sources they connect to.
@@ -123,10 +117,10 @@ class SubEncoders(keras.layers.Layer):
         outputs = (*shape[:-2], self.num_sub_encoders, self.units[-1])
         return outputs, (*shape[:-2], self.num_sub_encoders, shape[-2])
 
-    def stock_call(self, sources, *, copy):
+    def frozen(self, call, sources):
         """Becomes stock layers that decide without randomness."""
-        copy = inside(self.name, copy)
-        return self._encoded(sources, lambda mlp: partial(mlp.stock_call, copy=copy), most_likely)
+        call = call.inside(self)
+        return self._encoded(sources, lambda mlp: partial(call, mlp), most_likely)
 
     def get_config(self):
         return {

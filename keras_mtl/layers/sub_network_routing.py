@@ -6,9 +6,9 @@ from keras import ops
 
 from keras_mtl.layers.fused import fused_call
 from keras_mtl.layers.hard_concrete import HardConcrete
+from keras_mtl.layers.masks import joint_mask
 from keras_mtl.layers.stitch import mixed
 from keras_mtl.layers.stock_sum import stock_sum
-from keras_mtl.layers.sub_encoders import inside
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 
@@ -131,19 +131,19 @@ class SubNetworkRouting(keras.layers.Layer):
         return ops.convert_to_numpy(self.codes(ops.convert_to_tensor(self.logits)))
 
     def compute_mask(self, streams, previous_mask):
-        return [keras.tree.flatten(previous_mask)[0]] * self.num_targets
+        return [joint_mask(previous_mask)] * self.num_targets
 
     def compute_output_shape(self, streams_shape):
         return [tuple(streams_shape[0])] * self.num_targets
 
-    def stock_call(self, streams, *, copy):
+    def frozen(self, call, streams):
         """Becomes stock sums, and a Dense for each connection, of those whose code is not 0."""
-        copy, answers = inside(self.name, copy), []
+        call, answers = call.inside(self), []
         for target, row in enumerate(self.matrix()):
             parts = streams
             if self.connection == "transform":
                 transforms = self.transforms[target :: self.num_targets]
-                parts = [copy(w, w.name)(x) for w, x in zip(transforms, streams, strict=True)]
+                parts = [call(w, x) for w, x in zip(transforms, streams, strict=True)]
             answers.append(stock_sum(parts, row) if np.any(row) else ops.zeros_like(streams[0]))
         return answers
 

@@ -94,13 +94,13 @@ class TaskGates(keras.layers.Layer):
         steps = x_shape[1:2] if self.per_step else ()
         return (task_id_shape[0], *steps, self.num_experts)
 
-    def frozen_call(self, x, task_id_tensor, *, task_id, copy):
+    def frozen(self, call, x, task_id):
         """Becomes a stock Dense with the columns of the experts that are open to one task."""
         experts = np.flatnonzero(~self.closed[task_id])
         if len(experts) == 1:
             return OpenExperts(experts)
         if not self.per_step:
-            x = mean_of_places(x, getattr(x, "_keras_mask", None))
+            x = mean_of_places(x, call.mask)
         dense = keras.layers.Dense(
             len(experts), "softmax", dtype=self.dtype_policy, name=f"{self.name}_{task_id + 1}"
         )

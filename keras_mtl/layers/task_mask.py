@@ -88,7 +88,7 @@ class TaskMask(keras.layers.Layer):
     def compute_output_shape(self, x_shape, task_id_shape):
         return x_shape
 
-    def frozen_call(self, x, task_id_tensor, *, task_id, copy):
+    def frozen(self, call, x, task_id):
         """Becomes a stock Rescaling with the zeros and ones of one task; nothing, if all are 1."""
         return stock_sum([x], [ops.convert_to_numpy(self.masks)[task_id]])
 

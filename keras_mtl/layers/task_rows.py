@@ -3,9 +3,29 @@
 import keras
 from keras import ops
 
+from keras_mtl.layers.copying import new_layer_like
+from keras_mtl.layers.freezing import passes_through
+from keras_mtl.layers.growing import one_more_block
+from keras_mtl.layers.masks import joint_mask
+
+
+class _Blocks(keras.layers.Layer):
+    """Abstract: knows how many blocks of rows there are, one for each task."""
+
+    def __init__(self, num_tasks, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.num_tasks = num_tasks
+
+    def grown(self, new):
+        """Knows one more block."""
+        return new_layer_like(self, {"num_tasks": one_more_block(self.num_tasks)})
+
+    def get_config(self):
+        return {**super().get_config(), "num_tasks": self.num_tasks}
+
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class TaskRows(keras.layers.Layer):
+class TaskRows(_Blocks):
     """Gives every example one row per task: the task ids of the rows, task by task.
 
     Models whose tasks share one input run their layers on `num_tasks` blocks of
@@ -24,10 +44,6 @@ class TaskRows(keras.layers.Layer):
     [0, 0, 0, 1, 1, 1]
     """
 
-    def __init__(self, num_tasks, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self.num_tasks = num_tasks
-
     def call(self, x):
         batch = ops.shape(keras.tree.flatten(x)[0])[0]
         blocks = ops.expand_dims(ops.arange(self.num_tasks, dtype="int32"), axis=-1)
@@ -36,16 +52,13 @@ class TaskRows(keras.layers.Layer):
     def compute_output_spec(self, x):
         return keras.KerasTensor((None,), dtype="int32")
 
-    def get_config(self):
-        return {**super().get_config(), "num_tasks": self.num_tasks}
-
-    def frozen_call(self, x, *, task_id, copy):
-        """Has no meaning for one task: its allocation knows the row."""
-        return None
+    def frozen(self, call, x):
+        """All rows are those of the task."""
+        return call.task_id
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class RepeatRows(keras.layers.Layer):
+class RepeatRows(_Blocks):
     """Repeats a batch for every task, block after block, as `TaskRows` numbers the rows.
 
     Args:
@@ -61,10 +74,6 @@ class RepeatRows(keras.layers.Layer):
     [[1], [2], [1], [2]]
     """
 
-    def __init__(self, num_tasks, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self.num_tasks = num_tasks
-
     def call(self, x):
         return ops.tile(x, (self.num_tasks,) + (1,) * (len(x.shape) - 1))
 
@@ -74,16 +83,14 @@ class RepeatRows(keras.layers.Layer):
     def compute_output_spec(self, x):
         return keras.KerasTensor((None, *x.shape[1:]), x.dtype)
 
-    def get_config(self):
-        return {**super().get_config(), "num_tasks": self.num_tasks}
+    frozen = passes_through  # one task's rows are the batch
 
-    def frozen_call(self, x, *, task_id, copy):
-        """One task's rows are the batch."""
-        return x
+    def frozen_mask(self, call, x):
+        return call.mask
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class SplitTasks(keras.layers.Layer):
+class SplitTasks(_Blocks):
     """Splits blocks of rows, as made by `TaskRows`, into one tensor per task.
 
     Args:
@@ -99,10 +106,6 @@ class SplitTasks(keras.layers.Layer):
     [[[1], [2]], [[3], [4]]]
     """
 
-    def __init__(self, num_tasks, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self.num_tasks = num_tasks
-
     def call(self, x):
         return ops.split(x, self.num_tasks, axis=0)
 
@@ -112,12 +115,12 @@ class SplitTasks(keras.layers.Layer):
     def compute_output_spec(self, x):
         return [keras.KerasTensor((None, *x.shape[1:]), x.dtype) for _ in range(self.num_tasks)]
 
-    def get_config(self):
-        return {**super().get_config(), "num_tasks": self.num_tasks}
-
-    def frozen_call(self, x, *, task_id, copy):
+    def frozen(self, call, x):
         """There is one task's block only."""
         return [x] * self.num_tasks
+
+    def frozen_mask(self, call, x):
+        return [call.mask] * self.num_tasks
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -159,11 +162,11 @@ class PickTask(keras.layers.Layer):
         )
 
     def compute_mask(self, streams, previous_mask):
-        return keras.tree.flatten(previous_mask)[0]
+        return joint_mask(previous_mask)
 
     def compute_output_shape(self, streams_shape, task_id_shape):
         return streams_shape[0]
 
-    def frozen_call(self, streams, task_id_tensor, *, task_id, copy):
+    def frozen(self, call, streams, task_id):
         """The task is known."""
         return streams[task_id]

@@ -7,7 +7,6 @@ from keras import ops
 from keras_mtl.layers.allocation import take_rows
 from keras_mtl.layers.expert_mixture import OpenExperts
 from keras_mtl.layers.instance_gate import mean_of_places
-from keras_mtl.layers.sub_encoders import inside
 from keras_mtl.layers.task_logits import check_rows, valid_rows
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
@@ -197,11 +196,11 @@ class NoisyTopKGates(keras.layers.Layer):
         rows = task_id_shape[0] if self.by_task else x_shape[0]
         return (rows, *steps, self.num_experts)
 
-    def frozen_call(self, x, task_id_tensor, *, task_id, copy):
+    def frozen(self, call, x, task_id):
         """Becomes stock layers that choose without noise."""
         if not self.per_step:
-            x = mean_of_places(x, getattr(x, "_keras_mask", None))
-        scores = inside(self.name, copy)(self.linear["scores"], "scores")(x)
+            x = mean_of_places(x, call.mask)
+        scores = call.inside(self)(self.linear["scores"], x, name="scores")
         if self.by_task:
             row = self.by_task_rows["scores"].numpy()[task_id].tolist()
             shift = keras.layers.Rescaling(1.0, offset=row, name=f"{self.name}_{task_id + 1}")

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from keras_mtl.layers import Allocation, ModularDecoder
+from keras_mtl.layers.copying import copied_layer, new_layer_like
 from keras_mtl.models.graph import Network
-from keras_mtl.models.making import copied_layer
 from keras_mtl.models.recurrent_modular import connect
 
 
@@ -28,11 +28,10 @@ def add_recurrent_task(model, name, task):
     )
     old_decoders = [model.get_layer(f"decoder_{n}") for n in range(1, len(tasks))]
     reads = [model.get_layer(f"read_{n}").input for n in range(1, len(tasks))]
-    copies = _FrozenCopies()
     below = keras.Model(
         model.input, [encoder.input, encoder_penalty.output, *(r[0] for r in reads)]
     )
-    below = keras.models.clone_model(below, clone_function=copies)
+    below = keras.models.clone_model(below, clone_function=_settled)
     features, encoded, *streams = below.output
 
     network = Network.on(below.input, tasks, model.task_data)
@@ -40,15 +39,14 @@ def add_recurrent_task(model, name, task):
     lstm = keras.layers.LSTM(units, return_sequences=True, name=f"lstm_{len(tasks)}")
     streams.append(lstm(features))
     own = {"name": f"decoder_{len(tasks)}", "seed": None, "trainable": True}
-    new_decoder = copied_layer(old_decoders[0], own)
-    decoders = [*(copies(decoder) for decoder in old_decoders), new_decoder]
-    penalty = copied_layer(model.get_layer("decoder_sparsity_penalty"))
+    new_decoder = new_layer_like(old_decoders[0], own)
+    decoders = [*map(_settled, old_decoders), new_decoder]
+    penalty = new_layer_like(model.get_layer("decoder_sparsity_penalty"))
     reads_base = old_decoders[0].projection is not None
     read = connect(network, encoded, streams, decoders, penalty, reads_base)
     if network.separate:
         network.num_added_tasks = model.get_layer("heads").num_added_tasks + 1
     grown = network.finish(read, model.name, sequences=True)
-    copies.copy_weights()
     _copy_heads(model, grown)
     return grown
 
@@ -63,23 +61,13 @@ def _check_base(model):
             )
 
 
-class _FrozenCopies:
-    """Copies layers without their training, and their weights when the copies are built."""
-
-    def __init__(self):
-        self._pairs = []
-
-    def __call__(self, layer):
-        if not isinstance(layer, keras.layers.Layer):
-            return layer
-        copy = copied_layer(layer)
-        copy.trainable = False
-        self._pairs.append((layer, copy))
-        return copy
-
-    def copy_weights(self):
-        for layer, copy in self._pairs:
-            copy.set_weights(layer.get_weights())
+def _settled(layer):
+    """Returns a copy of a layer that learns no more, or an operation as it is."""
+    if not isinstance(layer, keras.layers.Layer):
+        return layer
+    copy = copied_layer(layer)
+    copy.trainable = False
+    return copy
 
 
 def _copy_heads(model, grown):

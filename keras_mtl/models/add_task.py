@@ -1,46 +1,15 @@
 """A new task on a trained network, which forgets nothing."""
 
 import keras
-import numpy as np
 
-from keras_mtl.layers import (
-    AllocationMatrix,
-    AllocationPenalty,
-    DSelectKGates,
-    FixedAllocation,
-    Modular,
-    NoisyTopKGates,
-    PickTask,
-    RoutedModular,
-    RoutingPolicy,
-    SoftAllocation,
-    SplitTasks,
-    Stitch,
-    StreamGates,
-    SubNetworkRouting,
-    TaskGates,
-    TaskHead,
-    TaskHeads,
-    TaskMask,
-    TaskRows,
-)
+from keras_mtl.keras_internals import call_inputs, num_outputs
+from keras_mtl.layers import AllocationMatrix, FixedAllocation, SplitTasks, TaskHead, TaskRows
+from keras_mtl.layers.copying import copied_layer, copy_state
+from keras_mtl.layers.growing import NewTask
 from keras_mtl.models.add_recurrent_task import add_recurrent_task, is_recurrent_modular
-from keras_mtl.models.making import copied_layer, layer_names
+from keras_mtl.models.making import layer_names
 from keras_mtl.tasks import as_task, check_task_name
 from keras_mtl.training import MultiTaskModel
-
-_OF_THEIR_TASKS = (
-    Stitch,
-    PickTask,
-    SoftAllocation,
-    RoutingPolicy,
-    DSelectKGates,
-    NoisyTopKGates,
-    StreamGates,
-    SubNetworkRouting,
-    TaskGates,
-    TaskMask,
-)
 
 
 def add_task(model, name, task, *, init_probability=None, allocation=None):
@@ -98,20 +67,20 @@ def add_task(model, name, task, *, init_probability=None, allocation=None):
     if is_recurrent_modular(model):
         return add_recurrent_task(model, name, task)
     _check_network(model)
-    grower = _Grower(model, name, task, init_probability, allocation)
-    grown = grower.grown()
-    grower.copy_weights()
-    return grown
+    rows = None if allocation is None else iter(allocation)
+    separate = model.task_data == "separate"
+    return _Grower(model, NewTask(name, task, init_probability, rows, separate)).grown()
 
 
 def _check_network(model):
     """Raises a `ValueError` when a new task would have nothing to start from."""
     for layer in model.layers:
-        if isinstance(layer, _OF_THEIR_TASKS):
+        if not hasattr(layer, "grown") and _is_made_for_its_tasks(layer, model):
             raise ValueError(
                 f"add_task knows networks whose tasks choose among components. Layer "
                 f"{layer.name!r} of this one is made for its own tasks only: build a network with "
-                "all tasks and copy the weights of the old layers."
+                "all tasks and copy the weights of the old layers. (A class of your own says in a "
+                "method grown(new) how it grows.)"
             )
     if model.task_data == "shared" and not any(isinstance(x, SplitTasks) for x in model.layers):
         if len({id(model.get_layer(name).input) for name in model.tasks}) > 1:
@@ -119,6 +88,17 @@ def _check_network(model):
                 "The tasks of this model are predicted from different layers, so add_task cannot "
                 'know which the new one reads. Build it with task_data="separate", or anew.'
             )
+
+
+def _is_made_for_its_tasks(layer, model):
+    """Returns whether a layer reads whose task an example is, or has a stream for each task."""
+    if isinstance(layer, keras.layers.InputLayer):
+        return False
+    reads = [tensor._keras_history.operation for tensor in call_inputs(layer)]
+    told = any(isinstance(source, TaskRows) for source in reads)
+    if model.task_data == "separate":
+        told |= any(tensor is model.input["task_id"] for tensor in call_inputs(layer))
+    return told or num_outputs(layer) > 1
 
 
 def _check_arguments(model, init_probability, allocation):
@@ -142,10 +122,8 @@ def _check_arguments(model, init_probability, allocation):
 class _Grower:
     """Clones a model's graph with layers that know one more task."""
 
-    def __init__(self, model, name, task, init_probability, allocation):
-        self._model, self._name, self._task = model, name, task
-        self._init_probability = init_probability
-        self._rows = None if allocation is None else iter(allocation)
+    def __init__(self, model, new):
+        self._model, self._new = model, new
         self._pairs = []
         self._new_features = None
 
@@ -158,79 +136,26 @@ class _Grower:
         )
         outputs = graph.output
         if model.task_data == "shared":
-            head = TaskHead(self._task, len(model.tasks), name=self._name)
-            outputs = {**outputs, self._name: head(self._new_features)}
-        return MultiTaskModel(graph.input, outputs, name=model.name)
+            head = TaskHead(self._new.task, len(model.tasks), name=self._new.name)
+            outputs = {**outputs, self._new.name: head(self._new_features)}
+        grown = MultiTaskModel(graph.input, outputs, name=model.name)
+        for old, new in self._pairs:
+            if hasattr(new, "take_over"):
+                new.take_over(old)
+            else:
+                copy_state(old, new)
+        return grown
 
     def _clone(self, layer):
         if not isinstance(layer, keras.layers.Layer):
             return layer
-        if isinstance(layer, Modular):
-            components = {"components": [copied_layer(component) for component in layer.components]}
-            routed = isinstance(layer, RoutedModular)  # the new task may use several components
-            config = layer.modular_config() if routed else layer.get_config()
-            clone = Modular(**config | self._changes(layer) | components)
+        if not hasattr(layer, "grown"):
+            clone = copied_layer(layer)
         else:
-            clone = copied_layer(layer, self._changes(layer))
-        clone.trainable = isinstance(layer, AllocationMatrix | TaskHeads)
-        self._pairs.append((layer, clone))
+            clone = layer.grown(self._new)
+            self._pairs.append((layer, clone))
+        clone.trainable = hasattr(layer, "take_over")
         return clone
-
-    def _changes(self, layer):
-        """Returns what one more task changes in a layer's config."""
-        if isinstance(layer, AllocationMatrix):
-            return {
-                "num_tasks": layer.num_tasks + 1,
-                "num_added_tasks": layer.num_added_tasks + 1,
-                "init_probability": self._extended_probability(layer),
-            }
-        if isinstance(layer, FixedAllocation):
-            return {"allocation": [*layer.allocation.tolist(), self._given_row(layer)]}
-        if isinstance(layer, TaskHeads):
-            task = keras.saving.serialize_keras_object(self._task)
-            return {
-                "tasks": [*layer.get_config()["tasks"], (self._name, task)],
-                "num_added_tasks": layer.num_added_tasks + 1,
-            }
-        if isinstance(layer, TaskRows | SplitTasks) and layer.num_tasks > 1:
-            return {"num_tasks": layer.num_tasks + 1}
-        if isinstance(layer, Modular | AllocationPenalty) and layer.num_repeats > 1:
-            return {"num_repeats": layer.num_repeats + 1}
-        return {}
-
-    def _extended_probability(self, layer):
-        old, new = layer.init_probability, self._init_probability
-        if new is None and old.ndim == 0:
-            return float(old)
-        if new is None:
-            raise ValueError(
-                f"{layer.name!r} started from a matrix of probabilities, which has no entry for "
-                f"task {self._name!r}. Give init_probability."
-            )
-        old = np.broadcast_to(old, (layer.num_tasks, layer.num_components))
-        return np.vstack([old, np.full((1, layer.num_components), new)]).tolist()
-
-    def _given_row(self, layer):
-        row = layer.allocation[0] if self._rows is None else next(self._rows, ())
-        if self._rows is None and not layer.same_for_all:
-            raise ValueError(
-                f"{layer.name!r} gives each task its own components. Say which task "
-                f"{self._name!r} uses: allocation=[row for each routed layer]."
-            )
-        if len(row) != layer.num_components or not all(0 <= weight <= 1 for weight in row):
-            raise ValueError(
-                f"allocation must have a row of {layer.num_components} numbers in [0, 1] for "
-                f"{layer.name!r}. Received: {list(row)}"
-            )
-        one_row = self._model.task_data == "shared" and layer.same_for_all
-        if one_row and any(row != layer.allocation[0]):
-            raise ValueError(
-                f"With shared data {layer.name!r} computes one row for all tasks, "
-                f"{layer.allocation[0].tolist()}, so task {self._name!r} cannot have another. "
-                f"Received: {list(row)}. Leave allocation out, or build the model with "
-                'task_data="separate".'
-            )
-        return [float(weight) for weight in row]
 
     def _call(self, layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
@@ -239,16 +164,3 @@ class _Grower:
         elif isinstance(layer, TaskHead) and self._new_features is None:
             self._new_features = args[0]
         return outputs
-
-    def copy_weights(self):
-        """Gives the clone the weights of the trained network."""
-        for old, new in self._pairs:
-            if isinstance(old, AllocationMatrix):
-                pairs = zip(old.row_blocks, new.row_blocks, strict=False)
-            elif isinstance(old, TaskHeads):
-                blocks = zip(old.blocks, new.blocks, strict=False)
-                pairs = [pair for block in blocks for pair in zip(*block, strict=True)]
-            else:
-                pairs = zip(old.weights, new.weights, strict=True)
-            for source, target in pairs:
-                target.assign(np.array(source.numpy()))  # a copy: JAX may give the buffer away

@@ -18,13 +18,6 @@ def layer_names(model):
     return {layer.name for layer in [*model.layers, *components]}
 
 
-def copied_layer(layer, changes=()):
-    """Returns a layer like `layer` with new weights, after `changes` of its config."""
-    if isinstance(layer, keras.Model):
-        return keras.models.clone_model(layer)
-    return type(layer).from_config(layer.get_config() | dict(changes))
-
-
 def new_input(inputs):
     """Returns inputs like the given ones, a `keras.Input` or a dict of them."""
     if isinstance(inputs, dict):

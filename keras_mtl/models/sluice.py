@@ -4,8 +4,9 @@ import keras
 import numpy as np
 
 from keras_mtl.layers import BiLSTM, LayerConcat, LayerMixture, Sluice, SubspaceOrthogonality
+from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.orthogonality import lstm_orthogonality
-from keras_mtl.models.making import check_lists, copied_layer
+from keras_mtl.models.making import check_lists
 from keras_mtl.models.sluice_presets import check_preset, checked_levels, stitch_settings
 from keras_mtl.models.towers import build_towers
 from keras_mtl.tasks import as_tasks
@@ -164,4 +165,4 @@ def _regularized(component, num_subspaces, weight, part):
             f"{component.name!r} has a {taken[0]} of its own, where orthogonality_weight would "
             "put its penalty. Leave out one of the two."
         )
-    return copied_layer(component, changes)
+    return new_layer_like(component, changes)

@@ -1,5 +1,7 @@
 """Networks of parallel towers: one stream of features per task, and where streams meet."""
 
+from keras_mtl.layers import SharedMask
+from keras_mtl.layers.masks import keeps_steps
 from keras_mtl.models.graph import Network, each_once
 from keras_mtl.models.making import check_different_starts, check_lists, made_layers, seeded
 
@@ -31,6 +33,7 @@ class Towers:
 
 def run_each(components, streams, index):
     """Returns what each component of a list makes of its own stream, all of one shape."""
+    sources = streams
     streams = [component(stream) for component, stream in zip(components, streams, strict=True)]
     if len({tuple(stream.shape[1:]) for stream in streams}) > 1:
         described = ", ".join(
@@ -43,7 +46,15 @@ def run_each(components, streams, index):
             "strides and padding."
         )
     check_different_starts(components)
-    return streams
+    return _with_one_mask(components[0], sources, streams, index)
+
+
+def _with_one_mask(component, sources, streams, index):
+    """Returns streams that all know the padding that one of them, or of their sources, knows."""
+    masks = {id(getattr(x, "_keras_mask", None)) for x in [*sources, *streams]}
+    if len(masks) == 1 or not keeps_steps(component, sources[0]):
+        return streams
+    return SharedMask(name=f"mask_{index}")([streams, list({id(x): x for x in sources}.values())])
 
 
 def build_towers(

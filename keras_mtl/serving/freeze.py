@@ -1,26 +1,14 @@
 """From a network that allocates components to one that just has them."""
 
-import inspect
 import warnings
-from functools import partial
 
 import keras
 
 from keras_mtl.analysis.allocation import allocation_layers
-from keras_mtl.analysis.task_paths import task_graph
-from keras_mtl.layers import SkippableBlock, Stitch
-from keras_mtl.models.making import copied_layer
+from keras_mtl.analysis.task_paths import new_inputs
+from keras_mtl.layers.copying import copied_layer
+from keras_mtl.layers.freezing import FrozenNetwork
 from keras_mtl.serving.skip_closed import SkipClosed
-
-_RANDOM_IN_TRAINING_ONLY = (
-    keras.layers.Dropout,
-    keras.layers.AlphaDropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
-)
 
 
 def freeze(model, task=None, *, cut_below=0.0, skip_closed=False):
@@ -85,7 +73,7 @@ def freeze(model, task=None, *, cut_below=0.0, skip_closed=False):
             f"depend on the data. This is {keras.backend.backend()}."
         )
     _warn_of_empty_rows(model, tasks if task is None else [task], tasks)
-    freezer = _Freezer(model, cut_below, skip_closed)
+    freezer = (_SkippingFreezer if skip_closed else _Freezer)(model, cut_below)
     if task is not None:
         return keras.Model(freezer.inputs, freezer.output(task), name=task)
     outputs = {name: freezer.output(name) for name in tasks}
@@ -106,120 +94,32 @@ def _warn_of_empty_rows(model, frozen_tasks, tasks):
                 )
 
 
-class _Freezer:
-    """Runs a model's graph for one known task at a time, on copies of its layers.
+class _Freezer(FrozenNetwork):
+    """Makes a frozen network of copies, one of each layer: what tasks share is stored once."""
 
-    A layer is copied once, with its weights, and equal calls are made once, so that what
-    tasks share is stored and computed once.
-    """
-
-    def __init__(self, model, cut_below, skip_closed):
-        self._model = model
-        self._cut_below = cut_below
-        self._skip_closed = skip_closed
-        original = model.input
-        if model.task_data == "separate":
-            original = original["inputs"]
-        self.inputs = keras.tree.map_structure(_same_input, original)
+    def __init__(self, model, cut_below):
+        super().__init__(model, new_inputs(model), cut_below)
         self._copies = {}
-        self._models = {}
-        self._calls = {}
 
-    def output(self, task):
-        """Returns the symbolic output of one task."""
-        inputs = self.inputs
-        if self._model.task_data == "separate":
-            task_id = keras.Input((), dtype="int32", name="task_id")
-            inputs = {"inputs": self.inputs, "task_id": task_id}
-        output = task_graph(self._model, task, self._copy, inputs).output
-        return output[self._model.tasks[task].kind] if isinstance(output, dict) else output
-
-    def _copy(self, layer, name=None):
-        """Returns a function that calls what stands for a layer, once for equal arguments."""
-        if isinstance(layer, _RANDOM_IN_TRAINING_ONLY):
-            return lambda x, **kwargs: x
-        stand_in = self._stand_in(layer, name)
-
-        def call(*args, **kwargs):
-            key = (id(layer), *(id(leaf) for leaf in keras.tree.flatten((args, kwargs))))
-            if key not in self._calls:
-                self._calls[key] = stand_in(*args, **kwargs)
-                if id(layer) in self._copies:
-                    self._copies[id(layer)].set_weights(layer.get_weights())
-            return self._calls[key]
-
-        return call
-
-    def _stand_in(self, layer, name):
-        """Returns the stock form of a layer, its copy, or an operation as it is."""
-        if isinstance(layer, Stitch):
-            return partial(_stock_form, layer, copy=self._copy, cut_below=self._cut_below)
-        if isinstance(layer, SkippableBlock) and self._skip_closed:
-            return partial(self._skipping, layer)
-        if hasattr(layer, "stock_call"):
-            return partial(_stock_form, layer, copy=self._copy)
-        if not isinstance(layer, keras.layers.Layer):
-            return layer
-        if isinstance(layer, keras.Model):
-            return self._inside(layer)
+    def stand_in(self, layer, name):
         if id(layer) not in self._copies:
-            changes = _without_regularizers(layer.get_config()) | {"name": name or layer.name}
-            self._copies[id(layer)] = copied_layer(layer, changes)
+            self._copies[id(layer)] = copied_layer(layer, {"name": name}, regularized=False)
         return self._copies[id(layer)]
 
-    def _skipping(self, layer, x, gate=None):
-        """Returns what a block answers that computes no example whose gate is closed."""
-        if gate is None or getattr(x, "_keras_mask", None) is not None:
-            return _stock_form(layer, x, *([] if gate is None else [gate]), copy=self._copy)
-        shortcut = _stock_form(layer, x, copy=self._copy)
-        if id(layer) not in self._models:
+
+class _SkippingFreezer(_Freezer):
+    """Makes a frozen network whose blocks run on the examples with an open gate only."""
+
+    def __init__(self, model, cut_below):
+        super().__init__(model, cut_below)
+        self._blocks = {}
+
+    def where_open(self, layer, gate, answer, x, shortcut):
+        if getattr(x, "_keras_mask", None) is not None:
+            return super().where_open(layer, gate, answer, x, shortcut)
+        if id(layer) not in self._blocks:
             inputs = [keras.Input(part.shape[1:], dtype=part.dtype) for part in (x, shortcut)]
-            network = keras.Model(inputs, layer.stock_answer(*inputs, copy=self._copy))
-            self._models[id(layer)] = SkipClosed(network, name=layer.name)
-        return self._models[id(layer)](x, shortcut, gate)
-
-    def _inside(self, model):
-        """Returns a model of what stands for the layers of a nested one."""
-        if id(model) not in self._models:
-            graph = model
-            if isinstance(model, keras.Sequential):  # its own graph, not that of its caller
-                graph = keras.Model(model.inputs, model.outputs[0])
-            self._models[id(model)] = keras.models.clone_model(
-                graph,
-                clone_function=lambda layer: layer,
-                call_function=lambda layer, *args, training=None, **kwargs: self._copy(layer)(
-                    *args, **kwargs
-                ),
+            self._blocks[id(layer)] = SkipClosed(
+                keras.Model(inputs, answer(*inputs)), name=layer.name
             )
-            self._models[id(model)].name = model.name
-        return self._models[id(model)]
-
-
-def _stock_form(layer, x, *more, mask=None, **settings):
-    """Returns what the stock form of a layer answers, with the mask that operations drop."""
-    if mask is None:
-        mask = keras.tree.map_structure(lambda tensor: getattr(tensor, "_keras_mask", None), x)
-    if "mask" in inspect.signature(layer.stock_call).parameters:
-        settings["mask"] = mask
-    outputs = layer.stock_call(x, *more, **settings)
-    masks = keras.tree.flatten(layer.compute_mask(x, mask))
-    for output, its_mask in zip(keras.tree.flatten(outputs), masks, strict=True):
-        if its_mask is not None:
-            output._keras_mask = its_mask
-    return outputs
-
-
-def _without_regularizers(config):
-    """They act in training only, and `SubspaceOrthogonality` is not there without keras_mtl."""
-    if isinstance(config, list):
-        return [_without_regularizers(value) for value in config]
-    if not isinstance(config, dict):
-        return config
-    return {
-        key: None if key.endswith("_regularizer") else _without_regularizers(value)
-        for key, value in config.items()
-    }
-
-
-def _same_input(tensor):
-    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
+        return self._blocks[id(layer)](x, shortcut, gate)

@@ -4,6 +4,7 @@ from functools import partial
 
 import keras
 
+from keras_mtl.keras_internals import with_inner_layers
 from keras_mtl.serving.networks import (
     input_signature,
     leaves,
@@ -71,9 +72,26 @@ def _resources(frozen):
     """Returns what an archive must be told of, beside the endpoints.
 
     With TensorFlow it finds the weights itself, and writes those of a tracked layer twice;
-    but it does not find the tables of lookup layers, which have no weights. With JAX it
-    knows only what is tracked: other weights become constants, in every signature anew.
+    but it does not find tables of lookups. With JAX it knows only what is tracked: other weights
+    become constants, in every signature anew.
     """
     if keras.backend.backend() == "jax":
         return [frozen]
-    return [layer for layer in leaves(frozen) if not layer.weights]
+    layers = {id(layer): layer for leaf in leaves(frozen) for layer in with_inner_layers(leaf)}
+    return [found for layer in layers.values() for found in _tables(layer)]
+
+
+def _tables(layer):
+    """Returns the tables of TensorFlow among a layer's attributes."""
+    import tensorflow as tf
+
+    kind, found, waiting = tf.saved_model.experimental.TrackableResource, [], [vars(layer)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, kind):
+            found.append(value)
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple | set):
+            waiting.extend(value)
+    return found

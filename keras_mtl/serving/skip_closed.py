@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mtl.layers.skippable import mixed
+from keras_mtl.layers import SkippableBlock
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -49,7 +49,7 @@ class SkipClosed(keras.layers.Layer):
             own_shortcut = tf.gather_nd(shortcut, rows)
             answers = self.network([tf.gather_nd(x, rows), own_shortcut])
             if per_step:
-                answers = mixed(tf.gather_nd(gate, rows), answers, own_shortcut)
+                answers = SkippableBlock.mixed(tf.gather_nd(gate, rows), answers, own_shortcut)
             return tf.tensor_scatter_nd_update(shortcut, rows, answers)
 
         # Not even an empty batch may pass: its convolutions answer in the shape of their input.

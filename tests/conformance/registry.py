@@ -275,6 +275,9 @@ LAYERS = {
         (TASK_ID,),
         {"policy": (3, 4), "returns": (3, 4), "batches": (), "recent": (256,)},
     ),
+    "SharedMask": Entry(
+        layers.SharedMask, ([[SEQUENCES, -SEQUENCES], [SEQUENCES]],), {}
+    ),
     "SkippableBlock": Entry(
         lambda: layers.SkippableBlock(keras.layers.Dense(6, name="inner")),
         (FEATURES, FEATURES[:, :1]),

@@ -45,6 +45,7 @@ WITHOUT_TRAINABLE_WEIGHTS = (
     "PolicyPenalty",
     "RepeatRows",
     "RoutingPolicy",
+    "SharedMask",
     "SplitTasks",
     "TargetRatePenalty",
     "TaskMask",

@@ -149,7 +149,7 @@ def test_half_precision_decisions_are_counted_in_full():
 
 def test_a_frozen_network_has_no_penalty():
     layer = ConnectionPenalty(0.5)
-    assert layer.frozen_call(FEATURES, DECISIONS, task_id=1, copy=None) is FEATURES
+    assert layer.frozen(None, FEATURES, DECISIONS) is FEATURES
 
 
 def test_a_schedule_survives_the_config_round_trip():

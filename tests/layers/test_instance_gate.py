@@ -5,6 +5,7 @@ from keras import ops
 from keras_mtl.layers import InstanceGate
 from keras_mtl.layers.instance_gate import mean_so_far
 from tests.gradients import gradients
+from tests.layers.frozen import frozen
 from tests.layers.modular import array, sigmoid
 
 IMAGES = np.random.default_rng(0).normal(size=(6, 4, 3, 5)).astype("float32")
@@ -96,13 +97,8 @@ def test_a_gate_needs_a_hidden_unit():
 
 
 def test_stock_layers_decide_the_same():
-    gate, names = gate_of(), []
-
-    def copy(layer, name):
-        names.append(name)
-        return layer
-
-    stock = gate.stock_call(ops.convert_to_tensor(IMAGES), copy=copy)
+    gate = gate_of()
+    stock, names = frozen(gate, IMAGES)
     np.testing.assert_array_equal(array(stock), array(gate(IMAGES)))
     assert [name.removeprefix(f"{gate.name}_") for name in names] == [
         "hidden", "normalization", "scores"
@@ -151,7 +147,7 @@ def test_each_step_decides_by_the_steps_so_far(mask):
     assert found.shape == (6, 7, 1) == gate.compute_output_shape(STEPS.shape)
     np.testing.assert_array_equal(found[..., 0], odds >= 0)
 
-    stock = gate.stock_call(ops.convert_to_tensor(STEPS), mask, copy=lambda layer, name: layer)
+    stock, _ = frozen(gate, STEPS, mask=mask)
     np.testing.assert_array_equal(array(stock), found)
 
 

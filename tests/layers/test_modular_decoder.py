@@ -6,6 +6,7 @@ from keras import ops
 from keras_mtl import HalvingSchedule
 from keras_mtl.layers import ModularDecoder
 from tests.gradients import gradients
+from tests.layers.frozen import frozen
 from tests.layers.modular import (
     GivenNoise,
     array,
@@ -170,14 +171,8 @@ def test_outputs_and_decisions_have_the_mask_of_the_encoder():
 
 
 def test_stock_layers_decide_the_same(features):
-    layer, names = layer_of(features), []
-
-    def copy(inner, name):
-        names.append(name)
-        return inner
-
-    given = None if features is None else ops.convert_to_tensor(features)
-    stock = layer.stock_call(ops.convert_to_tensor(X), given, copy=copy)
+    layer = layer_of(features)
+    stock, names = frozen(layer, X, features)
     for one, two in zip(layer(X, features), stock, strict=True):
         np.testing.assert_allclose(array(one), array(two), rtol=1e-5, atol=1e-6)
     assert len(set(names)) == len(names) == 2 + 3 * 2 + (features is not None)

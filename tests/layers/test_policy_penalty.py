@@ -106,7 +106,7 @@ def test_weights_may_follow_the_batches():
 def test_features_pass_and_a_frozen_network_has_no_penalty():
     layer = PolicyPenalty([0])
     assert array(layer(FEATURES, logits_of([[0.5]]))).tolist() == FEATURES.tolist()
-    assert layer.frozen_call(FEATURES, [None], task_id=0, copy=None) is FEATURES
+    assert layer.frozen(None, FEATURES, [None]) is FEATURES
 
 
 def test_it_survives_the_config_round_trip():

@@ -112,7 +112,7 @@ def test_the_weight_may_follow_the_batches():
 def test_features_pass_and_a_frozen_network_has_no_penalty():
     layer = TargetRatePenalty(EXECUTED, [0.5, 0.75])
     assert array(layer(FEATURES, TASK_ID, GATES)).tolist() == FEATURES.tolist()
-    assert layer.frozen_call(FEATURES, TASK_ID, GATES, task_id=0, copy=None) is FEATURES
+    assert layer.frozen(None, FEATURES, TASK_ID, GATES) is FEATURES
 
 
 def test_it_survives_the_config_round_trip():

@@ -5,6 +5,7 @@ from keras import layers, ops
 
 from keras_mtl.layers import ResidualBlock, ResidualConv1D, ResidualConv2D, ResidualDense
 from tests.gradients import gradients
+from tests.layers.frozen import frozen
 from tests.layers.modular import array, normal, relu
 
 IMAGES = normal(5, 6, 7, 3)  # B = 5 examples, of 3 features
@@ -148,7 +149,7 @@ def test_the_shortcut_of_a_block_that_keeps_the_shape_is_the_input(make, x):
     layer, x = built(make, x), tensor(x)
     assert layer.shortcut(x) is x
     assert layer.projection_layers == []
-    assert layer.stock_shortcut(x, copy=None) is x
+    assert frozen(layer, x, method="frozen_shortcut")[0] is x
 
 
 @changing
@@ -320,23 +321,13 @@ def test_the_statistics_of_a_batch_leave_padding_out(make):
 # Freezing
 
 
-def stock(layer, x, call="stock_call", **mask):
-    """Returns what the stock form answers, and the names that it gave to copies."""
-    names = []
-
-    def copy(inner, name):
-        names.append(name)
-        return inner
-
-    return array(getattr(layer, call)(tensor(x), copy=copy, **mask)), names
-
-
 @every_block
 def test_stock_layers_answer_the_same(make, x):
     layer = built(make, x, name="block_3")
     for call in ("call", "shortcut", "residual"):
-        found, names = stock(layer, x, f"stock_{call}")
-        assert_close(found, array(getattr(layer, call)(tensor(x))))
+        method = "frozen" if call == "call" else f"frozen_{call}"
+        found, names = frozen(layer, x, method=method)
+        assert_close(array(found), array(getattr(layer, call)(tensor(x))))
         parts = layer.residual_layers if call != "shortcut" else []
         parts = [*parts, *(layer.projection_layers if call != "residual" else [])]
         assert sorted(names) == sorted(f"block_3_{part.name}" for part in parts)
@@ -345,7 +336,7 @@ def test_stock_layers_answer_the_same(make, x):
 
 def test_stock_layers_read_padding_as_zeros_too():
     layer = built(lambda: ResidualConv1D(4, 2, causal=False), SEQUENCES)
-    found, _ = stock(layer, PADDED, mask=tensor(MASK))
+    found = array(frozen(layer, PADDED, mask=tensor(MASK))[0])
     assert_close(found, array(layer(PADDED, mask=MASK)), 1e-4)
     assert np.abs(found - array(layer(PADDED))).max() > 1
 

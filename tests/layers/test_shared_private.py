@@ -244,7 +244,7 @@ def test_a_mixed_policy_changes_no_penalty(penalty, policy):
 
 def test_a_frozen_network_has_no_penalty(penalty):
     layer, inputs = penalty
-    assert layer.frozen_call(FEATURES, *inputs, task_id=1, copy=None) is FEATURES
+    assert layer.frozen(None, FEATURES, *inputs) is FEATURES
 
 
 @pytest.mark.parametrize("weight", [-0.1, float("nan"), float("inf"), "1"])

@@ -7,6 +7,7 @@ from keras_mtl import HalvingSchedule
 from keras_mtl.layers import SubEncoders
 from keras_mtl.layers.sub_encoders import mean_of_open, side_by_side
 from tests.gradients import gradient, gradients
+from tests.layers.frozen import frozen
 from tests.layers.modular import (
     GivenNoise,
     array,
@@ -221,13 +222,8 @@ def test_a_temperature_survives_the_config_round_trip():
 
 @pytest.mark.parametrize("prepare", [lambda layer: layer, without_preference], ids=["", "tie"])
 def test_stock_layers_decide_the_same(prepare):
-    layer, names = prepare(layer_of()), []
-
-    def copy(inner, name):
-        names.append(name)
-        return inner
-
-    stock = layer.stock_call(ops.convert_to_tensor(SOURCES), copy=copy)
+    layer = prepare(layer_of())
+    stock, names = frozen(layer, SOURCES)
     for one, two in zip(layer(SOURCES), stock, strict=True):
         np.testing.assert_allclose(array(one), array(two), rtol=1e-5, atol=1e-6)
     assert len(set(names)) == len(names) == 2 * 2 * 2  # networks and policies of two layers each

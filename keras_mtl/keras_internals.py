@@ -1,0 +1,59 @@
+"""What this package uses of Keras that Keras does not promise to keep."""
+
+import keras
+
+
+def graph_of(layer):
+    """Returns the functional model that a nested model is, or `None` where there is no graph.
+
+    A subclass that overrides `call` may do anything.
+    """
+    if isinstance(layer, keras.Sequential):
+        return layer._functional  # as built: without one where its input is a structure
+    calls_its_graph = isinstance(layer, keras.Model) and hasattr(layer, "operations")
+    return layer if calls_its_graph and "call" not in _own_names(layer) else None
+
+
+def _own_names(layer):
+    """Returns the names that classes outside Keras define for a layer."""
+    own = [cls for cls in type(layer).__mro__ if not cls.__module__.startswith("keras.")]
+    return {name for cls in own if cls is not object for name in vars(cls)}
+
+
+def run_graph(graph, inputs, call):
+    """Runs the graph of a functional model on any values.
+
+    Args:
+        graph: A functional `keras.Model`.
+        inputs: Values in the structure of its input.
+        call: Function `(operation, *args, **kwargs)` that answers for a layer or operation.
+
+    Returns:
+        Values in the structure of its output.
+    """
+    return graph._run_through_graph(inputs, call_fn=call)
+
+
+def num_outputs(operation):
+    """Returns how many tensors each call of a layer or operation has answered."""
+    return len(operation._inbound_nodes[0].outputs)
+
+
+def call_inputs(operation):
+    """Returns a list of the tensors that all calls of a layer or operation have read."""
+    return [tensor for node in operation._inbound_nodes for tensor in node.input_tensors]
+
+
+def has_own_build(layer):
+    """Returns whether a layer makes weights in a `build` of its own, and not in its calls."""
+    return not (isinstance(layer, keras.Model) or hasattr(type(layer).build, "_is_default"))
+
+
+def inner_layers(layer):
+    """Returns a list of the layers that a layer holds itself."""
+    return list(layer._flatten_layers(include_self=False, recursive=False))
+
+
+def with_inner_layers(layer):
+    """Returns a list of a layer and all layers in it, in the order in which they were made."""
+    return list(layer._flatten_layers())

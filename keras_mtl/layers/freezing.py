@@ -1,0 +1,214 @@
+"""What is left of a network when it is frozen: its layers say so, one task's way at a time.
+
+A layer that a frozen network must not hold has a method `frozen(call, *inputs)`. It does with stock
+layers and operations what its `call` does in inference, for one task, and calls the layers inside
+it through `call(layer, *inputs)`. What depends on the task alone is known by then: the task id is
+an integer, a row of an allocation an array. Its answer has the mask of `compute_mask`, or of
+`frozen_mask(call, *inputs)` where there is one.
+"""
+
+import inspect
+
+import keras
+import numpy as np
+
+from keras_mtl.keras_internals import graph_of, run_graph
+
+_IN_TRAINING_ONLY = (
+    keras.layers.Dropout,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
+
+
+def passes_through(layer, call, features, *unused):
+    """Is the `frozen` of layers that act in training only: it returns their first input."""
+    return features
+
+
+class FrozenCall:
+    """Calls what stands for the layers of a network on the way of one task.
+
+    Attributes:
+        task_id: Place of the task. An answer with tensors must not depend on it otherwise than
+            through its inputs, because it is kept for all tasks whose inputs are the same.
+        mask: The mask of the first input, in its structure, or `None`.
+        cut_below: As in `keras_mtl.freeze`.
+    """
+
+    def __init__(self, network, task_id, mask=None, prefix=""):
+        self._network = network
+        self.task_id = task_id
+        self.mask = mask
+        self._prefix = prefix
+
+    @property
+    def cut_below(self):
+        return self._network.cut_below
+
+    def __call__(self, layer, *args, name=None, **kwargs):
+        """Returns what stands for a layer answers.
+
+        Args:
+            layer: A layer, or an operation.
+            *args: Its inputs.
+            name: Name of what stands for it. `None` takes its own. Defaults to `None`.
+            **kwargs: More call arguments of the layer.
+        """
+        return self._network.called(self, layer, args, kwargs, self._prefix + (name or layer.name))
+
+    def copy(self, layer, *args):
+        """Returns what a copy of a layer answers that stays in the frozen network as it is."""
+        stand_in = self._network.stand_in(layer, self._prefix + layer.name)
+        return stand_in(*args, **_explicit_masks(layer, args, {}))
+
+    def inside(self, layer):
+        """Returns the same for the layers in a layer, which get its name before theirs."""
+        prefix = f"{self._prefix}{layer.name}_"
+        return FrozenCall(self._network, self.task_id, self.mask, prefix)
+
+    def at(self, mask):
+        """Returns the same for a layer whose first input has this mask."""
+        return FrozenCall(self._network, self.task_id, mask, self._prefix)
+
+    def answer(self, task):
+        """Returns the output of another task, on its own way through the network."""
+        return self._network.output(task)
+
+    def where_open(self, layer, gate, answer, x, shortcut):
+        """Returns a block's answer where its gate is open, else what goes on without it.
+
+        Args:
+            layer: The block's layer.
+            gate: `(batch, 1)` or `(batch, steps, 1)`, 1 or 0.
+            answer: Function of `x` and `shortcut` that returns what the block answers.
+            x: What the block reads.
+            shortcut: What goes on without the block.
+        """
+        return self._network.where_open(layer, gate, answer, x, shortcut)
+
+
+class FrozenNetwork:
+    """Runs a model's graph for one known task at a time, on what stands for its layers.
+
+    Equal calls are made once, so that what tasks share is computed once.
+
+    Args:
+        model: A model made by a builder of this package.
+        inputs: Tensors in the structure of the model's input, without the task id.
+        cut_below: As in `keras_mtl.freeze`. Defaults to 0.0.
+    """
+
+    def __init__(self, model, inputs, cut_below=0.0):
+        self.model = model
+        self.inputs = inputs
+        self.cut_below = cut_below
+        self._answers = {}
+
+    def stand_in(self, layer, name):
+        """Returns a function that calls what stands for a stock layer."""
+        raise NotImplementedError
+
+    def where_open(self, layer, gate, answer, x, shortcut):
+        """See `FrozenCall.where_open`: all is computed, and the gate says what counts."""
+        return layer.mixed(gate, answer(x, shortcut), shortcut)
+
+    def output(self, task):
+        """Returns the symbolic output of one task."""
+        model, values = self.model, self.inputs
+        task_id = list(model.tasks).index(task)
+        output = model.output
+        if model.task_data == "separate":
+            values = {"inputs": self.inputs, "task_id": task_id}
+        else:
+            output = output[task]
+        call, graph = FrozenCall(self, task_id), keras.Model(model.input, output)
+
+        def call_with_own_masks(layer, *args, mask=None, **kwargs):
+            return call(layer, *args, **kwargs)  # that mask may have rows of all tasks
+
+        answer = run_graph(graph, keras.tree.flatten(values), call_with_own_masks)
+        return answer[model.tasks[task].kind] if isinstance(answer, dict) else answer
+
+    def called(self, call, layer, args, kwargs, name):
+        """Returns what stands for a layer answers, once for equal inputs."""
+        if kwargs.get("training") is not True:  # random in inference too, if its user said so
+            kwargs.pop("training", None)
+        key = (id(layer), *map(_identity, keras.tree.flatten((args, sorted(kwargs.items())))))
+        if key not in self._answers:
+            answer = self._answer(call, layer, args, kwargs, name)
+            if not any(map(keras.backend.is_keras_tensor, keras.tree.flatten(answer))):
+                return answer
+            self._answers[key] = (answer, args, kwargs)  # inputs too, whose ids must stay theirs
+        return self._answers[key][0]
+
+    def _answer(self, call, layer, args, kwargs, name):
+        if isinstance(layer, _IN_TRAINING_ONLY) and "training" not in kwargs:
+            return args[0]
+        graph = graph_of(layer)
+        if hasattr(layer, "frozen"):
+            return self._own_answer(call, layer, args, kwargs)
+        if graph is not None and _fits(graph, args):
+            return run_graph(graph, keras.tree.flatten(args[0]), call.inside(layer))
+        if not isinstance(layer, keras.layers.Layer):
+            return layer(*args, **kwargs)
+        return self.stand_in(layer, name)(*args, **_explicit_masks(layer, args, kwargs))
+
+    def _own_answer(self, call, layer, args, kwargs):
+        mask = kwargs.pop("mask", None)
+        if mask is None:
+            mask = keras.tree.map_structure(_mask_of, args[0])
+        call = call.at(mask)
+        outputs = layer.frozen(call, *args, **kwargs)
+        if hasattr(layer, "frozen_mask"):
+            masks = layer.frozen_mask(call, *args)
+        else:
+            masks = layer.compute_mask(args[0], mask) if layer.supports_masking else None
+        pairs = zip(keras.tree.flatten(outputs), keras.tree.flatten(masks), strict=False)
+        for tensor, its_mask in pairs:
+            if keras.backend.is_keras_tensor(tensor) and its_mask is not None:
+                tensor._keras_mask = its_mask
+        return outputs
+
+
+def _mask_of(tensor):
+    return getattr(tensor, "_keras_mask", None)
+
+
+def _identity(value):
+    """Returns what tells an input from others: a tensor is itself, an array its numbers."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    plain = value is None or isinstance(value, str | bytes | bool | int | float)
+    return (type(value), value) if plain else id(value)
+
+
+def _fits(graph, args):
+    """Returns whether a nested model takes inputs as they are, or adds an axis or changes types."""
+    given, own = keras.tree.flatten(args[0]), graph.inputs
+    return len(args) == 1 and all(
+        len(x.shape) == len(y.shape) and x.dtype == y.dtype for x, y in zip(given, own, strict=True)
+    )
+
+
+def _explicit_masks(layer, args, kwargs):
+    """Returns call arguments with the masks that Keras would hand over unseen.
+
+    They must be seen in the graph, because operations, which stand for layers of this package,
+    hand nothing over.
+    """
+    parameters = inspect.signature(layer.call).parameters
+    if kwargs.get("mask") is None:
+        kwargs.pop("mask", None)
+    positional = dict(zip(parameters, args, strict=False))
+    for name, value in positional.items():
+        for given in ("mask",) if len(args) == 1 else (f"{name}_mask",):
+            if given in parameters and given not in positional and kwargs.get(given) is None:
+                mask = keras.tree.map_structure(_mask_of, value)
+                if any(part is not None for part in keras.tree.flatten(mask)):
+                    kwargs[given] = mask
+    return kwargs
