@@ -19,6 +19,7 @@ from keras_mtl.serving.preprocessing import check_preprocessing
 from keras_mtl.serving.saved_model import ASSETS, STREAM, write_saved_model
 from keras_mtl.serving.single_files import write_litert, write_onnx
 from keras_mtl.serving.streaming import streaming as streaming_form
+from keras_mtl.serving.vocabularies import task_vocabularies
 
 
 class _Format(NamedTuple):
@@ -127,7 +128,8 @@ def export(
     with complete_or_nothing(folder) as draft:
         write(frozen, list(model.tasks), draft)
         write_allocation(model, draft / chosen.extras)
-        write_manifest(model, format, draft, draft / chosen.extras, states)
+        ids = {} if preprocessing else task_vocabularies(frozen, model.tasks)  # words are no ids
+        write_manifest(model, format, draft, draft / chosen.extras, states, ids)
     return str(path)
 
 
