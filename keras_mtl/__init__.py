@@ -45,6 +45,7 @@ from keras_mtl.serving import check_freeze, cut_report, export, freeze, load_ser
 from keras_mtl.tasks import Task
 from keras_mtl.training import (
     AllocationRecorder,
+    AtomicBackup,
     CAGrad,
     CopyComponents,
     DynamicWeightAverage,
@@ -60,6 +61,7 @@ from keras_mtl.training import (
 
 __all__ = [
     "AllocationRecorder",
+    "AtomicBackup",
     "CAGrad",
     "CopyComponents",
     "CycleTemperature",

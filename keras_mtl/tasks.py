@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import keras
@@ -91,9 +91,9 @@ class Task:
                 f"A binary task is one probability, but size={self.size} was given. "
                 f'Use Task("multilabel", {self.size}) for {self.size} yes-or-no labels.'
             )
-        if not 0 <= self.weight < float("inf"):
+        if not isinstance(self.weight, Real) or not 0 <= self.weight < float("inf"):
             raise ValueError(
-                f"A task's weight must be a number of at least 0. Received: weight={self.weight}"
+                f"A task's weight must be a number of at least 0. Received: weight={self.weight!r}"
             )
         if not isinstance(self.metrics, list | tuple | None):
             raise ValueError(
@@ -130,9 +130,15 @@ class Task:
 
     @classmethod
     def from_config(cls, config):
+        fields = {field.name for field in dataclasses.fields(cls)}
+        if not {"kind", "size"} <= set(config) <= fields:
+            raise ValueError(
+                f"A saved task has entries of {sorted(fields)}, kind and size among them. "
+                f"Received: {dict(config)}"
+            )
         config = dict(config)
         for field in ("loss", "metrics"):
-            config[field] = keras.saving.deserialize_keras_object(config[field])
+            config[field] = keras.saving.deserialize_keras_object(config.get(field))
         return cls(**config)
 
 

@@ -7,6 +7,7 @@ import keras_mtl
 
 PUBLIC = [
     "AllocationRecorder",
+    "AtomicBackup",
     "CAGrad",
     "CopyComponents",
     "CycleTemperature",

@@ -1,10 +1,7 @@
 """Writes a network in the form that servers and devices read."""
 
-import contextlib
 import importlib.util
 import os
-import shutil
-import uuid
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +11,7 @@ from typing import NamedTuple
 import keras
 
 from keras_mtl.serving.check_freeze import check_freeze
+from keras_mtl.serving.drafts import complete_or_nothing
 from keras_mtl.serving.freeze import freeze
 from keras_mtl.serving.manifest import write_allocation, write_manifest
 from keras_mtl.serving.networks import state_names
@@ -21,6 +19,7 @@ from keras_mtl.serving.preprocessing import check_preprocessing
 from keras_mtl.serving.saved_model import ASSETS, STREAM, write_saved_model
 from keras_mtl.serving.single_files import write_litert, write_onnx
 from keras_mtl.serving.streaming import streaming as streaming_form
+from keras_mtl.serving.vocabularies import task_vocabularies
 
 
 class _Format(NamedTuple):
@@ -126,10 +125,11 @@ def export(
         states, write = state_names(stream), partial(write, stream=stream)
     for problem in check_freeze(model, validation_data).problems():
         warnings.warn(problem, stacklevel=2)
-    with _complete_or_nothing(folder) as draft:
+    with complete_or_nothing(folder) as draft:
         write(frozen, list(model.tasks), draft)
         write_allocation(model, draft / chosen.extras)
-        write_manifest(model, format, draft, draft / chosen.extras, states)
+        ids = {} if preprocessing else task_vocabularies(frozen, model.tasks)  # words are no ids
+        write_manifest(model, format, draft, draft / chosen.extras, states, ids)
     return str(path)
 
 
@@ -168,18 +168,3 @@ def _check_unused(folder):
             f"{folder} exists already, and nothing is overwritten. Give a new path, such as the "
             "next version number."
         )
-
-
-@contextlib.contextmanager
-def _complete_or_nothing(folder):
-    """Gives a folder to write into, beside `folder`, and renames it when all went well."""
-    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-        if folder.exists():
-            folder.rmdir()
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft)
-        raise

@@ -29,16 +29,7 @@ def _rows(tasks, matrix):
     return dict(zip(tasks, matrix.tolist(), strict=True))
 
 
-def read_allocation(folder):
-    """Returns the matrices of `write_allocation`, one per layer, tasks in their order."""
-    content = json.loads((folder / ALLOCATION).read_text("utf-8"))
-    return [
-        np.array([rows[task] for task in content["tasks"]], "float32")
-        for rows in content.get("layers", {}).values()
-    ]
-
-
-def write_manifest(model, format, export, folder, states=()):
+def write_manifest(model, format, export, folder, states=(), vocabularies=None):
     """Writes `manifest.json` into `folder`, a folder of the export, as its last file.
 
     Args:
@@ -48,11 +39,17 @@ def write_manifest(model, format, export, folder, states=()):
         folder: Path of the folder in it that gets the file.
         states: Names of the states of its streaming signature, if it has one. Defaults to
             `()`.
+        vocabularies: What `task_vocabularies` says of the network, or `None`. Defaults to
+            `None`.
     """
     tasks = [
         {"name": name, "kind": task.kind, "size": task.size, "per_step": task.per_step}
         for name, task in model.tasks.items()
     ]
+    for task in tasks:
+        sizes = (vocabularies or {}).get(task["name"])
+        if sizes:
+            task["vocabularies"] = sizes
     content = {
         "format": format,
         "format_version": FORMAT_VERSION,
@@ -60,47 +57,23 @@ def write_manifest(model, format, export, folder, states=()):
         "tasks": tasks,
         "states": list(states),
         "files": {
-            file.relative_to(export).as_posix(): _fingerprint(file)
+            file.relative_to(export).as_posix(): fingerprint(file)
             for file in sorted(export.rglob("*"))
             if file.is_file()
         },
     }
-    _write_json(folder / MANIFEST, content)
+    _write_json(folder / MANIFEST, {**content, "sha256": content_hash(content)})
 
 
-def read_manifest(folder):
-    """Returns what `write_manifest` wrote into `folder`."""
-    file = folder / MANIFEST
-    try:
-        content = json.loads(file.read_text("utf-8"))
-        version = content["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error}). Export the model again.") from error
-    if version != FORMAT_VERSION:
-        raise ValueError(
-            f"{file} is of format version {version}, but this keras_mtl reads version "
-            f"{FORMAT_VERSION}. Install the keras_mtl that wrote it: {content.get('keras_mtl')}."
-        )
-    return content
+def content_hash(content):
+    """Returns the sha256 of a manifest, without the entry that holds it."""
+    rest = {name: value for name, value in content.items() if name != "sha256"}
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def check_files(manifest, export):
-    """Raises a `ValueError` that names the first file that is not as it was written."""
-    for name, written in manifest["files"].items():
-        file = export / name
-        if not file.is_file():
-            raise ValueError(f"{file} is missing. Copy the whole folder, or export again.")
-        found = _fingerprint(file)
-        if found["size"] != written["size"]:
-            problem = f"it has {found['size']} bytes where {written['size']} were written"
-        elif found["sha256"] != written["sha256"]:
-            problem = "its sha256 is not that of the manifest"
-        else:
-            continue
-        raise ValueError(f"{file} is damaged: {problem}. Copy it anew, or export again.")
-
-
-def _fingerprint(file):
+def fingerprint(file):
+    """Returns the size and the sha256 of a file."""
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"sha256": digest, "size": file.stat().st_size}

@@ -1,16 +1,11 @@
 """Uses an export as a server would: by the names of tasks, without the code of the model."""
 
-from collections.abc import Mapping
+import os
 from pathlib import Path
 
-import numpy as np
-
-from keras_mtl.serving.manifest import (
-    MANIFEST,
-    check_files,
-    read_allocation,
-    read_manifest,
-)
+from keras_mtl.serving.manifest import MANIFEST
+from keras_mtl.serving.read_export import check_files, damaged, read_allocation, read_manifest
+from keras_mtl.serving.requests import answered, as_states, as_tensors
 from keras_mtl.serving.saved_model import ASSETS, STREAM
 
 
@@ -26,7 +21,8 @@ def load_served(path):
         A `ServedModel`.
 
     Raises:
-        ValueError: `path` holds no such export, or one of its files is missing or damaged.
+        ValueError: `path` is no folder of such an export, one of its files is missing or
+            damaged, or they do not belong together.
 
     Example:
 
@@ -36,21 +32,44 @@ def load_served(path):
     served.predict("upright", x)      # (batch, 10)
     ```
     """
+    path = _export_at(path)
+    manifest = read_manifest(path / ASSETS)
+    check_files(manifest, path)
+    tasks = [task["name"] for task in manifest["tasks"]]
+    allocation = read_allocation(path / ASSETS, tasks)
+    return ServedModel(_loaded(path), manifest, allocation, path / ASSETS / MANIFEST)
+
+
+def _export_at(path):
+    """Returns the `Path` of an export, after a look at what is there."""
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise ValueError(
+            f"path must be a string or a pathlib.Path, the folder of an export. Received: {path!r}"
+        )
     path = Path(path)
-    if not (path / ASSETS / MANIFEST).is_file():
+    try:
+        is_there = (path / ASSETS / MANIFEST).is_file()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error}. May this user read it?") from error
+    if not is_there:
         raise ValueError(
             f"{path} is no SavedModel written by keras_mtl: it has no {ASSETS}/{MANIFEST}. "
             "Expected: a folder made by keras_mtl.export(model, path). ONNX and LiteRT files are "
             "loaded by their own runtimes."
         )
-    manifest = read_manifest(path / ASSETS)
-    check_files(manifest, path)
-    return ServedModel(
-        path,
-        [task["name"] for task in manifest["tasks"]],
-        read_allocation(path / ASSETS),
-        manifest.get("states", []),
-    )
+    return path
+
+
+def _loaded(path):
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(path))
+    except Exception as error:  # of many kinds, none of them in the user's words
+        raise ValueError(
+            f"{path} holds the files that its manifest lists, but TensorFlow cannot load them "
+            f"({error}). Export the model again, with the versions that load it."
+        ) from error
 
 
 class ServedModel:
@@ -64,13 +83,15 @@ class ServedModel:
             cannot stream.
     """
 
-    def __init__(self, path, tasks, allocation, states):
-        import tensorflow as tf
-
-        self.tasks = tasks
+    def __init__(self, network, manifest, allocation, file):
+        _check_signatures(network, manifest, file)
+        self.tasks = [task["name"] for task in manifest["tasks"]]
         self.allocation = allocation
-        self.states = states
-        self._network = tf.saved_model.load(str(path))  # its signatures do not keep it alive
+        self.states = manifest["states"]
+        self._vocabularies = {
+            task["name"]: task.get("vocabularies", {}) for task in manifest["tasks"]
+        }
+        self._network = network  # its signatures do not keep it alive
 
     def predict(self, task, x):
         """Returns the answers to one task.
@@ -83,14 +104,16 @@ class ServedModel:
             `(batch, size)` array; for tasks per step `(batch, steps, size)`.
 
         Raises:
-            ValueError: An unknown task, or `x` with other names, shapes or types than the
-                model's inputs.
+            ValueError: An unknown task; `x` with other names, shapes or types than the
+                model's inputs, without a step, or with values that the network cannot read,
+                such as ids outside its vocabulary.
         """
         if task not in self.tasks:
             raise ValueError(f"Unknown task {task!r}. Tasks of this export: {self.tasks}")
         signature = self._network.signatures[task]
-        tensors = _as_tensors(x, signature.structured_input_signature[1])
-        return signature(**tensors)[task].numpy()
+        specs = signature.structured_input_signature[1]
+        tensors = as_tensors(x, specs, self._vocabularies[task])
+        return answered(signature, tensors)[task].numpy()
 
     def stream(self, x, states=None):
         """Returns the answers to the next steps of sequences, and the states after them.
@@ -109,7 +132,7 @@ class ServedModel:
 
         Raises:
             ValueError: An export that cannot stream; `x` or `states` with other names, shapes
-                or types than the model's.
+                or types than the model's, or with values that the network cannot read.
         """
         if not self.states:
             raise ValueError(
@@ -119,62 +142,47 @@ class ServedModel:
         signature = self._network.signatures[STREAM]
         specs = dict(signature.structured_input_signature[1])
         of_states = {name: specs.pop(name) for name in self.states}
-        tensors = _as_tensors(x, specs)
-        if any(0 in tensor.shape for tensor in tensors.values()):
-            shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-            raise ValueError(f"x must hold at least one step. Received: shapes {shapes}")
+        vocabularies = {
+            name: min(sizes[name] for sizes in self._vocabularies.values() if name in sizes)
+            for name in set().union(*self._vocabularies.values())
+        }
+        tensors = as_tensors(x, specs, vocabularies)
         batch_size = len(next(iter(tensors.values())))
-        outputs = signature(**tensors, **_as_states(states, of_states, batch_size))
+        states = as_states(states, of_states, batch_size)
+        outputs = answered(signature, {**tensors, **states})
         answers = {task: outputs[task].numpy() for task in self.tasks}
         return answers, {name: outputs[name].numpy() for name in self.states}
 
 
-def _as_tensors(x, specs):
-    """Returns the tensors of a request, by name."""
-    if not isinstance(x, Mapping) and set(specs) == {"inputs"}:
-        return {"inputs": _as_tensor("x", x, specs["inputs"])}
-    if isinstance(x, Mapping) and set(x) == set(specs):
-        return {name: _as_tensor(f"x[{name!r}]", x[name], specs[name]) for name in specs}
-    wanted = "an array" if set(specs) == {"inputs"} else f"a dict of {sorted(specs)}"
-    came = sorted(x) if isinstance(x, Mapping) else type(x).__name__
-    raise ValueError(f"x must be {wanted}. Received: {came}")
-
-
-def _as_states(states, specs, batch_size):
-    """Returns the tensors of states, which are zeros at first."""
-    if states is None:
-        states = {name: np.zeros((batch_size, spec.shape[1])) for name, spec in specs.items()}
-    if not isinstance(states, Mapping) or set(states) != set(specs):
-        came = sorted(states) if isinstance(states, Mapping) else type(states).__name__
-        raise ValueError(
-            "states must be what stream returned for the steps before, or None at the first. "
-            f"Expected: a dict of {sorted(specs)}. Received: {came}"
+def _check_signatures(network, manifest, file):
+    """Raises a `ValueError` where a network does not answer what the manifest says it does."""
+    tasks, states = {task["name"]: task for task in manifest["tasks"]}, manifest["states"]
+    wanted = {task: {task} for task in tasks} | {"serving_default": set(tasks)}
+    if states:
+        wanted[STREAM] = {*tasks, *states}
+    found = {
+        name: set(signature.structured_outputs) for name, signature in network.signatures.items()
+    }
+    if found != wanted:
+        raise damaged(
+            file,
+            f"it is of the tasks {list(tasks)} and the states {states}, but the network answers "
+            f"{ {name: sorted(outputs) for name, outputs in found.items()} }",
         )
-    tensors = {name: _as_tensor(f"states[{name!r}]", states[name], specs[name]) for name in specs}
-    for name, tensor in tensors.items():
-        if len(tensor) != batch_size:
-            raise ValueError(
-                f"states[{name!r}] is of {len(tensor)} sequences, but x is of {batch_size}. States "
-                "belong to the sequences that they come from, in their order."
+    for name, task in tasks.items():
+        signature = network.signatures[name]
+        steps = [None] if task.get("per_step", task["kind"] == "tagging") else []
+        shape = signature.structured_outputs[name].shape
+        if not shape.is_compatible_with([None, *steps, task["size"]]):
+            raise damaged(
+                file,
+                f"it says that task {name!r} has kind={task['kind']!r} and size={task['size']}, "
+                f"but the network answers with shape {tuple(shape)}",
             )
-    return tensors
-
-
-def _as_tensor(name, value, spec):
-    import tensorflow as tf
-
-    is_text = spec.dtype == tf.string
-    value = np.asarray(value, object if is_text else None)
-    if not spec.shape.is_compatible_with(value.shape):
-        raise ValueError(
-            f"{name} must have shape {tuple(spec.shape)}, with None for any size. "
-            f"Received: {value.shape}"
-        )
-    if is_text:
-        misfits = [type(item).__name__ for item in value.flat if not isinstance(item, str | bytes)]
-    else:
-        fits = np.can_cast(value.dtype, spec.dtype.as_numpy_dtype, casting="same_kind")
-        misfits = [] if fits else [value.dtype]
-    if misfits:
-        raise ValueError(f"{name} must hold {spec.dtype.name} values. Received: {misfits[0]}")
-    return tf.convert_to_tensor(value.astype(spec.dtype.as_numpy_dtype), spec.dtype)
+        inputs = signature.structured_input_signature[1]
+        if not set(task.get("vocabularies", {})) <= set(inputs):
+            raise damaged(
+                file, f"task {name!r} has vocabularies of other inputs than {sorted(inputs)}"
+            )
+    if states and not set(states) < set(network.signatures[STREAM].structured_input_signature[1]):
+        raise damaged(file, f"the network takes other states than {states}")

@@ -1,6 +1,7 @@
 """How networks learn: the model class, losses, logs, optimizers, callbacks."""
 
 from keras_mtl.training.alternating import AlternatingOptimizer, alternating_optimizer
+from keras_mtl.training.backup import AtomicBackup
 from keras_mtl.training.cagrad import CAGrad
 from keras_mtl.training.callbacks import AllocationRecorder
 from keras_mtl.training.copy_components import CopyComponents
@@ -16,6 +17,7 @@ from keras_mtl.training.uncertainty_weighting import UncertaintyWeighting
 __all__ = [
     "AllocationRecorder",
     "AlternatingOptimizer",
+    "AtomicBackup",
     "CAGrad",
     "CopyComponents",
     "DynamicWeightAverage",

@@ -16,6 +16,7 @@ from keras_mtl.training.losses import loss_measure, metric_measures
 from keras_mtl.training.metrics import TaskMetric
 from keras_mtl.training.reading import prepared, with_batches
 from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards
+from keras_mtl.training.saved_state import SavedState
 from keras_mtl.training.task_gradients import TaskGradients
 from keras_mtl.training.two_steps import TwoSteps
 
@@ -23,7 +24,7 @@ IN_ORDER = (AlternatingBatches, ArrayBatches, TaskBatches)  # they decide on the
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class MultiTaskModel(TaskGradients, TwoSteps, keras.Model):
+class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
     """A functional `keras.Model` that knows its tasks.
 
     `compile(optimizer)` uses the tasks' own losses and metrics, which skip missing labels.
@@ -224,21 +225,6 @@ class MultiTaskModel(TaskGradients, TwoSteps, keras.Model):
     def _check(self, x, y, sample_weight=None):
         if getattr(self, "_uses_task_losses", False):
             check_arrays(self, x, y, sample_weight)
-
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        for index, state in enumerate(self._seed_states()):
-            store[f"seed_state_{index}"] = state.numpy()
-
-    def load_own_variables(self, store):
-        for index, state in enumerate(self._seed_states()):
-            state.assign(store[f"seed_state_{index}"])
-
-    def _seed_states(self):
-        """Returns the network's states of random generators, which Keras itself does not save."""
-        others = self.non_trainable_weights + (self.balancing.variables if self.balancing else [])
-        others = {id(variable) for variable in others}
-        return [v for v in self.non_trainable_variables if id(v) not in others]
 
 
 def _named(method, args, kwargs):

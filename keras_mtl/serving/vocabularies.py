@@ -1,0 +1,43 @@
+"""How many ids the inputs of a network know."""
+
+import keras
+
+from keras_mtl.serving.networks import task_networks
+
+
+def task_vocabularies(frozen, tasks):
+    """Returns a dict, task -> `vocabulary_sizes` of the part of a network that answers it."""
+    networks = task_networks(frozen, tasks)
+    return {task: vocabulary_sizes(network) for task, network in networks.items()}
+
+
+def vocabulary_sizes(network):
+    """Returns how many ids a network knows, of the inputs that embeddings read as they are.
+
+    Args:
+        network: A frozen network.
+
+    Returns:
+        Dict, input name -> number of ids, 0 among them.
+    """
+    sizes = {tensor.name: _sizes(network, tensor) for tensor in network.inputs}
+    return {name: min(found) for name, found in sizes.items() if found}
+
+
+def _sizes(network, tensor):
+    """Returns the sizes of the embeddings of a network, and of networks in it, on a tensor."""
+    found = []
+    for layer in network.layers:
+        if not isinstance(layer, keras.layers.Embedding | keras.Model):
+            continue
+        places = {
+            place
+            for node in layer._inbound_nodes
+            for place, read in enumerate(node.input_tensors)
+            if read is tensor
+        }
+        if isinstance(layer, keras.Model):
+            found += [size for place in places for size in _sizes(layer, layer.inputs[place])]
+        elif places:
+            found.append(layer.input_dim)
+    return found
