@@ -11,6 +11,7 @@ def report_text(report):
 
 def _rows(report):
     total = len(report.component_names)
+    marked = {*report.empty, *report.kept_below_half}
     yield "task", "parameters", "FLOPs", "components", "shared"
     for task in report.tasks:
         share = report.shared[task]
@@ -18,9 +19,13 @@ def _rows(report):
             task,
             f"{report.parameters[task]:,}",
             f"{report.flops[task]:,}",
-            f"{report.components[task]} / {total}" if total else "-",
+            f"{report.components[task]} / {total}{_mark(task, marked)}" if total else "-",
             "-" if math.isnan(share) else f"{share:.0%}",
         )
+
+
+def _mark(task, marked):
+    return ("*" if task in marked else " ") if marked else ""
 
 
 def table(rows):
@@ -44,8 +49,17 @@ def _facts(report):
         yield f"Distinct embeddings: {report.distinct_embeddings} of {len(report.tasks)} tasks"
         if len(report.tasks) > 1:
             yield f"Mean overlap of two tasks: {report.overlap:.0%}"
+    if report.empty:
+        yield _wrapped(f"* Sees zeros, without a component in a layer: {_places(report.empty)}")
+    if report.kept_below_half:
+        places = _places(report.kept_below_half)
+        yield _wrapped(f"* Has components by min_components only: {places}")
     if report.not_counted:
         yield _wrapped(f"FLOPs not counted: {', '.join(report.not_counted)}")
+
+
+def _places(layers_by_task):
+    return ", ".join(f"{task} ({', '.join(names)})" for task, names in layers_by_task.items())
 
 
 def _wrapped(text):

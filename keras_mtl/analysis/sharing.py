@@ -9,6 +9,7 @@ from keras_mtl.analysis.components import parallel_components, used_components
 from keras_mtl.analysis.flops import layer_flops
 from keras_mtl.analysis.report_text import report_text
 from keras_mtl.analysis.task_paths import task_calls
+from keras_mtl.training.empty_rows import empty_rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -25,6 +26,9 @@ class SharingReport:
             towers included.
         kept_parameters: Number of weights that any task needs.
         not_counted: Names of layer classes with weights whose FLOPs are not known.
+        empty: Dict, task -> names of the layers in which it has no component.
+        kept_below_half: Dict, task -> names of the layers in which its components are all less
+            likely than not, and `min_components` keeps some.
     """
 
     tasks: tuple[str, ...]
@@ -35,6 +39,8 @@ class SharingReport:
     trained_parameters: int
     kept_parameters: int
     not_counted: tuple[str, ...]
+    empty: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    kept_below_half: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def components(self) -> dict[str, int]:
@@ -150,7 +156,18 @@ def sharing_report(model, cut_below=0.0):
         trained_parameters=model.count_params(),
         kept_parameters=_count_params(kept),
         not_counted=tuple(not_counted),
+        **_rows_without_likely_components(model, tasks),
     )
+
+
+def _rows_without_likely_components(model, tasks):
+    """Returns the parts of a report about tasks that have no likely component in some layer."""
+    found = {"empty": {}, "kept_below_half": {}}
+    for task, layer in empty_rows(model):
+        kept = layer.matrix()[tasks.index(task)].any()
+        layers = found["kept_below_half" if kept else "empty"]
+        layers[task] = (*layers.get(task, ()), layer.name)
+    return found
 
 
 def _count_params(layers):

@@ -61,6 +61,10 @@ class Allocation(keras.layers.Layer):
         """Returns the maximum-likelihood (T, C) matrix as a NumPy array."""
         return ops.convert_to_numpy(self.rows(training=False))
 
+    def empty_rows(self):
+        """Returns which tasks have no component of their own accord, `(T,)` booleans of NumPy."""
+        return np.logical_not(self.matrix().any(axis=1))
+
     def compute_output_shape(self, task_id_shape):
         return (task_id_shape[0], self.num_components)
 

@@ -8,6 +8,7 @@ from keras_mtl.layers.allocation import Allocation
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.growing import take_over_each
 from keras_mtl.layers.gumbel import GumbelRouter
+from keras_mtl.layers.most_likely import kept_below_half
 from keras_mtl.schedules import deserialize_setting, serialize_setting
 
 
@@ -17,13 +18,16 @@ class AllocationMatrix(Allocation):
 
     One Bernoulli variable per (task, component) pair, trained with the network. In
     training each batch draws one binary matrix with straight-through gradients. In
-    inference an entry is 1 when its probability is at least one half (a tie
-    allocates). A row may become all zeros: the components' combination is zero then.
+    inference an entry is 1 when its probability is at least one half (a tie allocates), and
+    a row keeps its `min_components` most likely components in any case. A draw in training
+    may be all zeros: the components' combination is zero then.
 
     Source: Maziarz et al., "Flexible Multi-task Networks by Learning Parameter
     Allocation", 2019, https://arxiv.org/abs/1910.04915, sections III-A to III-C.
     Differs from the source: one draw serves every example of a task in the batch also
-    when a batch holds several tasks, which the paper does not treat.
+    when a batch holds several tasks, which the paper does not treat. In the paper (III-A) a
+    task whose row is empty sees zeros, in inference too, where nothing else is ever drawn:
+    what trains well can answer the same to every input. That is `min_components=0`.
 
     Args:
         num_tasks: Number of tasks (rows).
@@ -38,6 +42,10 @@ class AllocationMatrix(Allocation):
             probabilities too, for penalties. Defaults to `False`.
         num_added_tasks: How many of the last rows were added after training. Each is a
             variable of its own; only the newest trains. Defaults to 0.
+        min_components: How many components of the layer a task has at least in inference,
+            from 0 to `num_components`: the most likely ones, of equals the first. Draws in
+            training know no minimum. A config without it, of a file from before there was one,
+            means 0. Defaults to 1.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
 
     Call arguments:
@@ -53,7 +61,7 @@ class AllocationMatrix(Allocation):
 
     Raises:
         ValueError: `init_probability` outside (0, 1) or of a wrong shape, an unknown
-            `parameterization`.
+            `parameterization`, a `min_components` that the layer does not have.
 
     Example:
 
@@ -77,6 +85,7 @@ class AllocationMatrix(Allocation):
         parameterization="two_logits",
         return_probabilities=False,
         num_added_tasks=0,
+        min_components=1,
         seed=None,
         **kwargs,
     ):
@@ -90,6 +99,7 @@ class AllocationMatrix(Allocation):
         self.parameterization = parameterization
         self.return_probabilities = return_probabilities
         self.num_added_tasks = num_added_tasks
+        self.min_components = checked_minimum(min_components, num_components, self.name)
         self.seed = seed
         self.router = GumbelRouter(temperature, seed=seed, dtype="float32", name="router")
 
@@ -125,13 +135,25 @@ class AllocationMatrix(Allocation):
         return (rows, self.probabilities()) if self.return_probabilities else rows
 
     def rows(self, training):
-        settled = [ops.cast(self._log_odds(b) >= 0, "float32") for b in self.row_blocks[:-1]]
-        newest = self._log_odds(self.row_blocks[-1])
-        newest = self.router(newest, training=training and self.trainable)
-        return ops.concatenate([*settled, newest], axis=0)
+        draws = training and self.trainable
+        *settled, newest = [self._log_odds(block) for block in self.row_blocks]
+        decided = [ops.cast(odds >= 0, "float32") + self._kept(odds) for odds in settled]
+        decided.append(self.router(newest, training=draws))
+        if not draws:
+            decided[-1] = decided[-1] + self._kept(newest)
+        return ops.concatenate(decided, axis=0)
+
+    def _kept(self, log_odds):
+        return kept_below_half(log_odds, self.min_components)
 
     def probabilities(self):
-        return ops.sigmoid(ops.concatenate([self._log_odds(b) for b in self.row_blocks], axis=0))
+        return ops.sigmoid(self._all_log_odds())
+
+    def empty_rows(self):
+        return ops.convert_to_numpy(ops.all(self._all_log_odds() < 0, axis=-1))
+
+    def _all_log_odds(self):
+        return ops.concatenate([self._log_odds(block) for block in self.row_blocks], axis=0)
 
     def _log_odds(self, block):
         block = ops.convert_to_tensor(block)
@@ -192,12 +214,24 @@ class AllocationMatrix(Allocation):
             "parameterization": self.parameterization,
             "return_probabilities": self.return_probabilities,
             "num_added_tasks": self.num_added_tasks,
+            "min_components": self.min_components,
             "seed": self.seed,
         }
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})
+        settings = {"min_components": 0, **config}  # a file without it answers as it did
+        return cls(**{**settings, "temperature": deserialize_setting(config["temperature"])})
+
+
+def checked_minimum(min_components, num_components, layer):
+    """Returns `min_components` of a layer as an integer."""
+    if min_components not in range(num_components + 1):
+        raise ValueError(
+            "min_components is how many components a task keeps at least, from 0 to the number "
+            f"of components. Layer {layer!r} has {num_components}. Received: {min_components!r}"
+        )
+    return int(min_components)
 
 
 def checked_probability(probability, num_tasks, num_components):

@@ -5,6 +5,9 @@ from keras import ops
 
 from keras_mtl.layers.allocation_matrix import AllocationMatrix
 from keras_mtl.layers.growing import take_over_each
+from keras_mtl.schedules import deserialize_setting
+
+_GIVEN = ("num_components", "parameterization", "return_probabilities", "min_components")
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -13,8 +16,9 @@ class BlockPolicy(AllocationMatrix):
 
     An `AllocationMatrix` of one component. In training each task draws how far it executes the
     block, by default a relaxed number in (0, 1) that serves all its examples of the batch; in
-    inference it executes the block when its probability is at least one half. Until training
-    batch `start` all tasks execute the block, whatever is drawn.
+    inference it executes the block when its probability is at least one half, and skips it else:
+    there is no `min_components`. Until training batch `start` all tasks execute the block,
+    whatever is drawn.
 
     Source: Sun et al., "AdaShare: Learning What To Share For Efficient Deep Multi-Task
     Learning", NeurIPS 2020, section 3; Rahimian et al., "DynaShare", ICLR 2022 submission,
@@ -70,7 +74,7 @@ class BlockPolicy(AllocationMatrix):
     ):
         super().__init__(
             num_tasks, 1, init_probability, temperature,
-            num_added_tasks=num_added_tasks, seed=seed, **kwargs,
+            num_added_tasks=num_added_tasks, min_components=0, seed=seed, **kwargs,
         )  # fmt: skip
         if start < 0:
             raise ValueError(
@@ -109,6 +113,10 @@ class BlockPolicy(AllocationMatrix):
 
     def get_config(self):
         config = {**super().get_config(), "hard": self.router.hard, "start": self.start}
-        for given in ("num_components", "parameterization", "return_probabilities"):
+        for given in _GIVEN:
             del config[given]
         return config
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})

@@ -25,6 +25,7 @@ def build_gumbel_matrix(
     disconnect_weight=0.0,
     combine="mean",
     parameterization="two_logits",
+    min_components=1,
     seed=None,
     name=None,
 ):
@@ -32,12 +33,14 @@ def build_gumbel_matrix(
 
     Each modular layer draws, for every batch, a binary matrix of tasks and components from
     learned probabilities; a task's features are the mean of its active components. In
-    inference the most likely matrix is used, and `keras_mtl.freeze` keeps just that.
+    inference the most likely matrix is used, in which a task has at least `min_components`
+    components of each routed layer, and `keras_mtl.freeze` keeps just that.
 
     Source: Maziarz et al., "Flexible Multi-task Networks by Learning Parameter
     Allocation", 2019, https://arxiv.org/abs/1910.04915. Differs from the source: the loss
     is the mean over the batch plus penalties, where the reference code multiplies both by
-    the batch size; batches may hold several tasks.
+    the batch size; batches may hold several tasks. In the paper (III-A) a task may be left
+    without a component in inference: that is `min_components=0`.
 
     Args:
         inputs: `keras.Input` that describes the input, or a dict of them.
@@ -64,6 +67,10 @@ def build_gumbel_matrix(
         combine: `"mean"` or `"sum"` of active components. Defaults to `"mean"`.
         parameterization: As in `keras_mtl.layers.AllocationMatrix`. Defaults to
             `"two_logits"`.
+        min_components: How many components of each routed layer a task has at least in
+            inference, the most likely ones, of equals the first. With 0 a task whose components
+            are all less likely than not has none: what follows sees zeros, and its answer does
+            not depend on the input. `fit` warns then. Defaults to 1.
         seed: Integer that makes weights and draws reproducible, or `None`. Defaults to
             `None`.
         name: Name of the model. Defaults to `None`.
@@ -104,6 +111,7 @@ def build_gumbel_matrix(
                 temperature=temperature,
                 parameterization=parameterization,
                 return_probabilities=bool(penalty.in_use),
+                min_components=min_components,
                 seed=None if seed is None else seed + index,
                 name=f"allocation_{index}",
             )

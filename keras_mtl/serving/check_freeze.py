@@ -29,8 +29,9 @@ class FreezeCheck:
 
     Attributes:
         bits: Entropy left in all learned allocations.
-        least_certain: The `Doubt` with the probability nearest one half, or, of policies that
-            choose one component, the least probable choice; `None` when no allocation is learned.
+        least_certain: The `Doubt` about the choice of freezing that draws repeat least: mostly the
+            one with the probability nearest one half, of policies that choose one component the
+            least probable choice. `None` when no allocation is learned.
         agreement: Dict, task -> chance that a training batch draws just the components that
             freezing keeps.
         score: `"mean_accuracy"` (more is better), `"loss"` without penalties (less is
@@ -169,7 +170,8 @@ def _entropy(drawn):
             certain = probability.max(axis=1)
         else:
             nats = ops.convert_to_numpy(binary_entropy(ops.convert_to_tensor(probability))).sum()
-            certainty = np.maximum(probability, 1 - probability)
+            frozen = layer.matrix()[-len(tasks) :]
+            certainty = np.where(frozen > 0, probability, 1 - probability)
             certain = np.prod(certainty, axis=1)
         bits += float(nats / np.log(2))
         row, column = np.unravel_index(np.argmin(certainty), certainty.shape)
@@ -212,7 +214,9 @@ def _force(layer, matrix):
     if layer.chooses_one:
         _variable(layer).assign(matrix)  # probabilities, or scores of which the 1 is the largest
         return
-    log_odds = np.where(matrix, _SURE, -_SURE)
+    # a draw may leave a task without a component: min_components keeps none of probability 0
+    never = -np.inf if layer.min_components else -_SURE
+    log_odds = np.where(matrix, _SURE, never)
     if layer.parameterization == "two_logits":
         log_odds = np.stack([log_odds, -log_odds], axis=-1) / 2
     _variable(layer).assign(log_odds)

@@ -88,8 +88,9 @@ def _warn_of_empty_rows(model, frozen_tasks, tasks):
             if not layer.matrix()[tasks.index(name)].any():
                 warnings.warn(
                     f"Task {name!r} has no component in {layer.name!r}: what follows there sees "
-                    "zeros, and the answer no longer depends on the input. Train with a higher "
-                    "init_probability, a larger budget or a disconnect_weight.",
+                    "zeros, and the answer no longer depends on the input. Give these weights to a "
+                    "network with min_components=1, or train with a higher init_probability, a "
+                    "larger budget or a disconnect_weight.",
                     stacklevel=3,
                 )
 

@@ -10,6 +10,7 @@ from keras_mtl.layers import GumbelRouter, SubspaceOrthogonality, TaskHead, Task
 from keras_mtl.training.balancing import GradientBalancing, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
 from keras_mtl.training.checks import check_arrays
+from keras_mtl.training.empty_rows import EmptyRowsWarning
 from keras_mtl.training.first_order_maml import FirstOrderMAML
 from keras_mtl.training.gradients import with_gradient
 from keras_mtl.training.losses import loss_measure, metric_measures
@@ -193,7 +194,8 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
             on_epoch_begin=lambda epoch, logs: self._begin_epoch(epoch, batches),
             on_epoch_end=lambda epoch, logs: logs.update(self._weight_logs()),
         )
-        given["callbacks"] = [follow, *keras.tree.flatten(given.get("callbacks") or [])]
+        own = [follow, EmptyRowsWarning()]
+        given["callbacks"] = [*own, *keras.tree.flatten(given.get("callbacks") or [])]
         if isinstance(batches, IN_ORDER):
             given["shuffle"] = False
         given |= {name: prepared(given.get(name)) for name in ("x", "validation_data")}

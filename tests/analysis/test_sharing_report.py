@@ -47,7 +47,6 @@ def hand_made_report(usage):
 
 
 @pytest.mark.parametrize("task_data", ["separate", "shared"])
-@pytest.mark.filterwarnings("ignore:Task .* has no component")
 def test_report_agrees_with_freezing(task_data):
     model = learned_model(task_data)
     report = sharing_report(model)
@@ -103,6 +102,7 @@ def test_a_task_without_components_needs_its_head_only():
         {"a": 3, "b": "binary"},
         [[partial(keras.layers.Dense, 4)] * 2],
         init_probability=allocation,
+        min_components=0,
     )
     report = sharing_report(model)
     assert report.components == {"a": 2, "b": 0}
@@ -180,6 +180,44 @@ def test_report_prints_an_aligned_table():
         "Mean overlap of two tasks: 22%",
         "FLOPs not counted: PReLU",
     ]
+
+
+def unlikely(min_components):
+    """Returns a network whose task b has no likely component in two layers of three."""
+    start = [[[0.9] * 3, [probability] * 3] for probability in (0.3, 0.8, 0.3)]
+    return keras_mtl.build_gumbel_matrix(
+        keras.Input((5,)), {"a": 3, "b": "binary"}, [[partial(keras.layers.Dense, 4)] * 3] * 3,
+        init_probability=start, min_components=min_components,
+    )  # fmt: skip
+
+
+def test_a_task_without_a_component_in_a_layer_is_marked():
+    report = sharing_report(unlikely(min_components=0))
+    assert report.empty == {"b": ("allocation_1", "allocation_3")}
+    assert report.kept_below_half == {}
+    lines = str(report).splitlines()
+    assert [line[-17:] for line in lines[2:4]] == ["   9 / 9      33%", "   3 / 9*    100%"]
+    assert lines[-1] == (
+        "* Sees zeros, without a component in a layer: b (allocation_1, allocation_3)"
+    )
+
+
+def test_a_task_that_has_a_component_by_the_minimum_only_is_marked():
+    report = sharing_report(unlikely(min_components=1))
+    assert report.kept_below_half == {"b": ("allocation_1", "allocation_3")}
+    assert report.empty == {} and "5 / 9*" in str(report).splitlines()[3]
+    assert str(report).endswith(
+        "* Has components by min_components only: b (allocation_1, allocation_3)"
+    )
+
+
+def test_a_task_that_was_given_no_component_is_marked():
+    model = keras_mtl.build_no_sharing(
+        keras.Input((5,)), {"a": 3, "b": 4}, [[partial(keras.layers.Dense, 4)] * 3],
+        partition=["a", "b", "a"], task_data="separate",
+    )  # fmt: skip
+    grown = keras_mtl.add_task(model, "c", 2, allocation=[[0, 0, 0]])
+    assert sharing_report(grown).empty == {"c": ("allocation_1",)}
 
 
 def test_frozen_model_is_refused():

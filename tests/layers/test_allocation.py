@@ -125,7 +125,7 @@ def test_a_tie_is_active_in_inference(parameterization):
 
 def test_inference_takes_the_most_likely_matrix():
     start = [[0.9, 0.4, 0.5, 0.1], [0.2, 0.6, 0.3, 0.7], [0.1, 0.1, 0.1, 0.1]]
-    allocation = built(3, 4, init_probability=start)
+    allocation = built(3, 4, init_probability=start, min_components=0)
     expected = [[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]]
     np.testing.assert_array_equal(allocation.matrix(), expected)
     np.testing.assert_array_equal(array(allocation(TASK_ID)), np.array(expected)[TASK_ID])
@@ -157,6 +157,89 @@ def test_probabilities_are_returned_beside_the_rows_on_request():
     rows, probabilities = allocation(TASK_ID)
     assert tuple(rows.shape) == (5, 4)
     np.testing.assert_allclose(array(probabilities), np.full((3, 4), 0.3), rtol=1e-5)
+
+
+# A minimum of components
+
+
+UNLIKELY = [[0.4, 0.1, 0.45, 0.45], [0.2, 0.6, 0.3, 0.3], [0.1, 0.1, 0.1, 0.1]]
+
+
+@pytest.mark.parametrize("parameterization", ["two_logits", "log_odds"])
+@pytest.mark.parametrize(
+    ("min_components", "expected"),
+    [
+        (0, [[0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]),
+        (1, [[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]]),
+        (2, [[0, 0, 1, 1], [0, 1, 1, 0], [1, 1, 0, 0]]),
+        (3, [[1, 0, 1, 1], [0, 1, 1, 1], [1, 1, 1, 0]]),
+        (4, [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]]),
+    ],
+)
+def test_a_row_keeps_its_most_likely_components_of_equals_the_first(
+    parameterization, min_components, expected
+):
+    settings = dict(parameterization=parameterization, min_components=min_components)
+    allocation = built(3, 4, init_probability=UNLIKELY, **settings)
+    np.testing.assert_array_equal(allocation.matrix(), expected)
+    np.testing.assert_array_equal(array(allocation(TASK_ID)), np.array(expected)[TASK_ID])
+    np.testing.assert_array_equal(allocation.empty_rows(), [True, False, True])
+
+
+def test_one_component_is_kept_unless_told_otherwise():
+    np.testing.assert_array_equal(built(1, 3, init_probability=0.2).matrix(), [[1, 0, 0]])
+
+
+def test_the_minimum_leaves_draws_alone():
+    def draws(min_components):
+        allocation = built(3, 4, 0.2, seed=0, min_components=min_components)
+        return np.stack([array(allocation(TASK_ID, training=True)) for _ in range(10)])
+
+    np.testing.assert_array_equal(draws(2), draws(0))
+    assert np.any(draws(2).sum(axis=-1) == 0)
+
+
+def test_the_minimum_leaves_gradients_alone():
+    def slope(min_components):
+        allocation = built(3, 4, UNLIKELY, temperature=1.0, min_components=min_components)
+        return gradient(lambda: ops.sum(allocation(TASK_ID)), logits_of(allocation))
+
+    np.testing.assert_array_equal(slope(2), slope(0))
+    assert np.all(slope(2) != 0)
+
+
+def test_a_frozen_allocation_keeps_the_minimum_in_training():
+    allocation = built(3, 4, UNLIKELY)
+    allocation.freeze()
+    np.testing.assert_array_equal(array(allocation(np.arange(3), training=True))[0], [0, 0, 1, 0])
+
+
+def test_settled_rows_keep_the_minimum_beside_draws():
+    allocation = built(3, 4, UNLIKELY, num_added_tasks=2, seed=0)
+    expected = [[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
+    np.testing.assert_array_equal(allocation.matrix(), expected)
+    for _ in range(3):
+        rows = array(allocation(np.arange(3), training=True))
+        np.testing.assert_array_equal(rows[:2], expected[:2])
+
+
+def test_what_has_probability_0_is_never_kept():
+    allocation = built(1, 3, min_components=2, parameterization="log_odds")
+    logits_of(allocation).assign([[-np.inf, -3.0, -np.inf]])
+    np.testing.assert_array_equal(allocation.matrix(), [[0, 1, 0]])
+
+
+@pytest.mark.parametrize("wrong", [-1, 5, 0.5, "1", None])
+def test_a_minimum_that_the_layer_does_not_have_is_an_error(wrong):
+    wanted = f"from 0 to the number of components. Layer 'routes' has 4. Received: {wrong!r}"
+    with pytest.raises(ValueError, match=wanted):
+        AllocationMatrix(3, 4, min_components=wrong, name="routes")
+
+
+def test_a_config_from_before_the_minimum_means_none():
+    config = AllocationMatrix(3, 4, init_probability=0.2).get_config()
+    assert config.pop("min_components") == 1
+    assert AllocationMatrix.from_config(config).min_components == 0
 
 
 # Gradients
@@ -254,7 +337,7 @@ def test_a_frozen_allocation_stays_frozen_when_reloaded(tmp_path):
 def test_the_config_holds_every_setting():
     settings = dict(
         init_probability=[[0.25, 0.5]] * 3, parameterization="log_odds", temperature=3.0,
-        return_probabilities=True, num_added_tasks=1, seed=9,
+        return_probabilities=True, num_added_tasks=1, min_components=2, seed=9,
     )  # fmt: skip
     config = AllocationMatrix.from_config(
         AllocationMatrix(3, 2, **settings).get_config()
@@ -291,7 +374,7 @@ def test_added_rows_keep_the_order_of_tasks():
     start = np.repeat([[0.9], [0.2], [0.7]], 40, axis=1)
     allocation = grown_from(start, parameterization="log_odds")
     np.testing.assert_allclose(array(allocation.probabilities()), start, rtol=1e-5)
-    np.testing.assert_array_equal(allocation.matrix()[:, 0], [1, 0, 1])
+    np.testing.assert_array_equal(allocation.matrix()[:, 1], [1, 0, 1])
 
 
 def test_only_the_newest_row_has_a_gradient():

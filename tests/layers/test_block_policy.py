@@ -117,6 +117,12 @@ def test_it_survives_the_config_round_trip():
     assert copy.router.hard and copy.start == 7
 
 
+def test_a_block_may_be_skipped_there_is_no_minimum():
+    layer = policy(init_probability=0.1)
+    assert layer.min_components == 0 and "min_components" not in layer.get_config()
+    assert layer.matrix().tolist() == [[0], [0], [0]]
+
+
 def test_a_start_is_a_number_of_batches():
     with pytest.raises(ValueError, match="start is the number of training batches .* Received: -1"):
         BlockPolicy(3, start=-1)

@@ -226,7 +226,9 @@ def test_the_gradient_reaches_the_logits_through_the_mean(seed):
 
 
 def test_no_active_component_still_gives_the_logits_a_finite_gradient(components_of):
-    allocation = AllocationMatrix(1, 3, init_probability=1e-3, temperature=5.0, seed=0)
+    allocation = AllocationMatrix(
+        1, 3, init_probability=1e-3, temperature=5.0, min_components=0, seed=0
+    )
     layer = Modular(components_of(3))
     allocation.build((None,))
     layer.build((5, 3), (5, 3))

@@ -13,15 +13,16 @@ BACKEND = keras.backend.backend()
 FORMAT = "onnx" if BACKEND == "torch" else "tf_saved_model"
 
 
-def sign_network(probability, entropy_weight=0.0):
+def sign_network(probability, **settings):
     """Returns a network whose every component tells the sign of its input, and examples.
 
-    Components are used with `probability`; without any, the answer is always class 0.
+    Components are used with `probability`; without any, the answer is always class 0. That is
+    how it is in inference below one half, unless `min_components` keeps some.
     """
     layers = [[partial(keras.layers.Dense, 2)] * 8]
     model = keras_mtl.build_gumbel_matrix(
         keras.Input((1,)), {"sign": 2}, layers, init_probability=probability,
-        entropy_weight=entropy_weight, task_data="separate",
+        task_data="separate", **{"min_components": 0, **settings},
     )  # fmt: skip
     for component in model.get_layer("modular_1").components:
         component.set_weights([np.array([[-1.0, 1.0]]), np.zeros(2)])
@@ -88,6 +89,25 @@ def test_a_network_that_relies_on_its_draws_is_found_out():
     assert check.sampled_mean == 1.0
     assert any("Freezing costs quality. mean_accuracy is 0.5" in p for p in check.problems())
     assert "over 5 sampled allocations" in str(check)
+
+
+def test_kept_components_are_what_is_frozen_and_scored():
+    model, data = sign_network(probability=0.3, min_components=2)
+    check = check_freeze(model, data, num_samples=20)
+    assert check.agreement["sign"] == pytest.approx(0.3**2 * 0.7**6)
+    assert check.least_certain[:3] == ("sign", "allocation_1", 1)
+    assert check.least_certain.probability == pytest.approx(0.3)
+    assert check.frozen == 1.0
+
+
+def test_a_draw_without_a_component_is_scored_as_training_sees_it():
+    model, data = sign_network(probability=0.05, min_components=1)
+    check = check_freeze(model, data, num_samples=40)
+    assert check.frozen == 1.0 and set(check.sampled) == {0.5, 1.0}
+    share_of_empty = np.mean(np.array(check.sampled) == 0.5)
+    assert share_of_empty == pytest.approx(0.95**8, abs=0.2)  # of 40 draws
+    literal, data = sign_network(probability=0.05)
+    assert check_freeze(literal, data, num_samples=40).sampled == check.sampled
 
 
 def test_a_network_that_does_not_care_is_not_blamed_for_its_score():

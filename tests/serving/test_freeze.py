@@ -166,7 +166,7 @@ def test_combine_survives_freezing(combine):
 
 @pytest.mark.parametrize("layer", ["allocation_1", "allocation_2"])
 def test_a_task_without_a_component_warns_by_name_and_sees_zeros(layer):
-    model = network(tasks={"a": 5, "b": 4})
+    model = network(tasks={"a": 5, "b": 4}, min_components=0)
     logits = model.get_layer(layer).row_blocks[0]
     values = logits.numpy().copy()
     values[1, :, 0] = values[1, :, 1] - 1
