@@ -9,7 +9,7 @@ from keras import ops
 
 import keras_mtl
 from keras_mtl.layers import AllocationMatrix
-from tests.models.networks import force, force_routes
+from tests.models.networks import array, force, force_routes
 
 TASKS = {"near": "binary", "far": "binary"}
 RNG = np.random.default_rng(0)
@@ -118,6 +118,29 @@ def test_shared_data_leaves_alone_what_no_task_uses(method):
     for found, expected in zip(states(model, 2), before, strict=True):
         np.testing.assert_array_equal(found, expected)
     assert all(np.all(states(model, number)[-2] != 0) for number in (0, 1))
+
+
+@pytest.mark.parametrize("num_lists", [1, 2])
+def test_experts_of_a_task_are_moved_by_its_rows_in_the_last_list(num_lists):
+    layers = [[component] * 3] * num_lists
+    model = keras_mtl.build_ple(keras.Input((4,)), TASKS, layers, task_data="separate", seed=1)
+    x, _ = next(mixed_batches())
+    before = model(x)
+    model(x, training=True)
+    experts = model.get_layer("experts_1").components
+    for number, own in enumerate([x["task_id"] == 0, x["task_id"] == 1, x["task_id"] < 2]):
+        kernel, bias, *_, mean, _ = (ops.convert_to_numpy(w) for w in experts[number].weights)
+        used = x["inputs"][own] if num_lists == 1 else x["inputs"]  # others read what is shared
+        np.testing.assert_allclose(mean, 0.5 * (used @ kernel + bias).mean(axis=0), rtol=1e-4)
+    for expert in experts:
+        expert.layers[1].moving_mean.assign(np.zeros(8))
+        expert.layers[1].moving_variance.assign(np.ones(8))
+    if num_lists == 1:
+        np.testing.assert_array_equal(array(model(x)), array(before))
+    for task_id, (name, frozen) in enumerate(keras_mtl.freeze(model)(x["inputs"]).items()):
+        assert name == list(TASKS)[task_id]
+        own = x["task_id"] == task_id
+        np.testing.assert_allclose(array(frozen)[own], array(model(x))[own], rtol=1e-5, atol=1e-6)
 
 
 def accuracies(model, tasks=TASKS, order="mixed"):
