@@ -43,7 +43,7 @@ from keras_mtl.layers.sub_encoders import SubEncoders
 from keras_mtl.layers.sub_network_routing import SubNetworkRouting
 from keras_mtl.layers.task_gates import TaskGates
 from keras_mtl.layers.task_mask import TaskMask
-from keras_mtl.layers.task_rows import PickTask, RepeatRows, SplitTasks, TaskRows
+from keras_mtl.layers.task_rows import OwnRows, PickTask, RepeatRows, SplitTasks, TaskRows
 from keras_mtl.layers.top_k_gates import NoisyTopKGates
 from keras_mtl.layers.word_dropout import WordDropout
 
@@ -75,6 +75,7 @@ __all__ = [
     "ModularDecoder",
     "NoisyTopKGates",
     "OrthogonalityPenalty",
+    "OwnRows",
     "PickTask",
     "PolicyPenalty",
     "RecurrentModular",

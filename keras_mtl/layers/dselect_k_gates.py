@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_mtl.layers.expert_mixture import OpenExperts
 from keras_mtl.layers.instance_gate import mean_of_places
-from keras_mtl.layers.means import mean_of_valid
+from keras_mtl.layers.means import as_dtype, mean_of_valid
 from keras_mtl.layers.task_logits import add_task_kernel, check_rows, task_logits, valid_rows
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
@@ -218,10 +218,10 @@ class DSelectKGates(keras.layers.Layer):
             dense = keras.layers.Dense(
                 bias.shape[-1], dtype=self.dtype_policy, name=f"{self.name}_{name}_{task_id + 1}"
             )
-            found[name] = dense(x)
+            found[name] = as_dtype(dense(x), "float32")
             dense.set_weights([kernel.numpy()[:, task_id], bias.numpy()[task_id]])
         weights = self._weights(self._selectors(found["code"]), found["weight"])
-        return OpenExperts(np.arange(self.num_experts), weights)
+        return OpenExperts(np.arange(self.num_experts), as_dtype(weights, self.compute_dtype))
 
     def get_config(self):
         return {

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl.layers.component_state import has_state, moved_by, rows_in_use
 from keras_mtl.layers.expert_mixture import mixtures
 from keras_mtl.layers.fused import fused_call, fused_groups
 from keras_mtl.layers.masks import call_in_inference, joint_mask, mask_beside
@@ -54,31 +55,41 @@ class ExpertStreams(keras.layers.Layer):
             if not component.built:
                 component.build(streams_shape[stream])
         check_one_output_shape(self, self.components, [streams_shape[place] for place in reads])
-        self._groups = [
-            (stream, [positions[place] for place in group])
-            for stream in sorted(set(reads))
-            for positions in [[p for p, read in enumerate(reads) if read == stream]]
-            for group in fused_groups([self.components[p] for p in positions], self.compute_dtype)
-        ]
         self._num_outputs = len(weights_shape)
-        self._order = [position for _, group in self._groups for position in group]
+        self._with_state = [has_state(component) for component in self.components]
 
     def _reads(self, streams):
         """Returns the place of the stream of each expert in a list that may have only one."""
         return self.reads if len(streams) > 1 else [0] * len(self.components)
 
-    def call(self, streams, weights):
-        outputs = []
-        for stream, group in self._groups:
+    def _groups(self, streams):
+        """Returns the stream and the positions of each group that is computed together."""
+        reads = self._reads(streams)
+        return [
+            (stream, [positions[place] for place in group])
+            for stream in sorted(set(reads))
+            for positions in [[p for p, read in enumerate(reads) if read == stream]]
+            for group in fused_groups([self.components[p] for p in positions], self.compute_dtype)
+        ]
+
+    def call(self, streams, weights, training=False):
+        outputs, groups = [], self._groups(streams)
+        weights = [ops.cast(each, self.compute_dtype) for each in weights]
+        used = None
+        if training and any(self._with_state):
+            used = ops.any(ops.stack([rows_in_use(each) for each in weights]), axis=0)
+        for stream, group in groups:
             experts = [self.components[position] for position in group]
             if len(experts) > 1:
                 outputs.append(fused_call(experts, streams[stream]))
-            else:
+                continue
+            counts = used is not None and self._with_state[group[0]]
+            with moved_by(used[..., group[0]] if counts else None, experts[0]):
                 outputs.append(ops.expand_dims(experts[0](streams[stream]), axis=-2))
         outputs = ops.concatenate([ops.cast(o, self.compute_dtype) for o in outputs], axis=-2)
-        weights = [ops.cast(each, self.compute_dtype) for each in weights]
-        if self._order != sorted(self._order):
-            weights = [ops.take(each, self._order, axis=-1) for each in weights]
+        order = [position for _, group in groups for position in group]
+        if order != sorted(order):
+            weights = [ops.take(each, order, axis=-1) for each in weights]
         return mixtures(outputs, weights)
 
     def compute_mask(self, streams, previous_mask):

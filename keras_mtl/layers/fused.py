@@ -29,12 +29,19 @@ _SETTINGS = (
 def fused_groups(components, compute_dtype):
     """Returns lists of positions in `components` that can be computed together.
 
-    A group of one is called as it is. Groups keep the order of first appearance.
+    A group of one is called as it is. Groups keep the order of first appearance. They may change
+    between two calls: components that are quantized, or get a LoRA, are called one by one.
     """
     groups = {}
     for position, component in enumerate(components):
         groups.setdefault(_signature(component, compute_dtype) or position, []).append(position)
     return list(groups.values())
+
+
+def fusible(components, compute_dtype):
+    """Returns whether all of several components can be computed together."""
+    signatures = {_signature(component, compute_dtype) for component in components}
+    return len(components) > 1 and len(signatures) == 1 and None not in signatures
 
 
 def _signature(component, compute_dtype):

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_mtl.layers.gumbel import GumbelRouter
-from keras_mtl.layers.means import mean_of_valid, running_mean
+from keras_mtl.layers.means import as_dtype, mean_of_valid, running_mean
 from keras_mtl.layers.sub_encoders import log_odds, most_likely
 from keras_mtl.schedules import deserialize_setting, serialize_setting
 
@@ -160,13 +160,14 @@ def mean_of_places(x, mask=None):
         return x
     if mask is None:
         return ops.mean(x, axis=places)
-    valid = ops.expand_dims(ops.cast(mask, x.dtype), axis=-1)
-    return mean_of_valid(x, valid, axis=1)
+    valid = ops.expand_dims(ops.cast(mask, "float32"), axis=-1)
+    # Sums of many steps, whose number 16 bits cannot count
+    return as_dtype(mean_of_valid(as_dtype(x, "float32"), valid, axis=1), x.dtype)
 
 
 def mean_so_far(x, mask=None):
     """Returns the mean over the steps up to each, of valid ones, `(batch, steps, features)`."""
-    steps = ops.cast(x, "float32")  # sums of many steps, whose number 16 bits cannot count
+    steps = ops.cast(x, "float32")  # as above
     valid = ops.ones_like(steps[..., :1])
     if mask is not None:
         valid = ops.expand_dims(ops.cast(mask, "float32"), axis=-1)

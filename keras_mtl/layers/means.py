@@ -1,5 +1,6 @@
-"""Means of a number of things that may be none."""
+"""Means of a number of things that may be none, and the precision that they need."""
 
+import keras
 from keras import ops
 
 
@@ -16,3 +17,8 @@ def mean_of_valid(values, valid, axis=None):
 def running_mean(values, valid):
     """Returns, for each step, the mean of the values up to it that are valid; zero before any."""
     return ops.cumsum(valid * values, axis=1) / at_least_one(ops.cumsum(valid, axis=1))
+
+
+def as_dtype(x, dtype):
+    """Returns x in a dtype: a symbolic x of that dtype gets no operation that does nothing."""
+    return x if keras.backend.standardize_dtype(x.dtype) == dtype else ops.cast(x, dtype)

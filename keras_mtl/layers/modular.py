@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl.layers.component_state import has_state, moved_by, rows_in_use
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.expert_mixture import OpenExperts, mixture_by_task, weighted_sum
 from keras_mtl.layers.fused import fused_call, fused_groups
@@ -23,6 +24,10 @@ class Modular(keras.layers.Layer):
     component is computed, used or not: an unused one gets no gradient, but its output
     is needed for the gradient of its weight. Components that are the same Dense or
     convolution are computed as one operation.
+
+    Only rows that use a component move its state in training, such as moving means: those whose
+    weight is not 0. A batch normalization in it takes the mean of the batch over them too, as in
+    a network of these rows alone. What no row uses does not move.
 
     Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, sections II and
     III-B; the division by at least 1 is from its reference code.
@@ -70,26 +75,37 @@ class Modular(keras.layers.Layer):
             if not component.built:
                 component.build(x_shape)
         check_one_output_shape(self, self.components, [x_shape] * len(self.components))
-        self._groups = fused_groups(self.components, self.compute_dtype)
+        self._with_state = [has_state(component) for component in self.components]
 
-    def call(self, x, weights):
+    def call(self, x, weights, training=False):
         weights = ops.cast(weights, self.compute_dtype)
+        used = self._used(weights) if training and any(self._with_state) else None
         if self.combine == "mean":
             total = ops.sum(weights, axis=-1, keepdims=True)
             weights = weights / at_least_one(total)
-        if len(self._groups) == 1:
-            return self._weighted_sum(self._outputs(self._groups[0], x), weights)
+        groups = fused_groups(self.components, self.compute_dtype)
+        if len(groups) == 1:
+            return self._weighted_sum(self._outputs(groups[0], x, used), weights)
         return sum(
-            self._weighted_sum(self._outputs(group, x), ops.take(weights, group, axis=-1))
-            for group in self._groups
+            self._weighted_sum(self._outputs(group, x, used), ops.take(weights, group, axis=-1))
+            for group in groups
         )
 
-    def _outputs(self, group, x):
+    def _used(self, weights):
+        """Returns which components each row of x is used by: of all tasks that read the row."""
+        used = rows_in_use(weights)
+        if self.num_repeats == 1:
+            return used
+        return ops.any(ops.reshape(used, (self.num_repeats, -1, *ops.shape(used)[1:])), axis=0)
+
+    def _outputs(self, group, x, used):
         """Returns the outputs of a group of components, stacked before the last axis."""
         components = [self.components[position] for position in group]
         if len(components) > 1:
             return fused_call(components, x)
-        return ops.expand_dims(components[0](x), axis=-2)
+        counts = used is not None and self._with_state[group[0]]
+        with moved_by(used[..., group[0]] if counts else None, components[0]):
+            return ops.expand_dims(components[0](x), axis=-2)
 
     def _weighted_sum(self, outputs, weights):
         outputs = ops.cast(outputs, self.compute_dtype)

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
+from keras_mtl.layers.component_state import has_state, kept_where
 from keras_mtl.layers.copying import new_layer_like
-from keras_mtl.layers.fused import applied
+from keras_mtl.layers.fused import applied, fusible
 from keras_mtl.layers.growing import one_more_block
 from keras_mtl.layers.modular import Modular
 from keras_mtl.layers.row_blocks import row_blocks
@@ -27,9 +28,11 @@ class RoutedModular(Modular):
       which is as fast as sorting.
 
     Components that differ, or are neither Dense nor convolutions, all run on all rows, unless
-    their routes are known. XLA knows no shapes that depend on what was drawn, and on CPU computes
-    a convolution in a branch many times slower. So where convolutions have rows of their own,
-    `fit` does without XLA on TensorFlow, and JAX without the branch.
+    their routes are known. Those with state, such as batch statistics, run on their own rows in
+    training; on JAX all rows run, and their own alone move the state. XLA knows no shapes that
+    depend on what was drawn, and on CPU computes a convolution in a branch many times slower. So
+    where convolutions or state have rows of their own, `fit` does without XLA on TensorFlow, and
+    JAX without the branch.
 
     Args:
         components: As of `Modular`.
@@ -87,20 +90,33 @@ class RoutedModular(Modular):
 
     def build(self, x_shape, weights_shape):
         super().build(x_shape, weights_shape)
-        self._equal = len(self._groups) == 1 and len(self.components) > 1
-        self._convolves = self._equal and not isinstance(self.components[0], keras.layers.Dense)
-        rows_apart = self._convolves and (self.num_blocks is None or self._draws_apart)
+        apart = self._convolve(self._equal()) and (self.num_blocks is None or self._draws_apart)
+        rows_apart = apart or self._state_apart()
         self.supports_jit = not rows_apart or keras.backend.backend() != "tensorflow"
 
+    def _equal(self):
+        return fusible(self.components, self.compute_dtype)
+
+    def _convolve(self, equal):
+        return equal and not isinstance(self.components[0], keras.layers.Dense)
+
+    def _state_apart(self):
+        """Returns whether components with state have rows of their own, which are not known."""
+        free = self.routes is None and self.num_repeats == 1 and keras.backend.backend() != "jax"
+        return free and any(self._with_state)
+
     def call(self, x, weights, x_mask=None, training=False):
-        known = self.routes is not None
+        known, equal = self.routes is not None, self._equal()
         masked = any(mask is not None for mask in keras.tree.flatten(x_mask))
-        if not self._equal and (masked or not known):
-            return super().call(x, weights)  # blocks of rows would lose their mask
-        own_rows = self._convolves and self.num_repeats == 1
+        if not equal and (masked or not known):  # blocks of rows would lose their mask
+            if training and not masked and self._state_apart():
+                return self._by_example(x, weights)
+            return super().call(x, weights, training=training)
+        convolves = self._convolve(equal)
+        own_rows = convolves and self.num_repeats == 1
         apart = self._by_example if own_rows else super().call
         if self.num_blocks is None:
-            if self._convolves and keras.backend.backend() == "jax":
+            if convolves and keras.backend.backend() == "jax":
                 return apart(x, weights)
             return ops.cond(
                 ops.all(weights == weights[0]),  # a NaN is not the same as itself
@@ -108,14 +124,14 @@ class RoutedModular(Modular):
                 lambda: apart(x, weights),
             )
         if known:
-            return self._by_block(x, self.routes) if self._equal else self._by_route(x)
+            return self._by_block(x, self.routes) if equal else self._by_route(x)
         if training and self._draws_apart:
             return apart(x, weights)
         drawn = ops.reshape(weights, (self.num_blocks, -1, len(self.components)))[:, 0]
         return self._by_block(x, ops.argmax(drawn, axis=-1))
 
     def _by_example(self, x, weights):
-        """Runs each convolution on its own rows, and puts what they answer back in order."""
+        """Runs each component on its own rows, and puts what they answer back in order."""
         places = ops.argmax(weights, axis=-1)
         if keras.backend.backend() == "jax":
             rows, slots, components = row_blocks(places, len(self.components))
@@ -124,15 +140,25 @@ class RoutedModular(Modular):
         else:
             chosen = [ops.nonzero(places == place)[0] for place in range(len(self.components))]
             answers = [self._on_rows(c, x, r) for c, r in zip(self.components, chosen, strict=True)]
+            answers = [ops.cast(answer, self.compute_dtype) for answer in answers]
             outputs, slots = ops.concatenate(answers), ops.argsort(ops.concatenate(chosen))
         total = ops.sum(weights, axis=-1)  # 1, or NaN
         total = ops.reshape(total, (-1, *[1] * (len(outputs.shape) - 1)))
         return ops.take(outputs, slots, axis=0) * total
 
     def _on_rows(self, component, x, rows):
-        """Runs a component on some rows, and on the first: TensorFlow convolves no empty batch."""
-        with_first = ops.concatenate([ops.zeros((1,), rows.dtype), rows])
-        return component(ops.take(x, with_first, axis=0))[1:]
+        """Runs a component on some rows; TensorFlow convolves no empty batch."""
+
+        def taken(rows):
+            return keras.tree.map_structure(lambda leaf: ops.take(leaf, rows, axis=0), x)
+
+        if not has_state(component):
+            with_first = ops.concatenate([ops.zeros((1,), rows.dtype), rows])
+            return component(taken(with_first))[1:]
+        number = ops.shape(rows)[0]
+        or_first = ops.concatenate([rows, ops.zeros((1,), rows.dtype)])[: ops.maximum(number, 1)]
+        with kept_where(ops.equal(number, 0), component):
+            return component(taken(or_first))[:number]
 
     def _by_route(self, x):
         """Calls each component once, on the rows of its tasks."""

@@ -5,6 +5,7 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_mtl.layers.component_state import has_state, moved_by, rows_in_use
 from keras_mtl.layers.masks import mask_beside
 from keras_mtl.layers.residual import ResidualBlock
 
@@ -66,17 +67,24 @@ class SkippableBlock(keras.layers.Layer):
                 f"block answers at {shape[1]}. Give the gate the strides of the block."
             )
 
-    def call(self, x, execute, gate=None, x_mask=None):
-        answer, shortcut = self._both_ways(x, x_mask)
+    def call(self, x, execute, gate=None, x_mask=None, training=False):
         part = execute if gate is None else _beside(execute, gate) * gate
+        counts = training and has_state(self.block)
+        executed = rows_in_use(part)[..., 0] if counts else None
+        answer, shortcut = self._both_ways(x, x_mask, executed)
         return self.mixed(part, answer, shortcut)
 
-    def _both_ways(self, x, mask):
-        """Returns the block's answer and what goes on without it, its projection called once."""
+    def _both_ways(self, x, mask, executed):
+        """Returns the block's answer and what goes on without it, its projection called once.
+
+        What is skipped does not move the state of the block; the projection reads it all the same.
+        """
         if isinstance(self.block, ResidualBlock):
             shortcut = self.block.shortcut(x, mask)
-            return ops.relu(shortcut + self.block.residual(x, mask)), shortcut
-        return self.block(x), x
+            with moved_by(executed, *self.block.residual_layers):
+                return ops.relu(shortcut + self.block.residual(x, mask)), shortcut
+        with moved_by(executed, self.block):
+            return self.block(x), x
 
     @staticmethod
     def mixed(part, answer, shortcut):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl.layers.fused import fused_call
+from keras_mtl.layers.fused import fused_call, fusible
 from keras_mtl.layers.hard_concrete import HardConcrete
 from keras_mtl.layers.masks import joint_mask
 from keras_mtl.layers.stitch import mixed
@@ -123,8 +123,14 @@ class SubNetworkRouting(keras.layers.Layer):
         by_target, number = 0.0, self.num_targets
         for source, stream in enumerate(streams):
             transforms = self.transforms[source * number : (source + 1) * number]
-            by_target = by_target + fused_call(transforms, stream) * codes[:, source, None]
+            by_target = by_target + self._transformed(transforms, stream) * codes[:, source, None]
         return ops.unstack(by_target, number, axis=-2)
+
+    def _transformed(self, transforms, stream):
+        """Returns what the matrices of one source make of it, stacked before the last axis."""
+        if fusible(transforms, self.compute_dtype):
+            return fused_call(transforms, stream)
+        return ops.stack([transform(stream) for transform in transforms], axis=-2)
 
     def matrix(self):
         """Returns the codes of inference as a NumPy array, row = target, column = source."""

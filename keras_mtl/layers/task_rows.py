@@ -170,3 +170,40 @@ class PickTask(keras.layers.Layer):
     def frozen(self, call, streams, task_id):
         """The task is known."""
         return streams[task_id]
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class OwnRows(keras.layers.Layer):
+    """Sets the weights that a task gives components to zero, in rows of other tasks.
+
+    Where each example reads the features of its own task, those of others come to nothing: with
+    such weights their components know that the row does not use them.
+
+    Call arguments:
+        weights: List with the weights of each task, `(batch, ..., components)`.
+        task_id: Integers in `[0, len(weights))`, shape `(batch,)`. Outside: zeros.
+
+    Output shape:
+        A list like `weights`.
+
+    Example:
+
+    >>> weights = [keras.ops.array([[1.0, 0.0], [0.5, 0.5]])] * 2
+    >>> first, second = OwnRows()(weights, keras.ops.array([1, 0]))
+    >>> keras.ops.convert_to_numpy(first).tolist(), keras.ops.convert_to_numpy(second).tolist()
+    ([[0.0, 0.0], [0.5, 0.5]], [[1.0, 0.0], [0.0, 0.0]])
+    """
+
+    def call(self, weights, task_id):
+        task_id = ops.reshape(task_id, (-1,) + (1,) * (len(weights[0].shape) - 1))
+        return [
+            ops.where(task_id == index, each, ops.zeros_like(each))
+            for index, each in enumerate(weights)
+        ]
+
+    def compute_output_shape(self, weights_shape, task_id_shape):
+        return list(weights_shape)
+
+    def frozen_call(self, weights, task_id_tensor, *, task_id, copy):
+        """The task is known, and what it does not need nobody asks for."""
+        return weights

@@ -1,8 +1,9 @@
 """PLE: experts of each task's own next to shared ones, extracted level by level."""
 
+import keras
 import numpy as np
 
-from keras_mtl.layers import ExpertStreams, StreamGates
+from keras_mtl.layers import ExpertStreams, OwnRows, StreamGates
 from keras_mtl.models.experts import keeps_steps
 from keras_mtl.models.graph import Network, each_once
 from keras_mtl.models.making import check_different_starts, check_lists, made_layers, seeded
@@ -74,20 +75,32 @@ def build_ple(
             closed = closed_to(names, len(made), task_experts, index)
             reads = np.argmin(closed, axis=0)  # the first gate that an expert is open to
             reads[np.logical_not(closed[:-1].any(axis=0))] = len(names)
+            task_id = None
             if level == num_levels:
-                closed = closed[:-1]
-            streams = _level(streams, made, closed, reads, index)
+                closed, task_id = closed[:-1], network.task_id
+            streams = _level(streams, made, closed, reads, index, task_id)
         streams = streams * len(names) if len(streams) == 1 else streams
         return network.finish(streams, name, seed, tower_units)
 
 
-def _level(streams, experts, closed, reads, index):
-    """Returns the streams after a list of experts, one for each row of `closed`."""
+def _level(streams, experts, closed, reads, index, task_id):
+    """Returns the streams after a list of experts, one for each row of `closed`.
+
+    In earlier lists every example passes all experts, through what they share. Where the list is
+    the last, and an example belongs to one task, experts of others do not count it.
+    """
     per_step = keeps_steps(experts[0], streams[0].shape)
     weights = StreamGates(closed, per_step, name=f"gates_{index}")(streams[: len(closed)])
+    if task_id is not None and any(map(_normalizes, experts)):
+        weights = OwnRows(name=f"own_rows_{index}")(weights, task_id)
     streams = ExpertStreams(experts, reads.tolist(), name=f"experts_{index}")(streams, weights)
     check_different_starts(experts)
     return streams
+
+
+def _normalizes(expert):
+    inner = expert._flatten_layers()
+    return any(isinstance(layer, keras.layers.BatchNormalization) for layer in inner)
 
 
 def closed_to(names, num_experts, task_experts, index):

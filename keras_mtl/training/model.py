@@ -1,6 +1,7 @@
 """The model class behind every builder: losses, logs and checks for several tasks."""
 
 import inspect
+import warnings
 
 import keras
 from keras import ops
@@ -15,6 +16,7 @@ from keras_mtl.training.first_order_maml import FirstOrderMAML
 from keras_mtl.training.gradients import with_gradient
 from keras_mtl.training.losses import loss_measure, metric_measures
 from keras_mtl.training.metrics import TaskMetric
+from keras_mtl.training.quantizing import quantizable
 from keras_mtl.training.reading import prepared, with_batches
 from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards
 from keras_mtl.training.saved_state import SavedState
@@ -227,6 +229,22 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
     def _check(self, x, y, sample_weight=None):
         if getattr(self, "_uses_task_losses", False):
             check_arrays(self, x, y, sample_weight)
+
+    def quantize(self, mode=None, config=None, filters=None, **kwargs):
+        """Quantizes layers as `keras.Model.quantize` does, those that a file can tell of.
+
+        Warns:
+            UserWarning: Layers that another one makes, such as those of a gate or of a residual
+                block, stay as they are.
+        """
+        filters, left = quantizable(self, filters)
+        if left:
+            warnings.warn(
+                f"{', '.join(left)} stay as they are: a file of the network cannot say that a "
+                "layer which another one makes is quantized.",
+                stacklevel=2,
+            )
+        super().quantize(mode, config=config, filters=filters, **kwargs)
 
 
 def _named(method, args, kwargs):

@@ -226,6 +226,7 @@ LAYERS = {
         (SEQUENCES, FEATURES, [FEATURES, -FEATURES, FEATURES[:, :4]], TASK_ID),
         {"orthogonality_penalty": ()},
     ),
+    "OwnRows": Entry(partial(layers.OwnRows), ([FEATURES, -FEATURES, 2 * FEATURES], TASK_ID), {}),
     "PickTask": Entry(partial(layers.PickTask), ([FEATURES, -FEATURES, 2 * FEATURES], TASK_ID), {}),
     "PolicyPenalty": Entry(
         partial(layers.PolicyPenalty, [0, 0], keras_mtl.RampSchedule(2.0, 9), 0.1),

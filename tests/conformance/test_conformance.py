@@ -41,6 +41,7 @@ WITHOUT_TRAINABLE_WEIGHTS = (
     "LastStep",
     "LayerConcat",
     "OrthogonalityPenalty",
+    "OwnRows",
     "PickTask",
     "PolicyPenalty",
     "RepeatRows",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_mtl.layers import Modular
+from keras_mtl.layers import Modular, RoutedModular
 from keras_mtl.layers.fused import fused_groups
 
 FIRST = keras.backend.backend() != "tensorflow"  # TensorFlow has no channels first on a CPU
@@ -186,3 +186,38 @@ def test_regularizers_of_fused_components_count_once_each():
 
 def test_a_lambda_as_activation_works():
     compare([layers.Dense(4, activation=lambda x: x * x) for _ in range(2)], (3,), 1e-6)
+
+
+@pytest.mark.parametrize("layer", [Modular, RoutedModular])
+@pytest.mark.parametrize("name", ["dense", "conv2d"])
+def test_a_lora_that_comes_later_counts(name, layer):
+    shape, make = CASES[name]
+    components = [make() for _ in range(3)]
+    x = np.random.default_rng(5).normal(size=(5, *shape)).astype("float32")
+    weights = np.eye(3, dtype="float32")[[0, 1, 1, 2, 0]]
+    modular = layer(components)
+    before = array(modular(x, weights))
+    for component in components:
+        component.enable_lora(2)
+        for weight in (component.lora_kernel_a, component.lora_kernel_b):
+            weight.assign(np.random.default_rng(6).normal(size=weight.shape))
+    alone = [array(component(x))[weights[:, n] == 1] for n, component in enumerate(components)]
+    found = array(modular(x, weights))
+    np.testing.assert_allclose(found[[0, 4, 1, 2, 3]], np.concatenate(alone), rtol=1e-4, atol=1e-4)
+    assert np.abs(found - before).max() > 0.1
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+@pytest.mark.parametrize("layer", [Modular, RoutedModular])
+def test_components_that_are_quantized_later_are_called_one_by_one(layer, mode):
+    components = [layers.Dense(16, activation="tanh") for _ in range(3)]
+    x = np.random.default_rng(5).normal(size=(4, 16)).astype("float32")
+    weights = np.eye(3, dtype="float32")[[1, 1, 0, 2]]
+    modular = layer(components)
+    before = array(modular(x, weights))
+    for component in components:
+        component.quantize(mode)
+    alone = np.stack([array(component(x)) for component in components])
+    found = array(modular(x, weights))
+    np.testing.assert_allclose(found, alone[[1, 1, 0, 2], range(4)], rtol=1e-6, atol=1e-6)
+    assert 0 < np.abs(found - before).max() < 0.3

@@ -1,9 +1,10 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from keras_mtl.layers import InstanceGate
-from keras_mtl.layers.instance_gate import mean_so_far
+from keras_mtl.layers.instance_gate import mean_of_places, mean_so_far
 from tests.gradients import gradients
 from tests.layers.frozen import frozen
 from tests.layers.modular import array, sigmoid
@@ -188,6 +189,15 @@ def test_batch_statistics_leave_padding_out():
     gate(STEPS, mask=MASK, training=True)
     expected = 0.99 * before + 0.01 * hidden[MASK].mean(axis=0)
     np.testing.assert_allclose(array(gate.normalization.moving_mean), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_counts_the_steps_of_long_sequences(dtype):
+    mask = np.arange(9000) < np.array([[9000], [3000]])
+    steps = ops.cast(np.repeat(np.where(mask, 1.5, 7.0)[..., None], 3, axis=-1), dtype)
+    means = mean_of_places(steps, ops.convert_to_tensor(mask))
+    assert keras.backend.standardize_dtype(means.dtype) == dtype
+    np.testing.assert_array_equal(array(ops.cast(means, "float32")), np.full((2, 3), 1.5))
 
 
 def test_it_survives_the_config_round_trip():

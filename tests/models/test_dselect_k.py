@@ -55,6 +55,22 @@ def test_a_frozen_network_answers_equally(task_data, number):
     assert report.parameters["animal"] == alone.count_params()
 
 
+@pytest.mark.parametrize("num_selected", [1, 2])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_freezes_narrow_steps(policy, num_selected):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = dselect_k([[dense] * 3], gamma=1e-3, num_selected=num_selected, seed=1)
+        frozen = keras_mtl.freeze(model)
+    finally:
+        keras.config.set_dtype_policy(before)
+    found, expected = frozen(X), answers(model)
+    assert_equal_answers({name: array(found[name]) for name in TASKS}, expected, 5e-3)
+    weights = array(model.get_layer("gates_1")(X, np.zeros(6)))
+    assert np.any((weights > 0.01) & (weights < 0.99))  # steps are between 0 and 1
+
+
 @pytest.mark.slow
 def test_logs_name_the_penalties():
     model = dselect_k([[dense] * 3, [dense] * 4], entropy_weight=0.5)
