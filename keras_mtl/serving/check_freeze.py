@@ -8,9 +8,28 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.analysis.allocation import allocation_layers
-from keras_mtl.layers import AllocationMatrix, RoutingPolicy
+from keras_mtl.layers import (
+    AllocationMatrix,
+    InstanceGate,
+    ModularDecoder,
+    NoisyTopKGates,
+    RecurrentModular,
+    RoutedLSTM,
+    RoutingPolicy,
+    SubNetworkRouting,
+)
 from keras_mtl.layers.penalties import binary_entropy
+from keras_mtl.serving.freeze import frozen_network
+from keras_mtl.serving.frozen_score import judged
 
+_DECIDE = (
+    InstanceGate,
+    ModularDecoder,
+    NoisyTopKGates,
+    RecurrentModular,
+    RoutedLSTM,
+    SubNetworkRouting,
+)
 _SURE = 30.0  # log-odds whose probability is 0 or 1 in float32, but for 1e-13
 
 
@@ -36,16 +55,21 @@ class FreezeCheck:
             freezing keeps.
         score: `"mean_accuracy"` (more is better), `"loss"` without penalties (less is
             better), or `None` without validation data.
-        frozen: Score of the allocation that freezing keeps.
+        trained: Score of the model in inference.
+        frozen: Score of the frozen network.
         sampled: Scores of allocations drawn from the probabilities.
+        draws: Names of the layers that draw something else in training: a connection, a function,
+            a gate, an expert.
     """
 
     bits: float = 0.0
     least_certain: Doubt | None = None
     agreement: dict[str, float] = dataclasses.field(default_factory=dict)
     score: str | None = None
+    trained: float | None = None
     frozen: float | None = None
     sampled: tuple = ()
+    draws: tuple[str, ...] = ()
 
     @property
     def sampled_mean(self):
@@ -64,7 +88,12 @@ class FreezeCheck:
                 "learning rate of the allocation or policy; a Gumbel-Matrix also decides sooner by "
                 "a larger entropy_weight, or a lower temperature at the end."
             )
-        if self.score and self._loss_by_freezing() > 2 * self.sampled_sd:
+        if self.score and not self._is_the_same():
+            found.append(
+                f"The frozen network is another one. {self._describe_trained()} A layer of the "
+                "model answers otherwise after it is made anew from its config and its weights."
+            )
+        if self.sampled and self._loss_by_freezing() > 2 * self.sampled_sd:
             found.append(
                 f"Freezing costs quality. {self._describe_score()} The network relies on drawing "
                 "its components: train longer, or freeze the allocation (AllocationMatrix.freeze, "
@@ -73,9 +102,25 @@ class FreezeCheck:
         return found
 
     def __str__(self):
-        if self.least_certain is None:
-            return "Nothing to check: no allocation of this model is learned."
-        return self._describe_bits() + (f"\n{self._describe_score()}" if self.score else "")
+        said = [] if self.least_certain is None else [self._describe_bits()]
+        if self.draws:
+            said.append(
+                f"In training {', '.join(self.draws)} draw what they do for each batch, example or "
+                "step; freezing keeps the most likely."
+            )
+        if not said:
+            said.append("Nothing to check: no allocation of this model is learned.")
+        if self.score:
+            said.append(self._describe_trained())
+        if self.sampled:
+            said.append(self._describe_score())
+        return "\n".join(said)
+
+    def _is_the_same(self):
+        return bool(np.isclose(self.frozen, self.trained, 1e-3, 1e-3, equal_nan=True))
+
+    def _describe_trained(self):
+        return f"{self.score} is {self.frozen:.4g} frozen, {self.trained:.4g} as trained."
 
     def _loss_by_freezing(self):
         worse = self.sampled_mean - self.frozen
@@ -103,8 +148,8 @@ def check_freeze(model, validation_data=None, num_samples=5, seed=0):
     In training every batch draws an allocation, in routing networks even every example may;
     freezing keeps the most likely one. The two agree when probabilities are near 0 or 1. Where
     they are not, the score on validation data tells whether that matters: components with equal
-    merits may stay undecided. Allocations that are given, not learned, need no check.
-    `keras_mtl.export` runs it.
+    merits may stay undecided. The frozen network itself is scored, of every method: it must be
+    as good as the model in inference. `keras_mtl.export` runs it.
 
     Args:
         model: A model made by a builder, compiled if there are validation data.
@@ -135,13 +180,15 @@ def check_freeze(model, validation_data=None, num_samples=5, seed=0):
             f"num_samples must be at least 2, to tell chance from quality. Received: {num_samples}"
         )
     drawn = list(_drawn(model))
-    if not drawn:
-        return FreezeCheck()
-    check = _entropy(drawn)
+    check = _entropy(drawn) if drawn else FreezeCheck()
+    draws = tuple(layer.name for layer in model.layers if isinstance(layer, _DECIDE))
+    check = dataclasses.replace(check, draws=draws)
     if validation_data is None:
         return check
-    score, frozen, *sampled = _scores(model, validation_data, drawn, num_samples, seed)
-    return dataclasses.replace(check, score=score, frozen=frozen, sampled=tuple(sampled))
+    score, trained = _score(model, validation_data)
+    _, frozen = _score(judged(model, frozen_network(model)), validation_data)
+    sampled = _sampled_scores(model, validation_data, drawn, num_samples if drawn else 0, seed)
+    return dataclasses.replace(check, score=score, trained=trained, frozen=frozen, sampled=sampled)
 
 
 def _drawn(model):
@@ -182,13 +229,12 @@ def _entropy(drawn):
     return FreezeCheck(bits, min(doubts)[1], agreement)
 
 
-def _scores(model, data, drawn, num_samples, seed):
-    """Returns what is scored, the score as it is, and the scores of drawn allocations."""
+def _sampled_scores(model, data, drawn, num_samples, seed):
+    """Returns the scores of drawn allocations."""
     rng = np.random.default_rng(seed)
     variables = [_variable(layer) for layer, _, _ in drawn]
     learned = [np.array(ops.convert_to_numpy(ops.convert_to_tensor(v))) for v in variables]
-    score, frozen = _score(model, data)
-    scores = [score, frozen]
+    scores = []
     try:
         for _ in range(num_samples):
             for layer, _, probability in drawn:
@@ -197,7 +243,7 @@ def _scores(model, data, drawn, num_samples, seed):
     finally:
         for variable, values in zip(variables, learned, strict=True):
             variable.assign(values)
-    return scores
+    return tuple(scores)
 
 
 def _draw(layer, probability, rng):
@@ -228,4 +274,10 @@ def _score(model, data):
     if "mean_accuracy" in logs and all(f"{task}_accuracy" in logs for task in model.tasks):
         return "mean_accuracy", logs["mean_accuracy"]
     penalties = {name for layer in model.layers for name in getattr(layer, "penalties", ())}
-    return "loss", logs["loss"] - sum(logs[name] for name in penalties if name in logs)
+    regularized = sum(
+        float(ops.convert_to_numpy(weight.regularizer(weight)))
+        for weight in model.trainable_variables
+        if weight.regularizer is not None
+    )
+    penalty = sum(logs[name] for name in penalties if name in logs)
+    return "loss", logs["loss"] - penalty - regularized

@@ -73,10 +73,15 @@ def freeze(model, task=None, *, cut_below=0.0, skip_closed=False):
             f"depend on the data. This is {keras.backend.backend()}."
         )
     _warn_of_empty_rows(model, tasks if task is None else [task], tasks)
+    return frozen_network(model, task, cut_below, skip_closed)
+
+
+def frozen_network(model, task=None, cut_below=0.0, skip_closed=False):
+    """Returns what `freeze` does, without a look at its arguments or a word about empty rows."""
     freezer = (_SkippingFreezer if skip_closed else _Freezer)(model, cut_below)
     if task is not None:
         return keras.Model(freezer.inputs, freezer.output(task), name=task)
-    outputs = {name: freezer.output(name) for name in tasks}
+    outputs = {name: freezer.output(name) for name in model.tasks}
     return keras.Model(freezer.inputs, outputs, name=model.name)
 
 

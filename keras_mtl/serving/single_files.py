@@ -1,5 +1,6 @@
 """Writes a frozen network as one file per task: ONNX and LiteRT."""
 
+import importlib.util
 import warnings
 
 from keras_mtl.serving.networks import input_signature, task_networks
@@ -39,3 +40,34 @@ def write_litert(frozen, tasks, folder):
             verbose=False,
             input_signature=input_signature(network),
         )
+
+
+def onnx_answers(folder):
+    """Returns a function of a task and examples that asks ONNX files; `None` without runtime."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return None
+    import onnxruntime
+
+    def answer(task, x):
+        session = onnxruntime.InferenceSession(folder / f"{task}.onnx")
+        return session.run([task], _named(x, [node.name for node in session.get_inputs()]))[0]
+
+    return answer
+
+
+def litert_answers(folder):
+    """Returns a function of a task and examples that asks LiteRT files; `None` without runtime."""
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        return None
+    from ai_edge_litert.interpreter import Interpreter
+
+    def answer(task, x):
+        runner = Interpreter(str(folder / f"{task}.tflite")).get_signature_runner()
+        return runner(**_named(x, list(runner.get_input_details())))[task]
+
+    return answer
+
+
+def _named(x, names):
+    """Returns the inputs of a file by name; a task may need only some of a dict."""
+    return {name: x[name] for name in names} if isinstance(x, dict) else {names[0]: x}

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_mtl.keras_internals import graph_of
 from keras_mtl.serving.networks import task_networks
 
 
@@ -28,7 +29,8 @@ def _sizes(network, tensor):
     """Returns the sizes of the embeddings of a network, and of networks in it, on a tensor."""
     found = []
     for layer in network.layers:
-        if not isinstance(layer, keras.layers.Embedding | keras.Model):
+        graph = graph_of(layer)
+        if graph is None and not isinstance(layer, keras.layers.Embedding):
             continue
         places = {
             place
@@ -36,8 +38,8 @@ def _sizes(network, tensor):
             for place, read in enumerate(node.input_tensors)
             if read is tensor
         }
-        if isinstance(layer, keras.Model):
-            found += [size for place in places for size in _sizes(layer, layer.inputs[place])]
+        if graph is not None:
+            found += [size for place in places for size in _sizes(graph, graph.inputs[place])]
         elif places:
             found.append(layer.input_dim)
     return found

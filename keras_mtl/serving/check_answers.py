@@ -1,0 +1,91 @@
+"""Whether a network answers as the one that it was made of."""
+
+import keras
+import numpy as np
+
+_EXACT = 1e-6  # of an answer, or of 1 where it is smaller
+_IN_HALVES = 5e-3
+_AT_MOST = 1e-3  # that rounding may come to in a deep network
+
+
+def task_answers_of(model, x):
+    """Returns a dict, task -> array, of what a trained network answers in inference.
+
+    Args:
+        model: A model made by a builder of this package.
+        x: Examples as the frozen network takes them, without `task_id`.
+    """
+    call = model.predict_on_batch if keras.backend.backend() == "jax" else _call(model)
+    if model.task_data == "shared":
+        outputs = call(x)
+        return {task: keras.ops.convert_to_numpy(outputs[task]) for task in model.tasks}
+    number, answers = len(keras.tree.flatten(x)[0]), {}
+    for index, (name, task) in enumerate(model.tasks.items()):
+        outputs = call({"inputs": x, "task_id": np.full(number, index, "int32")})
+        outputs = outputs[task.kind] if isinstance(outputs, dict) else outputs
+        answers[name] = keras.ops.convert_to_numpy(outputs)[..., : task.size]
+    return answers
+
+
+def _call(model):
+    return lambda x: model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
+
+
+def check_answers(model, x, answer, what):
+    """Raises a `ValueError` where a network answers otherwise than the model it was made of.
+
+    Answers may differ by 1e-6 of themselves, or of 1; by 5e-3 where layers compute in 16 bits or
+    with quantized weights. Where rounding alone makes more of a deep network, answers may differ
+    by ten times what the model's own do between one example at a time and all at once.
+
+    Args:
+        model: A model made by a builder of this package.
+        x: Examples as the frozen network takes them.
+        answer: Function of a task that returns what the network answers.
+        what: What the network is, for the message.
+    """
+    expected, tolerance = task_answers_of(model, x), _tolerance(model)
+    alone = None
+    for task, answers in expected.items():
+        off = _largest_difference(answer(task), answers)
+        if off <= tolerance:
+            continue
+        if alone is None:
+            alone = _one_by_one(model, x)
+        rounding = min(10 * _largest_difference(alone[task], answers), _AT_MOST)
+        if not off <= rounding:
+            raise ValueError(
+                f"{what} answers task {task!r} otherwise than the model in inference: by {off:.2g} "
+                f"of the answer, where {tolerance:.2g} is allowed. A layer of the model answers "
+                "otherwise after it is made anew from its config and given its weights: give what "
+                "it knows beside them a place in its get_config, weights, or save_assets."
+            )
+
+
+def _tolerance(model):
+    inner = model._flatten_layers(include_self=False)
+    in_halves = any(
+        layer.compute_dtype in ("float16", "bfloat16") or layer.quantization_mode is not None
+        for layer in inner
+    )
+    return _IN_HALVES if in_halves else _EXACT
+
+
+def _one_by_one(model, x):
+    number = len(keras.tree.flatten(x)[0])
+    alone = [
+        task_answers_of(
+            model, keras.tree.map_structure(lambda part, row=row: part[row : row + 1], x)
+        )
+        for row in range(number)
+    ]
+    return {task: np.concatenate([each[task] for each in alone]) for task in alone[0]}
+
+
+def _largest_difference(found, expected):
+    """Returns the largest difference, of an answer or of 1; infinite for other shapes or NaN."""
+    found, expected = np.asarray(found, "float64"), np.asarray(expected, "float64")
+    if found.shape != expected.shape or np.any(np.isnan(found) != np.isnan(expected)):
+        return np.inf
+    off = np.abs(found - expected) / np.maximum(1, np.abs(expected))
+    return float(np.nanmax(off, initial=0.0))

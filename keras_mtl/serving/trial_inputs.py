@@ -1,0 +1,53 @@
+"""Examples made from what a network takes, where nobody gave any."""
+
+import keras
+import numpy as np
+
+from keras_mtl.serving.vocabularies import vocabulary_sizes
+
+_NUM_STEPS = 3  # where a network reads any number
+
+
+def trial_inputs(network, number=8, seed=0):
+    """Returns random examples in the structure of a frozen network's input.
+
+    Floats are normal, ids are below the vocabulary where embeddings tell it, texts are letters.
+
+    Args:
+        network: A frozen network.
+        number: How many examples. Defaults to 8.
+        seed: Integer seed. Defaults to 0.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = vocabulary_sizes(network)
+
+    def examples(tensor):
+        shape = (number, *(size or _NUM_STEPS for size in tensor.shape[1:]))
+        if "float" in tensor.dtype:
+            return rng.normal(size=shape).astype(tensor.dtype)
+        if tensor.dtype == "string":
+            return rng.choice(list("abcdefgh"), shape).astype(object)
+        return rng.integers(sizes.get(tensor.name, 2), size=shape).astype(tensor.dtype)
+
+    return keras.tree.map_structure(examples, network.input)
+
+
+def trial_sentences(encoder, number=8, seed=0):
+    """Returns random sentences of words that an encoder knows, and one word that it does not."""
+    rng = np.random.default_rng(seed)
+    words = [*encoder.words, "unknown"]
+    lengths = rng.integers(1, 6, number)
+    return np.array([" ".join(rng.choice(words, length)) for length in lengths], object)
+
+
+def first_examples(data, number=8):
+    """Returns the inputs of the first examples of what `evaluate` takes, without task ids."""
+    if isinstance(data, list | tuple):
+        x = data[0]
+    elif isinstance(data, keras.utils.PyDataset):
+        x = data[0][0]
+    else:
+        x = next(iter(data))[0]
+    if isinstance(x, dict) and "task_id" in x:
+        x = x["inputs"]
+    return keras.tree.map_structure(lambda part: np.asarray(part)[:number], x)
