@@ -162,7 +162,7 @@ class FrozenNetwork:
         mask = kwargs.pop("mask", None)
         if mask is None:
             mask = keras.tree.map_structure(_mask_of, args[0])
-        call = call.at(mask)
+        call, args = call.at(mask), _autocast(layer, args)
         outputs = layer.frozen(call, *args, **kwargs)
         if hasattr(layer, "frozen_mask"):
             masks = layer.frozen_mask(call, *args)
@@ -177,6 +177,20 @@ class FrozenNetwork:
 
 def _mask_of(tensor):
     return getattr(tensor, "_keras_mask", None)
+
+
+def _autocast(layer, args):
+    """Returns inputs in the type that the layer computes in, as Keras hands them over."""
+
+    def cast(value):
+        is_float = keras.backend.is_keras_tensor(value) and "float" in value.dtype
+        if not is_float or value.dtype == layer.compute_dtype or not layer.autocast:
+            return value
+        answer = keras.ops.cast(value, layer.compute_dtype)
+        answer._keras_mask = _mask_of(value)
+        return answer
+
+    return keras.tree.map_structure(cast, args)
 
 
 def _identity(value):
