@@ -153,7 +153,7 @@ class FrozenNetwork:
         if hasattr(layer, "frozen"):
             return self._own_answer(call, layer, args, kwargs)
         if graph is not None and _fits(graph, args):
-            return run_graph(graph, keras.tree.flatten(args[0]), call.inside(layer))
+            return run_graph(graph, _as_inputs(graph, args[0]), call.inside(layer))
         if not isinstance(layer, keras.layers.Layer):
             return layer(*args, **kwargs)
         return self.stand_in(layer, name)(*args, **_explicit_masks(layer, args, kwargs))
@@ -184,13 +184,18 @@ def _autocast(layer, args):
 
     def cast(value):
         is_float = keras.backend.is_keras_tensor(value) and "float" in value.dtype
-        if not is_float or value.dtype == layer.compute_dtype or not layer.autocast:
-            return value
-        answer = keras.ops.cast(value, layer.compute_dtype)
-        answer._keras_mask = _mask_of(value)
-        return answer
+        return _cast(value, layer.compute_dtype) if is_float and layer.autocast else value
 
     return keras.tree.map_structure(cast, args)
+
+
+def _cast(tensor, dtype):
+    """Returns a tensor in another type, with its mask."""
+    if tensor.dtype == dtype:
+        return tensor
+    answer = keras.ops.cast(tensor, dtype)
+    answer._keras_mask = _mask_of(tensor)
+    return answer
 
 
 def _identity(value):
@@ -202,11 +207,15 @@ def _identity(value):
 
 
 def _fits(graph, args):
-    """Returns whether a nested model takes inputs as they are, or adds an axis or changes types."""
-    given, own = keras.tree.flatten(args[0]), graph.inputs
-    return len(args) == 1 and all(
-        len(x.shape) == len(y.shape) and x.dtype == y.dtype for x, y in zip(given, own, strict=True)
-    )
+    """Returns whether a nested model takes inputs as they are: else it may add an axis."""
+    given = keras.tree.flatten(args[0])
+    return len(args) == 1 and [len(x.shape) for x in given] == [len(x.shape) for x in graph.inputs]
+
+
+def _as_inputs(graph, x):
+    """Returns inputs of a nested model in the types that it declares."""
+    pairs = zip(keras.tree.flatten(x), graph.inputs, strict=True)
+    return [_cast(tensor, own.dtype) for tensor, own in pairs]
 
 
 def _explicit_masks(layer, args, kwargs):
