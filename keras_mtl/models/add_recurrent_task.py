@@ -28,9 +28,8 @@ def add_recurrent_task(model, name, task):
     )
     old_decoders = [model.get_layer(f"decoder_{n}") for n in range(1, len(tasks))]
     reads = [model.get_layer(f"read_{n}").input for n in range(1, len(tasks))]
-    below = keras.Model(
-        model.input, [encoder.input, encoder_penalty.output, *(r[0] for r in reads)]
-    )
+    encoded_from = keras.tree.flatten(encoder.input)[0]  # its mask may stand behind it
+    below = keras.Model(model.input, [encoded_from, encoder_penalty.output, *(r[0] for r in reads)])
     below = keras.models.clone_model(below, clone_function=_settled)
     features, encoded, *streams = below.output
 

@@ -157,7 +157,8 @@ class _Grower:
         clone.trainable = hasattr(layer, "take_over")
         return clone
 
-    def _call(self, layer, *args, **kwargs):
+    def _call(self, layer, *args, mask=None, **kwargs):
+        # that mask has rows of the old tasks alone: the inputs bring their own
         outputs = layer(*args, **kwargs)
         if isinstance(layer, SplitTasks):
             self._new_features = outputs[-1]

@@ -126,6 +126,6 @@ class _SkippingFreezer(_Freezer):
         if id(layer) not in self._blocks:
             inputs = [keras.Input(part.shape[1:], dtype=part.dtype) for part in (x, shortcut)]
             self._blocks[id(layer)] = SkipClosed(
-                keras.Model(inputs, answer(*inputs)), name=layer.name
+                keras.Model(inputs, answer(*inputs)), name=layer.name, dtype=layer.dtype_policy
             )
         return self._blocks[id(layer)](x, shortcut, gate)

@@ -28,12 +28,12 @@ def network(task_data, **settings):
     )  # fmt: skip
 
 
-def answer(model, task):
+def answer(model, task, x=X):
     """Returns one task's own columns."""
     if model.task_data == "shared":
-        return keras.ops.convert_to_numpy(model(X, training=False)[task])
+        return keras.ops.convert_to_numpy(model(x, training=False)[task])
     place = list(model.tasks).index(task)
-    outputs = model({"inputs": X, "task_id": np.full(6, place, "int32")}, training=False)
+    outputs = model({"inputs": x, "task_id": np.full(6, place, "int32")}, training=False)
     return keras.ops.convert_to_numpy(outputs)[:, : model.tasks[task].size]
 
 
@@ -51,6 +51,21 @@ def train_on(model, task, epochs=2):
 @pytest.fixture(params=[pytest.param("shared", marks=pytest.mark.slow), "separate"])
 def task_data(request):
     return request.param
+
+
+def test_a_network_that_reads_padded_words_grows(task_data):
+    words = np.array([[3, 5, 0], [7, 0, 0], [2, 2, 6], [1, 4, 0], [5, 6, 7], [8, 8, 8]])
+    model = keras_mtl.build_recurrent_modular(
+        keras.Input((None,), dtype="int32"), TASKS, task_data=task_data, num_cells=1, cell_units=4,
+        stem=[partial(keras.layers.Embedding, 9, 4, mask_zero=True)], num_sub_encoders=(2,),
+        units=(4,), seed=1,
+    )  # fmt: skip
+    grown = keras_mtl.add_task(model, "language", 5)
+    for task in TASKS:
+        np.testing.assert_array_equal(answer(grown, task, words), answer(model, task, words))
+    found = answer(grown, "language", words)
+    longer = answer(grown, "language", np.pad(words, ((0, 0), (0, 2))))
+    np.testing.assert_allclose(longer, found, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("base", ["lstm", pytest.param("cross_stitch", marks=pytest.mark.slow)])

@@ -128,6 +128,26 @@ def test_old_answers_agree(task_data):
     assert_old_answers_agree(model, keras_mtl.add_task(model, "braille", 5))
 
 
+def test_padding_is_nothing_to_a_grown_network(task_data):
+    words = np.array(
+        [[3, 5, 0, 0], [7, 0, 0, 0], [2, 2, 6, 8], [1, 4, 0, 0], [5, 6, 7, 0], [8] * 4]
+    )
+    stem = [partial(layers.Embedding, 9, 4, mask_zero=True)]
+    model = keras_mtl.build_gumbel_matrix(
+        keras.Input((None,), dtype="int32"), TASKS, [[dense] * 2, partial(layers.LSTM, 3)],
+        stem=stem, task_data=task_data,
+    )  # fmt: skip
+    grown = keras_mtl.add_task(model, "braille", 5)
+    found = answers(grown, words)
+    for name, answer in answers(model, words).items():
+        np.testing.assert_allclose(found[name], answer, rtol=1e-6, atol=1e-6)
+    longer = answers(grown, np.pad(words, ((0, 0), (0, 3))))
+    frozen = keras_mtl.freeze(grown)(words)
+    for name, answer in found.items():
+        np.testing.assert_allclose(longer[name], answer, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(array(frozen[name]), answer, rtol=1e-6, atol=1e-6)
+
+
 def test_a_task_of_another_kind_may_be_added(task_data):
     model = gumbel(task_data)
     grown = keras_mtl.add_task(model, "width", keras_mtl.Task("regression", 2))

@@ -59,6 +59,27 @@ def test_it_answers_as_the_network_that_computes_all(opened, batch):
 
 
 @needs_tensorflow
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_blocks_in_half_precision_are_skipped_too(policy, tmp_path):
+    dense = partial(keras.layers.Dense, 4)
+    blocks = [[partial(ResidualDense, 4)], [dense]]
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = keras_mtl.build_dynashare(
+            keras.Input((5,)), TASKS, [dense, *blocks], target_rates=0.5, seed=0
+        )
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x = np.random.default_rng(1).normal(size=(9, 5)).astype("float32")
+    with_open_gates(model, x=x)
+    frozen, expected = keras_mtl.freeze(model, skip_closed=True), model(x, training=False)
+    frozen.save(tmp_path / "frozen.keras")
+    for network in (frozen, keras.models.load_model(tmp_path / "frozen.keras")):
+        for name in TASKS:
+            np.testing.assert_allclose(network(x)[name], expected[name], rtol=5e-3, atol=5e-3)
+
+
+@needs_tensorflow
 def test_only_open_examples_pass_a_block(monkeypatch):
     model = images_network()
     frozen = keras_mtl.freeze(model, "animal", skip_closed=True)
