@@ -3,7 +3,14 @@
 import keras
 
 from keras_mtl.keras_internals import call_inputs, num_outputs
-from keras_mtl.layers import AllocationMatrix, FixedAllocation, SplitTasks, TaskHead, TaskRows
+from keras_mtl.layers import (
+    AllocationMatrix,
+    FixedAllocation,
+    SplitTasks,
+    TaskHead,
+    TaskHeads,
+    TaskRows,
+)
 from keras_mtl.layers.copying import copied_layer, copy_state
 from keras_mtl.layers.growing import NewTask
 from keras_mtl.models.add_recurrent_task import add_recurrent_task, is_recurrent_modular
@@ -126,6 +133,7 @@ class _Grower:
         self._model, self._new = model, new
         self._pairs = []
         self._new_features = None
+        self._outputs = None  # of the heads of separate data, in the kinds that there are now
 
     def grown(self):
         model = self._model
@@ -134,10 +142,10 @@ class _Grower:
             clone_function=self._clone,
             call_function=self._call,
         )
-        outputs = graph.output
+        outputs = self._outputs
         if model.task_data == "shared":
             head = TaskHead(self._new.task, len(model.tasks), name=self._new.name)
-            outputs = {**outputs, self._new.name: head(self._new_features)}
+            outputs = {**graph.output, self._new.name: head(self._new_features)}
         grown = MultiTaskModel(graph.input, outputs, name=model.name)
         for old, new in self._pairs:
             if hasattr(new, "take_over"):
@@ -164,4 +172,6 @@ class _Grower:
             self._new_features = outputs[-1]
         elif isinstance(layer, TaskHead) and self._new_features is None:
             self._new_features = args[0]
+        elif isinstance(layer, TaskHeads):
+            self._outputs = outputs
         return outputs

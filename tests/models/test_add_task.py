@@ -8,7 +8,17 @@ from keras import layers
 
 import keras_mtl
 from keras_mtl.layers import AllocationMatrix
-from tests.models.networks import BUILDERS, TASKS, X, answers, array, dense, force, network
+from tests.models.networks import (
+    BUILDERS,
+    TASKS,
+    X,
+    answers,
+    array,
+    assert_equal_answers,
+    dense,
+    force,
+    network,
+)
 
 FIXED_ROWS = {
     "single_tasks": [[1, 0, 0], [0, 1, 1]],
@@ -153,6 +163,46 @@ def test_a_task_of_another_kind_may_be_added(task_data):
     grown = keras_mtl.add_task(model, "width", keras_mtl.Task("regression", 2))
     assert answers(grown)["width"].shape == (6, 2)
     assert_old_answers_agree(model, grown)
+
+
+@pytest.mark.parametrize("kind", ["binary", "regression"])  # before and after the old in a dict
+@pytest.mark.parametrize("old", [3, "regression", keras_mtl.Task("multilabel", 2)])
+def test_a_task_of_another_kind_answers_as_its_kind(task_data, old, kind, tmp_path):
+    model = network(
+        keras_mtl.build_shared_bottom,
+        [[dense] * 3],
+        tasks={"color": 3, "shape": old},
+        task_data=task_data,
+    )
+    grown = keras_mtl.add_task(model, "braille", kind)
+    if task_data == "separate":
+        assert set(grown.output) == {task.kind for task in grown.tasks.values()}
+    new = answers(grown)
+    frozen = keras_mtl.freeze(grown)(X)
+    assert_equal_answers(new, {name: array(frozen[name]) for name in new})
+    grown.save(tmp_path / "grown.keras")
+    assert_equal_answers(answers(keras.saving.load_model(tmp_path / "grown.keras")), new)
+    assert new.pop("braille").shape == (6, 1)
+    assert_equal_answers(new, answers(model))
+
+
+WORD_IDS = np.array([[3, 9, 4], [7, 0, 0], [2, 8, 0], [5, 6, 1], [4, 0, 0], [1, 2, 0]], "int32")
+
+
+def test_padding_stays_padding_in_a_grown_network(task_data):
+    model = keras_mtl.build_gumbel_matrix(
+        keras.Input((None,), dtype="int32"),
+        {"color": 3, "shape": 4},
+        [[dense] * 3, dense, [dense] * 2, partial(layers.LSTM, 4)],
+        task_data=task_data,
+        stem=[partial(layers.Embedding, 10, 4, mask_zero=True)],
+    )
+    grown = keras_mtl.add_task(model, "braille", 5)
+    new = answers(grown, WORD_IDS)
+    longer = answers(grown, np.pad(WORD_IDS, ((0, 0), (0, 2))))
+    assert_equal_answers(new, longer)
+    assert new.pop("braille").shape == (6, 5)
+    assert_equal_answers(new, answers(model, WORD_IDS))
 
 
 def test_only_the_new_rows_and_head_train(task_data):
