@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_mtl.layers.freezing import passes_through
+
 
 @keras.saving.register_keras_serializable("keras_mtl")
 class WordDropout(keras.layers.Layer):
@@ -65,6 +67,4 @@ class WordDropout(keras.layers.Layer):
             "seed": self.seed,
         }
 
-    def stock_call(self, word_ids, *, copy):
-        """Leaves nothing: words hide in training only."""
-        return word_ids
+    frozen = passes_through

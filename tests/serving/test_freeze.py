@@ -137,6 +137,20 @@ def test_a_frozen_network_is_made_of_stock_layers_without_randomness():
     assert [v for v in frozen.variables if "seed" in v.path or "logits" in v.path] == []
 
 
+def test_dropped_words_are_those_of_training_only():
+    words = keras.Input((5,), dtype="int32")
+    stem = [
+        partial(keras_mtl.layers.WordDropout, 0.5),
+        partial(keras.layers.Embedding, 9, 4),
+        keras.layers.Flatten,
+    ]
+    model = keras_mtl.build_shared_bottom(
+        words, {"a": 2}, [partial(keras.layers.Dense, 3)], stem=stem
+    )
+    frozen = keras_mtl.freeze(model)
+    assert all(type(layer).__module__.startswith("keras.") for layer in frozen.layers)
+
+
 def test_what_tasks_share_is_stored_and_computed_once():
     tasks = {"a": 5, "b": 4}
     model = network(keras_mtl.build_shared_bottom, tasks=tasks)
