@@ -34,7 +34,8 @@ from tests.conformance.ways import off
 RECORDS = os.environ.get("KERAS_MTL_MATRIX")
 COVER = pairwise_cover(all_cells())
 EXPORTED = [("build_gumbel_matrix", "separate"), ("build_mmoe", "shared")]  # in the fast tests
-pytestmark = [
+pytestmark = [  # what Keras says
+    pytest.mark.filterwarnings("ignore:The `native_serialization` parameter"),  # to JAX
     pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method"),
     pytest.mark.filterwarnings("ignore:.*stay as they are"),  # what layers make themselves
     pytest.mark.filterwarnings(r"ignore:[\s\S]*Layer .* does not support masking"),
