@@ -403,18 +403,27 @@ SEQUENCE_BUILDERS = {  # take sequences, and make their layers themselves
 def build(name, task_data, seed=3):
     """Builds a small network, of two modular layers or recurrent, with a builder's public name."""
     if name in SEQUENCE_BUILDERS:
-        return getattr(keras_mtl, name)(
-            keras.Input((7, 6)), TASKS, task_data=task_data, seed=seed, **SEQUENCE_BUILDERS[name]
-        )
-    several = [dense] * (5 if name == "build_ple" else 3)
+        return built(name, task_data, keras.Input((7, 6)), seed=seed)
+    several = [dense] * num_components(name)
     stack = [several, dropout, dense, several]
     if name in BLOCK_BUILDERS:
         block = partial(layers.ResidualDense, 4)
         stack = [[block], dropout, dense, [block]]
-    return getattr(keras_mtl, name)(
-        keras.Input((6,)), TASKS, stack, task_data=task_data, seed=seed,
-        **(BUILDERS | BLOCK_BUILDERS)[name],
-    )  # fmt: skip
+    return built(name, task_data, keras.Input((6,)), stack, seed=seed)
+
+
+def built(name, task_data, inputs, stack=None, stem=(), seed=3, **changes):
+    """Builds a network of what is given with the arguments of a builder's entry."""
+    settings = (BUILDERS | BLOCK_BUILDERS | SEQUENCE_BUILDERS)[name] | changes
+    stem = [*stem, *settings.get("stem", ())]
+    made_of = {} if name in SEQUENCE_BUILDERS else {"layers": stack}
+    given = {**settings, **made_of, "stem": stem, "task_data": task_data, "seed": seed}
+    return getattr(keras_mtl, name)(inputs, TASKS, **given)
+
+
+def num_components(name):
+    """Returns how many components a list has: PLE's hold two more, that all tasks share."""
+    return 1 if name in BLOCK_BUILDERS else 5 if name == "build_ple" else 3
 
 
 def inputs_of(model):

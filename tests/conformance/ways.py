@@ -1,0 +1,98 @@
+"""The ways that a network goes after it was trained, and how far its answers are from before."""
+
+import keras
+import numpy as np
+
+import keras_mtl
+from keras_mtl.layers import FixedAllocation
+from tests.conformance.matrix import kinds_of, network
+
+_EXACT, _ROUNDED = 1e-6, 5e-3  # of an answer, or of 1 where it is smaller
+ROWS = {  # of a new task, in each layer with a given allocation, where tasks have rows of their own
+    "build_dynashare": [1],
+    "build_fixed_random": [0, 1, 1],
+    "build_no_sharing": [0, 1, 1],
+    "build_single_tasks": [0, 1, 1],
+}
+
+
+def off(cell, folder, model=None):
+    """Returns the largest difference of what came a cell's way, in parts of what is allowed.
+
+    Padded sequences are asked with more padding than the network before. What grew is asked after
+    it is frozen too. What is quantized is compared with the network that was.
+    """
+    builder, mode, kind, way = cell
+    model = network(builder, mode, kind) if model is None else model
+    x = kinds_of(builder)[kind].x
+    allowed = _ROUNDED if kind == "half precision" or way == "quantized" else _EXACT
+    if way == "quantized":
+        model.quantize("int8")
+    before = answers(model, x)
+    assert all(np.all(np.isfinite(answer)) for answer in before.values())
+    longer = x if x.dtype == "float32" else _with_more_padding(x)
+    found = []
+    if way in ("reloaded", "quantized"):
+        found.append((before, answers(_reloaded(model, folder), longer)))
+    if way in ("frozen", "quantized"):
+        found.append((before, _frozen_answers(model, longer)))
+    if way == "exported":
+        served = keras_mtl.load_served(keras_mtl.export(model, folder / "export"))
+        found.append((before, {task: served.predict(task, longer) for task in model.tasks}))
+    if way == "grown":
+        given = sum(isinstance(layer, FixedAllocation) for layer in model.layers)
+        rows = [ROWS[builder]] * given if builder in ROWS else None
+        grown = keras_mtl.add_task(model, "extra", 4, allocation=rows)
+        after = answers(grown, longer)
+        assert after["extra"].shape == (len(x), 4) and list(after) == [*before, "extra"]
+        found += [(before, after), (after, _frozen_answers(grown, x))]
+    return max(_distance(*pair) for pair in found) / allowed
+
+
+def answers(model, x):
+    """Returns what a network answers in inference, a dict, task -> float32 array."""
+    if model.task_data == "shared":
+        outputs = model(_tensor(x), training=False)
+        return {task: _array(outputs[task]) for task in model.tasks}
+    task_id = keras.ops.repeat(keras.ops.arange(len(model.tasks), dtype="int32"), len(x))
+    every = np.concatenate([x] * len(model.tasks))
+    outputs = model({"inputs": _tensor(every), "task_id": task_id}, training=False)
+    found = {}
+    for index, (name, task) in enumerate(model.tasks.items()):
+        answer = outputs[task.kind] if isinstance(outputs, dict) else outputs
+        found[name] = _array(answer)[index * len(x) : (index + 1) * len(x), ..., : task.size]
+    return found
+
+
+def _with_more_padding(x):
+    nothing = np.full((len(x), 2), x[1, -1], x.dtype)  # example 1 has one step
+    return np.concatenate([x, nothing], axis=1)
+
+
+def _frozen_answers(model, x):
+    outputs = keras_mtl.freeze(model)(_tensor(x))
+    return {task: _array(outputs[task]) for task in model.tasks}
+
+
+def _reloaded(model, folder):
+    model.save(folder / "model.keras")
+    return keras.models.load_model(folder / "model.keras")
+
+
+def _tensor(x):
+    return keras.ops.convert_to_tensor(x.tolist() if x.dtype == object else x)
+
+
+def _array(tensor):
+    return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
+
+
+def _distance(expected, found):
+    """Returns the largest difference, of an answer or of 1; infinite for NaN or another shape."""
+    largest = 0.0
+    for task, answer in expected.items():
+        if found[task].shape != answer.shape:
+            return np.inf
+        each = np.abs(np.asarray(found[task], "float32") - answer) / np.maximum(1, np.abs(answer))
+        largest = max(largest, np.nan_to_num(each, nan=np.inf).max())
+    return float(largest)
