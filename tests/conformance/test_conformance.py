@@ -241,6 +241,7 @@ def test_a_model_survives_its_config(name, task_data):
     assert list(copy.tasks) == list(model.tasks) and copy.task_data == task_data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL_BUILDERS)
 def test_a_saved_model_answers_equally_and_goes_on_with_the_same_draws(name, task_data, tmp_path):
     model = build(name, task_data)
@@ -255,6 +256,7 @@ def test_a_saved_model_answers_equally_and_goes_on_with_the_same_draws(name, tas
         assert_equal(arrays(model(x, training=True)), arrays(loaded(x, training=True)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL_BUILDERS)
 def test_saved_weights_can_be_loaded_into_a_model_built_anew(name, task_data, tmp_path):
     model, other = build(name, task_data), build(name, task_data, seed=4)

@@ -58,6 +58,7 @@ def assert_grows(model):
     assert list(larger.tasks) == [*registry.TASKS, "new"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
 @pytest.mark.parametrize("name", BUILDERS)
 def test_old_answers_stay_or_the_network_is_refused(name, task_data):

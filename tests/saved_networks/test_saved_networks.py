@@ -31,6 +31,7 @@ def test_there_is_one_of_every_builder(networks):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
 @pytest.mark.parametrize("name", BUILDERS)
 def test_a_saved_network_answers_as_it_did(networks, name, task_data):
@@ -42,6 +43,7 @@ def test_a_saved_network_answers_as_it_did(networks, name, task_data):
         np.testing.assert_allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ON_TENSORFLOW, reason="the exports were written on TensorFlow")
 @pytest.mark.parametrize("name", BUILDERS)
 def test_an_export_answers_as_the_network_it_was_made_of(networks, name):

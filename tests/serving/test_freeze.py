@@ -92,6 +92,7 @@ def images(number):
     return np.random.default_rng(number).normal(size=(number, 6, 6, 2)).astype("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_data", ["separate", "shared"])
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_frozen_answers_are_the_networks_own(builder, task_data):
@@ -255,3 +256,29 @@ def test_unknown_tasks_and_frozen_models_are_refused():
         keras_mtl.freeze(model, "c")
     with pytest.raises(ValueError, match="has no tasks to freeze"):
         keras_mtl.freeze(keras_mtl.freeze(model))
+
+
+@keras.saving.register_keras_serializable("test")
+class Both(keras.layers.Layer):
+    """An answer that needs the ways of two tasks: the probability of both."""
+
+    def call(self, first, second):
+        return first * second
+
+    def frozen(self, call, first, second):
+        return keras.layers.Multiply()([call.answer("a"), second])
+
+
+def test_an_answer_may_need_the_ways_of_several_tasks():
+    layers = [[partial(keras.layers.Dense, 4, activation="tanh")] * 2]
+    model = keras_mtl.build_no_sharing(
+        keras.Input((5,)), {"a": "binary", "b": "binary"}, layers, partition=["a", "b"]
+    )
+    both = Both(name="both")(model.output["a"], model.output["b"])
+    joint = type(model)(model.input, {"a": model.output["a"], "b": both})
+    scrambled(joint)
+    x = np.random.default_rng(1).normal(size=(7, 5)).astype("float32")
+    for frozen in (keras_mtl.freeze(joint)(x)["b"], keras_mtl.freeze(joint, "b")(x)):
+        np.testing.assert_allclose(
+            keras.ops.convert_to_numpy(frozen), answers(joint, x, "b"), rtol=1e-6, atol=1e-6
+        )
