@@ -34,8 +34,8 @@ class FrozenCall:
     """Calls what stands for the layers of a network on the way of one task.
 
     Attributes:
-        task_id: Place of the task. An answer with tensors must not depend on it otherwise than
-            through its inputs, because it is kept for all tasks whose inputs are the same.
+        task_id: Place of the task. An answer that is no number must not depend on it otherwise
+            than through its inputs, because it is kept for all tasks whose inputs are the same.
         mask: The mask of the first input, in its structure, or `None`.
         cut_below: As in `keras_mtl.freeze`.
     """
@@ -141,7 +141,7 @@ class FrozenNetwork:
         key = (id(layer), *map(_identity, keras.tree.flatten((args, sorted(kwargs.items())))))
         if key not in self._answers:
             answer = self._answer(call, layer, args, kwargs, name)
-            if not any(map(keras.backend.is_keras_tensor, keras.tree.flatten(answer))):
+            if all(map(_is_number, keras.tree.flatten(answer))):
                 return answer
             self._answers[key] = (answer, args, kwargs)  # inputs too, whose ids must stay theirs
         return self._answers[key][0]
@@ -198,12 +198,15 @@ def _cast(tensor, dtype):
     return answer
 
 
+def _is_number(value):
+    return value is None or isinstance(value, np.ndarray | str | bytes | bool | int | float)
+
+
 def _identity(value):
     """Returns what tells an input from others: a tensor is itself, an array its numbers."""
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype.str, value.tobytes()
-    plain = value is None or isinstance(value, str | bytes | bool | int | float)
-    return (type(value), value) if plain else id(value)
+    return (type(value), value) if _is_number(value) else id(value)
 
 
 def _fits(graph, args):

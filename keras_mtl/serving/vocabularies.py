@@ -28,7 +28,9 @@ def vocabulary_sizes(network):
 def _sizes(network, tensor):
     """Returns the sizes of the embeddings of a network, and of networks in it, on a tensor."""
     found = []
-    for layer in network.layers:
+    for layer in network.operations:
+        if type(layer).__name__ == "Cast" and layer.input is tensor:
+            found += _sizes(network, layer.output)
         graph = graph_of(layer)
         if graph is None and not isinstance(layer, keras.layers.Embedding):
             continue

@@ -64,6 +64,7 @@ def test_what_examples_execute_by_hand(task_data):
         np.testing.assert_array_equal(found, 2 * (always + executed[task] @ BLOCKS))
 
 
+@pytest.mark.slow
 def test_with_open_gates_it_is_what_the_report_says():
     model = network("shared", policy=POLICY, target_rates=[0.5, 1, 0.5])
     for task, flops in executed_flops(model, X).items():  # gates are open at the start

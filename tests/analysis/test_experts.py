@@ -143,6 +143,7 @@ class Joined(keras.layers.Layer):
         return keras.ops.concatenate([x["age"], x["jobs"]], axis=-1)
 
 
+@pytest.mark.slow
 def test_inputs_of_several_arrays_are_checked_too():
     inputs = {"age": keras.Input((1,)), "jobs": keras.Input((4,))}
     model = keras_mtl.build_mmoe(

@@ -145,12 +145,14 @@ def test_the_routing_survives_saving(shared, tmp_path):
         np.testing.assert_allclose(routing_over_time(loaded, TOKENS)[task], expected)
 
 
+@pytest.mark.slow
 def test_looking_leaves_the_model_as_it_is(shared):
     nodes = [len(layer._outbound_nodes) for layer in shared.layers]
     routing_over_time(shared, TOKENS)
     assert [len(layer._outbound_nodes) for layer in shared.layers] == nodes
 
 
+@pytest.mark.slow
 def test_usage_divides_each_sub_encoder_among_tasks(shared):
     usage = sub_encoder_usage(shared, TOKENS)
     np.testing.assert_allclose(usage["region"], padded([5 / 11, 6 / 11, 1], [1, 0]))
@@ -167,6 +169,7 @@ def test_a_sub_encoder_that_no_task_reads_is_nobodys():
         np.testing.assert_allclose(usage, padded([0] * 3, [0] * 2))
 
 
+@pytest.mark.slow
 def test_relatedness_is_what_two_tasks_read_in_common(shared):
     relatedness = relatedness_over_time(shared, TOKENS)
     assert relatedness.shape == (4, 3, 3)
@@ -176,6 +179,7 @@ def test_relatedness_is_what_two_tasks_read_in_common(shared):
     assert np.isnan(relatedness[3]).all()
 
 
+@pytest.mark.slow
 def test_a_task_that_reads_nothing_is_related_to_itself_alone(shared):
     relatedness = relatedness_over_time(shared, TOKENS)[:3]
     assert (relatedness[:, [0, 1, 2], [0, 1, 2]] == 1).all()
@@ -194,6 +198,7 @@ def test_relatedness_follows_what_tasks_choose_at_a_step():
     np.testing.assert_allclose(relatedness[:, 0, 1], [1 / 5, 0])  # one of five; none
 
 
+@pytest.mark.slow
 def test_open_connections_are_counted_per_example_and_step(shared):
     # All 2 * 3 to the first layer; 3 to the first sub-encoder of the second, to the other one
     # those from the two that say 1.

@@ -84,6 +84,7 @@ def test_a_task_that_reads_nothing_has_no_mass():
     np.testing.assert_array_equal(mass, [[np.nan, 0.5]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
 def test_betas_stand_in_the_order_of_tasks(task_data):
     model = sluice(task_data=task_data)

@@ -61,6 +61,7 @@ def test_keras_fits_and_evaluates_streams():
     assert np.isfinite(float(model.evaluate(batches, verbose=0)))
 
 
+@pytest.mark.slow
 def test_labels_keep_structure_and_dtype_through_fit():
     tasks = {"color": 3, "height": "regression", "sick": "binary"}
     data = {

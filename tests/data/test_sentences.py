@@ -386,6 +386,7 @@ def test_logs_are_those_of_the_arrays():
         assert logs[name] == pytest.approx(expected[name], abs=1e-5), name
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_count_teach_nothing():
     x, y = numbered([3, 3, 3], steps=3)
     model, other = tagger(["pos"]), tagger(["pos"])

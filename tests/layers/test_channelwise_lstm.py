@@ -134,6 +134,7 @@ def network():
     )
 
 
+@pytest.mark.slow
 def test_a_frozen_network_is_made_of_stock_lstms(network, tmp_path):
     expected = answers(network, PATIENTS)
     frozen = keras_mtl.freeze(network)

@@ -238,6 +238,7 @@ def test_fit_counts_the_epochs_from_the_first_that_it_is_told():
     assert int(model.get_layer("router").epochs.value) == 8
 
 
+@pytest.mark.slow
 def test_the_epochs_are_saved_and_go_on_where_they_stopped(tmp_path):
     model, follow = epoch_model(), SeenEpochs()
     model.fit(FEATURES, KINDS, epochs=3, verbose=0)

@@ -83,6 +83,7 @@ def test_gates_make_an_lstm(mask):
     assert_close(array(cells(X, mask=mask)), array(cells.lstm(X, mask=mask)))
 
 
+@pytest.mark.slow
 def test_sequences_of_any_number_and_length_pass_one_compiled_program():
     inputs = keras.Input((None,), dtype="int32")
     x = layers.Embedding(9, 3, mask_zero=True)(inputs)

@@ -261,6 +261,7 @@ def test_the_original_stays_as_it_is(task_data):
 # Nothing is forgotten
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_training_leaves_old_weights_bit_for_bit(task_data, optimizer):
     model = gumbel(task_data)

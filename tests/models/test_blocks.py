@@ -139,6 +139,7 @@ def test_a_block_that_a_task_skips_learns_nothing_from_it():
             assert executes or not slope.any()
 
 
+@pytest.mark.slow
 def test_a_policy_is_drawn_by_its_probabilities():
     model = network(keras_mtl.build_adashare, init_probability=0.3)
     draws = np.array([keras_mtl.sample_policy(model, seed=seed) for seed in range(300)])
@@ -212,6 +213,7 @@ def test_a_closed_gate_skips_the_block_for_that_example():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_example_is_answered_the_same_alone_and_in_a_batch():
     model = half_open(scrambled(network(policy=POLICY, target_rates=0.5)), X)
     together = model(X, training=False)
@@ -244,6 +246,7 @@ def test_gates_before_tasks_part_count_for_each_task(policy):
 # What is left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rates", [1.0, 0.5], ids=["no gates", "gates"])
 def test_frozen_it_answers_the_same_without_what_nobody_executes(task_data, rates):
     policy = [[1, 0, 1], [0, 0, 1], [1, 0, 0]]

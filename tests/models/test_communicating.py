@@ -59,6 +59,7 @@ def alone(lstm, x):
 # Who hears whom
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_in_a_complete_graph_a_task_hears_the_plain_lstms_of_all_others(place):
     model, task = network(), list(SENTENCES)[place]
@@ -71,6 +72,7 @@ def test_in_a_complete_graph_a_task_hears_the_plain_lstms_of_all_others(place):
     np.testing.assert_allclose(answered(model)[task], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_in_a_star_all_tasks_hear_the_shared_lstm():
     model = network(graph="star")
     x = reads(model, "stem_1")
@@ -82,6 +84,7 @@ def test_in_a_star_all_tasks_hear_the_shared_lstm():
         np.testing.assert_allclose(found[task], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_loss_reaches_the_lstms_that_send_and_not_what_they_hear():
     complete, star = network(), network(graph="star")
 
@@ -94,6 +97,7 @@ def test_a_loss_reaches_the_lstms_that_send_and_not_what_they_hear():
     assert reached(star) == ({"shared_lstm", "lstm_2"}, {"lstm_2"})
 
 
+@pytest.mark.slow
 def test_of_two_tasks_each_has_the_others_whole_attention():
     model = network(TAGS)
     paths = paths_reached(model, "pos", TOKENS)
@@ -178,6 +182,7 @@ def test_networks_are_saved(tmp_path, graph, task_data):
     assert_equal_answers(answered(reloaded(model, tmp_path)), answered(model), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", [SENTENCES, TAGS], ids=["last", "steps"])
 def test_frozen_networks_hold_the_lstms_that_a_task_needs(tasks, graph, task_data):
     model = network(tasks, graph=graph, task_data=task_data)

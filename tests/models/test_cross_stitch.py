@@ -275,6 +275,7 @@ def test_half_precision_trains(policy, task_data):
     assert_trains_in(policy, make)
 
 
+@pytest.mark.slow
 def test_weights_of_pairs_learn_and_are_saved(tmp_path, task_data):
     model = network(build_cross_stitch, task_data=task_data)
     before = model.get_layer("stitch_1").alpha

@@ -39,6 +39,7 @@ def test_equal_codes_are_the_one_component_that_they_name(task_data):
     assert_equal_answers(answers(model), answers(fixed), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [4, 5])
 def test_a_frozen_network_answers_equally(task_data, number):
     model = dselect_k([[dense] * number, [dense] * 3], task_data=task_data, tower_units=(5,))

@@ -85,6 +85,7 @@ def test_gates_of_whole_sequences_look_ahead(task_data):
         assert np.abs(after[name][:, :7] - output[:, :7]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing(task_data):
     model = network(PADDED, task_data=task_data, stem=MASKING)
     together = answers(model, PADDED, task_data)

@@ -106,6 +106,7 @@ def test_the_primary_loss_reaches_auxiliary_lstms_and_an_auxiliary_loss_its_own(
 # Both forms of data, steps, padding
 
 
+@pytest.mark.slow
 def test_both_forms_of_data_answer_equally_with_equal_weights():
     shared, separate = network(), network(task_data="separate")
     copy_weights(shared, separate)
@@ -145,11 +146,13 @@ def test_half_precision_trains(policy, task_data):
     assert_trains_in(policy, partial(network, task_data=task_data), PADDED, LABELS)
 
 
+@pytest.mark.slow
 def test_networks_are_saved(tmp_path, task_data):
     model = network(task_data=task_data)
     assert_equal_answers(answered(reloaded(model, tmp_path)), answered(model), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", [SENTENCES, TAGS], ids=["last", "steps"])
 def test_frozen_auxiliary_tasks_are_stock_lstms(tasks, task_data):
     primary = list(tasks)[1]

@@ -156,6 +156,7 @@ def test_the_number_of_weights_is_the_papers(task_data):
 # Who reaches whom
 
 
+@pytest.mark.slow
 def test_tasks_share_the_encoder_and_have_decoders_of_their_own(task_data):
     model = network(task_data=task_data)
     shared = {v.path for v in model.get_layer("encoder").trainable_variables}
@@ -172,6 +173,7 @@ def test_tasks_share_the_encoder_and_have_decoders_of_their_own(task_data):
             assert not paths & own[other]
 
 
+@pytest.mark.slow
 def test_another_tasks_decoder_changes_nothing(task_data):
     model = network(task_data=task_data)
     before = answered(model)
@@ -202,6 +204,7 @@ def penalties_of(model, **settings):
     return [logs[f"{part}_sparsity_penalty"] for part in ("encoder", "decoder")]
 
 
+@pytest.mark.slow
 def test_logs_name_what_open_connections_cost_the_encoder_and_the_decoders(task_data):
     model = network(open_fraction=0.5, sparsity_weight=3.0, task_data=task_data)
     force(routed(model), True)
@@ -224,12 +227,14 @@ def test_penalties_are_part_of_the_loss(task_data):
     assert found[0] == pytest.approx(found[1], rel=1e-4) and found[1] > 0.1
 
 
+@pytest.mark.slow
 def test_closed_connections_cost_nothing(task_data):
     model = network(open_fraction=0.01, task_data=task_data)
     force(routed(model), False)
     assert penalties_of(model) == [0, 0]
 
 
+@pytest.mark.slow
 def test_an_example_pays_for_the_decoder_it_uses():
     model = network(open_fraction=0.4, task_data="separate", sparsity_scope="step")
     force(routed(model), False)
@@ -281,6 +286,7 @@ def test_padding_changes_no_class(task_data):
     assert_equal_answers({task: y[3] for task, y in longer.items()}, alone, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", ["step", "sequence", "batch"])
 def test_padding_changes_no_log(task_data, scope):
     model = reader(task_data=task_data, open_fraction=0.1, sparsity_scope=scope)
@@ -303,6 +309,7 @@ def test_steps_may_be_masked_by_a_value(task_data):
     assert logs_of(model, x) == pytest.approx(logs_of(model, longer), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_base_that_forgets_padding_makes_nobody_else_forget_it(task_data):
     conv = partial(layers.Conv1D, 3, 1, padding="causal")
     with pytest.warns(UserWarning, match="does not support masking"):
@@ -424,6 +431,7 @@ def test_a_network_cools_with_the_epochs_in_all_its_parts():
     assert {float(router.temperature(router.epochs)) for router in routers} == {0.5}
 
 
+@pytest.mark.slow
 def test_equal_seeds_start_equally():
     assert_seeds_reproduce(
         partial(build_recurrent_modular, keras.Input((None, 5)), REGIONS, units=(3,))

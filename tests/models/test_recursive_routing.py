@@ -110,6 +110,7 @@ def test_it_learns(task_data):
     assert_learns(network(task_data=task_data))
 
 
+@pytest.mark.slow
 def test_the_table_learns(task_data):
     model = network(task_data=task_data, temperature=2.0)
     routed = model.get_layer("routed_lstm")
@@ -118,6 +119,7 @@ def test_the_table_learns(task_data):
     assert np.all(np.any(array(routed.logits) != 0, axis=-1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "task_data"), [("mixed_float16", "shared"), ("mixed_bfloat16", "separate")]
 )

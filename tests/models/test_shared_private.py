@@ -101,6 +101,7 @@ def test_without_penalties_it_is_plain_shared_private(task_data):
     assert model.count_params() == 9 * 3 + lstms + (6 + 1) * (1 + 4 + 1)
 
 
+@pytest.mark.slow
 def test_a_head_reads_private_then_shared_states():
     model = plain()
     for number, task in enumerate(SENTENCES, start=1):
@@ -112,6 +113,7 @@ def test_a_head_reads_private_then_shared_states():
         np.testing.assert_allclose(answered(model)[task], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_penalties_change_no_answer(task_data):
     model = network(task_data=task_data, orthogonality_weight=7.0)
     other = plain(task_data=task_data)
@@ -119,6 +121,7 @@ def test_penalties_change_no_answer(task_data):
     assert_equal_answers(answered(model), answered(other), 0)
 
 
+@pytest.mark.slow
 def test_both_forms_of_data_answer_equally_with_equal_weights():
     shared, separate = network(), network(task_data="separate", adversarial_weight=0)
     copy_weights(shared, separate)
@@ -170,6 +173,7 @@ def test_the_adversary_teaches_the_shared_part_only():
     assert found == {"stem_1", "shared", "adversarial_penalty"}
 
 
+@pytest.mark.slow
 def test_orthogonality_teaches_the_shared_part_and_the_tasks_of_the_batch():
     model = network(task_data="separate", orthogonality_weight=1.0)
     given = {"inputs": PADDED, "task_id": np.array([2, 0, 2, 2, 0, 2], "int32")}
@@ -203,6 +207,7 @@ def test_penalties_judge_the_last_states_that_are_no_padding():
 # Training
 
 
+@pytest.mark.slow
 def test_penalties_are_in_the_loss_and_in_the_logs(task_data):
     model = compiled(network(task_data=task_data, orthogonality_weight=0.7))
     if task_data == "shared":
@@ -282,6 +287,7 @@ def test_tasks_per_step_and_others_stand_side_by_side():
     np.testing.assert_allclose(outputs["pos"], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", [TAGS, SENTENCES], ids=["steps", "last"])
 def test_padding_changes_no_answer(tasks, task_data):
     model = network(tasks=tasks, task_data=task_data)

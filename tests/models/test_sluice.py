@@ -309,6 +309,7 @@ def test_presets_are_saved(preset, tmp_path):
     assert len(loaded.trainable_variables) == len(model.trainable_variables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "task_data"),
     [
@@ -334,6 +335,7 @@ def test_hard_sharing_gives_all_tasks_the_same_features():
         np.testing.assert_array_equal(first, other)
 
 
+@pytest.mark.slow
 def test_group_lasso_keeps_towers_apart_while_their_subspaces_learn(task_data):
     model = trained(network(build_sluice, preset="group_lasso", task_data=task_data))
     own = np.kron(np.eye(3), np.ones((2, 2))) > 0
@@ -344,6 +346,7 @@ def test_group_lasso_keeps_towers_apart_while_their_subspaces_learn(task_data):
         assert components(model, task) == towers(number)
 
 
+@pytest.mark.slow
 def test_easy_adaptation_has_a_private_and_a_common_subspace_also_after_training(task_data):
     model = network(build_sluice, preset="easy_adaptation", task_data=task_data)
     before = alphas(model)
@@ -508,6 +511,7 @@ def test_the_penalty_survives_saving(tmp_path):
 # Towers of sequences and images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task_data", "settings"),
     [
@@ -596,6 +600,7 @@ def test_half_precision_trains(policy, task_data, preset):
     assert_trains_in(policy, make)
 
 
+@pytest.mark.slow
 def test_half_precision_trains_sequences():
     tokens = keras.Input((None,), dtype="int32")
     make = partial(build_sluice, tokens, TAGS, [[bilstm] * 2], stem=[embed])
@@ -603,6 +608,7 @@ def test_half_precision_trains_sequences():
     assert_trains_in("mixed_bfloat16", make, TOKENS, labels)
 
 
+@pytest.mark.slow
 def test_weights_learn_and_are_saved(tmp_path, task_data):
     model = network(build_sluice, task_data=task_data)
     before = alphas(model)

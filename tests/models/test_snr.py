@@ -164,6 +164,7 @@ def test_a_task_that_reads_nothing_answers_the_same_to_all():
     np.testing.assert_allclose(frozen, found, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task_data", "connection"), [("shared", "transform"), ("separate", "sum")]
 )

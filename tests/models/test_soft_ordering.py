@@ -228,6 +228,7 @@ def test_padded_steps_change_nothing(task_data):
     assert_padding_is_ignored(tagger(build_soft_ordering, [[same] * 2], task_data=task_data))
 
 
+@pytest.mark.slow
 def test_sequences_of_both_directions_may_be_put_in_order():
     model = tagger(build_soft_ordering, [bilstm, [bilstm] * 2])
     assert_padding_is_ignored(model)

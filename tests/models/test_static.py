@@ -200,6 +200,7 @@ def draw_of(seed):
     return np.stack(keras_mtl.allocation(model))
 
 
+@pytest.mark.slow
 def test_equal_seeds_draw_equally_and_others_do_not():
     np.testing.assert_array_equal(draw_of(3), draw_of(3))
     assert np.any(draw_of(3) != draw_of(4))

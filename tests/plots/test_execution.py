@@ -89,6 +89,7 @@ def test_each_network_is_a_point_by_its_name():
     assert ax.xaxis.get_major_formatter()(4000) == "4 k"
 
 
+@pytest.mark.slow
 def test_what_a_network_does_is_drawn():
     x = np.random.default_rng(0).normal(size=(20, 5)).astype("float32")
     block = partial(keras_mtl.layers.ResidualDense, 5)

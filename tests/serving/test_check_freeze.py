@@ -81,6 +81,7 @@ def test_an_allocation_that_was_settled_needs_no_check(build, allocate):
     assert check_freeze(model).least_certain is None
 
 
+@pytest.mark.slow
 def test_a_network_that_relies_on_its_draws_is_found_out():
     model, data = sign_network(probability=0.48)
     check = check_freeze(model, data)
@@ -110,6 +111,7 @@ def test_a_draw_without_a_component_is_scored_as_training_sees_it():
     assert check_freeze(literal, data, num_samples=40).sampled == check.sampled
 
 
+@pytest.mark.slow
 def test_a_network_that_does_not_care_is_not_blamed_for_its_score():
     model, data = sign_network(probability=0.52)
     check = check_freeze(model, data)
@@ -140,6 +142,7 @@ def test_equal_seeds_draw_equal_allocations():
     assert first == second
 
 
+@pytest.mark.slow
 def test_the_model_is_left_bit_for_bit_as_it_was():
     model, data = sign_network(probability=0.3)
     before = [weight.copy() for weight in model.get_weights()]
@@ -150,6 +153,7 @@ def test_the_model_is_left_bit_for_bit_as_it_was():
         assert old.tobytes() == new.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND == "torch", reason="torch compiles nothing")
 def test_forced_allocations_retrace_nothing():
     model, data = sign_network(probability=0.3)
@@ -166,6 +170,7 @@ def test_one_sample_is_too_few(build):
         check_freeze(build(), num_samples=1)
 
 
+@pytest.mark.slow
 def test_export_passes_validation_data_on(tmp_path):
     model, data = sign_network(probability=0.48)
     with (

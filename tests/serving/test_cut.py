@@ -184,6 +184,7 @@ def test_soft_ordering_stores_its_components_once():
     assert len(dense_layers) == 1 + 2 * 3 + 3  # stem, components of two lists, heads
 
 
+@pytest.mark.slow
 def test_frozen_networks_reload(tmp_path):
     frozen = keras_mtl.freeze(tagger(sluice, bilstm))
     frozen.save(tmp_path / "frozen.keras")
@@ -292,6 +293,7 @@ def test_one_strong_channel_keeps_all_of_the_pair():
     assert components(keras_mtl.freeze(model, "b", cut_below=0.1)) == towers(2)
 
 
+@pytest.mark.slow
 def test_cut_taggers_still_ignore_padding():
     alpha = np.eye(4) + np.kron([[0, 0.05], [0.4, 0]], np.ones((2, 2)))
     model = given_alpha(tagger(sluice, bilstm), alpha)

@@ -52,6 +52,7 @@ def test_parameters_and_changes_are_those_of_freezing_one_task():
         assert report.change[task] == pytest.approx(np.abs(difference).max())
 
 
+@pytest.mark.slow
 def test_losses_are_over_labelled_examples():
     model = linear_network(ALPHA)
     # c answers 31.4 x + 1, cut 31 x + 1

@@ -19,6 +19,7 @@ def test_parents_are_made_and_the_path_comes_back(build, tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["1"]
 
 
+@pytest.mark.slow
 def test_an_empty_folder_is_used(build, tmp_path):
     export(build(), tmp_path, format=FORMAT)
     assert any(tmp_path.iterdir())
@@ -44,6 +45,7 @@ def test_a_failure_leaves_nothing_behind(build, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_folder_can_be_read_by_others(build, tmp_path):
     (tmp_path / "plain").mkdir()
     path = Path(export(build(), tmp_path / "1", format=FORMAT))

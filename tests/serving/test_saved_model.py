@@ -54,6 +54,7 @@ def test_signatures_answer_as_the_model(build, features, answers, tmp_path, task
             np.testing.assert_allclose(everything[task], expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_batch_is_free_and_there_is_no_task_id(build, tmp_path):
     network = load(export(build(task_data="separate"), tmp_path / "1"))
     assert set(network.signatures) == {"income", "age", "height", "hobbies", "serving_default"}
@@ -62,6 +63,7 @@ def test_the_batch_is_free_and_there_is_no_task_id(build, tmp_path):
         assert (name, spec.shape.as_list(), others) == ("inputs", [None, 5], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_data", ["separate", "shared"])
 def test_every_weight_is_stored_once_and_nothing_else(build, tmp_path, task_data):
     model = build(task_data=task_data, entropy_weight=0.1)
@@ -112,6 +114,7 @@ def test_named_inputs_keep_their_names(build, features, answers, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="text needs TensorFlow")
 def test_text_is_looked_up_in_the_exported_network(build, tmp_path):
     import tensorflow as tf
@@ -165,6 +168,7 @@ for name in ("keras", "keras_mtl"):
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), answers(model, x, "age"), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_allocation_is_written_by_names(build, tmp_path):
     model = build()
     path = Path(export(model, tmp_path / "1"))
@@ -203,6 +207,7 @@ def test_the_manifest_names_every_other_file(build, tmp_path):
     assert manifest["keras_mtl"]
 
 
+@pytest.mark.slow
 def test_a_certain_network_exports_without_a_warning(build, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

@@ -33,6 +33,7 @@ def path(intact, tmp_path):
     return Path(shutil.copytree(intact, tmp_path / "1"))
 
 
+@pytest.mark.slow
 def test_it_lists_tasks_and_predicts(build, features, answers, tmp_path):
     model = build(task_data="separate")
     served = load_served(export(model, tmp_path / "1"))
@@ -52,6 +53,7 @@ def test_it_knows_the_allocation(build, tmp_path):
         np.testing.assert_array_equal(matrix, expected)
 
 
+@pytest.mark.slow
 def test_an_unknown_task_is_refused(path, features):
     with pytest.raises(ValueError, match="Unknown task 'braille'. Tasks of this export: .*'age'"):
         load_served(path).predict("braille", features(1))

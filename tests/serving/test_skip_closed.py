@@ -45,6 +45,7 @@ def skipping_layers(model):
     return [layer for layer in model.layers if isinstance(layer, SkipClosed)]
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.parametrize("opened", [None, True, False], ids=["some open", "all", "none"])
 @pytest.mark.parametrize("batch", [1, 9])

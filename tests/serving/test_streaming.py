@@ -455,6 +455,7 @@ def test_the_signature_and_the_manifest_say_what_streams(exported):
     assert set(signatures["stream"].structured_outputs) == {*model.tasks, *states}
 
 
+@pytest.mark.slow
 @saved_model
 def test_weights_are_stored_once(exported, tmp_path):
     import tensorflow as tf
@@ -556,6 +557,7 @@ def test_wrong_states_are_refused(exported):
         served.stream(x[0], states)
 
 
+@pytest.mark.slow
 @saved_model
 def test_an_export_without_states_cannot_stream(tmp_path):
     served = load_served(export(bottom(lstm), tmp_path / "1"))

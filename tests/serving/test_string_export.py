@@ -86,6 +86,7 @@ def answers(encoder, model, sentences):
     return model.predict(encoder.encode(sentences), verbose=0)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.parametrize("sentences", REQUESTS.values(), ids=REQUESTS)
 def test_sentences_are_answered_as_by_encoder_and_model(exported, served, sentences):

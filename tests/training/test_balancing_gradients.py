@@ -44,6 +44,7 @@ def one_step(balancing, kernels, tasks=REGRESSIONS, labels=ERRORS, **options):
 # PCGrad
 
 
+@pytest.mark.slow
 def test_pcgrad_by_hand():
     # The dot product is -1: a loses -1/2 of b, and b loses -1 of a.
     model = one_step(keras_mtl.PCGrad(), [(1, 0), (-1, 1)])
@@ -122,6 +123,7 @@ def test_cagrad_without_a_radius_is_the_usual_step():
     np.testing.assert_allclose(step(model), step(one_step(None, kernels)), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_tasks", [2, 3, 7])
 @pytest.mark.parametrize("largest", [1, 100])
 def test_worst_mixture_agrees_with_scipy(num_tasks, largest):
@@ -185,6 +187,7 @@ def test_gradnorm_pulls_the_task_that_learns_slowly():
     assert balancing.task_weights == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_gradnorm_weighs_all_variables_by_the_weights_so_far():
     balancing = keras_mtl.GradNorm()
     model = linear_model(balancing, REGRESSIONS, [(3, 0), (0, 1)])

@@ -61,6 +61,7 @@ def test_recorder_keeps_copies():
         np.testing.assert_array_equal(layer, copy)
 
 
+@pytest.mark.slow
 def test_recorder_of_a_model_without_learned_allocation_notes_nothing():
     model = keras_mtl.build_shared_bottom(keras.Input((2,)), TASKS, [[dense] * 4])
     model.compile("sgd")

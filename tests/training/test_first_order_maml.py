@@ -86,6 +86,7 @@ def train(model, x, y, **options):
 FIRST, LAST = slice(0, 3), slice(3, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", LABELS)
 def test_two_steps_by_hand(labels):
     balancing = keras_mtl.FirstOrderMAML(inner_part=0.6, inner_learning_rate=0.4)
@@ -97,6 +98,7 @@ def test_two_steps_by_hand(labels):
         np.testing.assert_array_equal(weights_of(model)["b"][0], np.float32(START["b"][0]))
 
 
+@pytest.mark.slow
 def test_weights_of_tasks_count_outside_and_those_of_examples_in_both_parts():
     balancing = keras_mtl.FirstOrderMAML(inner_part=0.6, inner_learning_rate=0.4)
     model = linear(balancing, keras.optimizers.SGD(0.1), b=Task("regression", weight=3.0))
@@ -166,6 +168,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_without_an_inner_step_it_is_the_usual_step_on_the_outer_part(case):
     make, first_batch = CASES[case]
@@ -209,6 +212,7 @@ def test_weights_come_back_bit_for_bit():
         np.testing.assert_array_equal(ops.convert_to_numpy(variable), value)
 
 
+@pytest.mark.slow
 def test_statistics_draws_counters_and_logs_are_those_of_the_usual_pass():
     ours, usual = stateful(keras_mtl.FirstOrderMAML(0.6, 0.7)), stateful(None)
     logs = [model.fit(X, Y, batch_size=10, shuffle=False, verbose=0) for model in (ours, usual)]
@@ -281,6 +285,7 @@ def test_batches_of_one_example_raise():
         separate_model(keras_mtl.FirstOrderMAML()).fit(batches(size=1), verbose=0)
 
 
+@pytest.mark.slow
 def test_several_learning_rates_need_one_for_the_inner_step():
     optimizer = keras_mtl.allocation_optimizer(keras.optimizers.SGD(0.1), 0.5)
     model = shared_model()

@@ -471,6 +471,7 @@ def test_compiled_shared_steps_answer_wrong_labels_with_nan():
     assert math.isnan(history["loss"][0])
 
 
+@pytest.mark.slow
 def test_compiled_separate_steps_answer_wrong_labels_and_ids_with_nan():
     model = model_of({"a": 3, "b": 2}, "separate")
 

@@ -81,6 +81,7 @@ def by_numpy(tasks, y, predictions):
     return logs
 
 
+@pytest.mark.slow
 def test_logs_equal_numpy():
     model = shared_model()
     logs = model.evaluate(X, Y, batch_size=7, verbose=0, return_dict=True)
@@ -89,6 +90,7 @@ def test_logs_equal_numpy():
     assert logs == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_logs_of_several_batches_weigh_examples_equally():
     model = shared_model()
     logs = model.evaluate(X, Y, batch_size=3, verbose=0, return_dict=True)
@@ -97,6 +99,7 @@ def test_logs_of_several_batches_weigh_examples_equally():
     assert logs == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["sequential", "mixed"])
 def test_separate_logs_equal_numpy(order):
     tasks = {"animal": 3, "sick": "binary", "sort": 4}
@@ -165,6 +168,7 @@ def test_mean_of_nothing_is_nan():
     assert math.isfinite(logs["mean_accuracy"]) and math.isfinite(logs["loss"])
 
 
+@pytest.mark.slow
 def test_task_without_data_logs_nan():
     tasks = {"a": 3, "b": 2}
     batches = keras_mtl.task_batches(tasks, {"b": (X, np.ones(7))}, batch_size=4, seed=0)
@@ -240,6 +244,7 @@ def test_auc_of_separate_data_equals_scikit_learn():
     assert logs["mean_auc"] == pytest.approx(np.mean(expected), abs=2e-3)
 
 
+@pytest.mark.slow
 def test_metric_objects_collect_over_batches_and_begin_anew():
     roc_auc_score = pytest.importorskip("sklearn.metrics").roc_auc_score
     tasks = {"sick": Task("binary", metrics=[keras.metrics.AUC(2000, name="area")])}

@@ -79,6 +79,7 @@ def test_compile_refuses_what_only_stock_keras_knows(argument):
         shared_model(**argument)
 
 
+@pytest.mark.slow
 def test_compile_with_a_loss_is_stock_keras():
     y = labels(animal=np.array([0, 1, 2, 1, 1, 0]), sick=np.ones(6), place=np.ones((6, 2)))
     loss = {"animal": "sparse_categorical_crossentropy", "sick": "mse", "place": "mae"}

@@ -398,6 +398,7 @@ def test_a_network_trains_is_judged_saved_and_frozen(task_data, tmp_path):
     assert keras_mtl.freeze(model, "place").output.shape == (None, STEPS, 2)
 
 
+@pytest.mark.slow
 def test_sequences_of_one_step_train():
     model = keras_mtl.build_shared_bottom(
         keras.Input((None,), dtype="int32"),

@@ -163,6 +163,7 @@ def test_policies_learn_in_fit_and_nowhere_else(order):
         np.testing.assert_array_equal(before, array(weight))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
 def test_a_missing_label_teaches_nothing(task_data):
     model = routed(task_data, tasks={"a": 2, "b": 2, "c": 2}, returns_rate=0.5)
@@ -192,6 +193,7 @@ def test_scores_of_a_softmax_learn_from_the_optimizer():
     assert learned[0, 0] > 0.9 and learned[1, 1] > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reward", ["accuracy", "loss"])
 def test_the_rewards_of_later_layers_count_for_earlier_ones(reward):
     dense = keras.layers.Dense
