@@ -34,6 +34,11 @@ def run_graph(graph, inputs, call):
     return graph._run_through_graph(inputs, call_fn=call)
 
 
+def mask_of(tensor):
+    """Returns the mask that a symbolic tensor carries, or `None`."""
+    return getattr(tensor, "_keras_mask", None)
+
+
 def num_outputs(operation):
     """Returns how many tensors each call of a layer or operation has answered."""
     return len(operation._inbound_nodes[0].outputs)

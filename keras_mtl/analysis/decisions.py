@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_mtl.analysis.task_answers import task_answers
+from keras_mtl.keras_internals import mask_of
 from keras_mtl.layers import RecurrentModular
 
 
@@ -54,7 +55,7 @@ def decision_network(model):
     encoder = required_encoder(model)
     decoders = [model.get_layer(f"decoder_{number + 1}") for number in range(len(model.tasks))]
     outputs = {layer.name: layer.output[1] for layer in [encoder, *decoders]}
-    mask = getattr(encoder.output[1], "_keras_mask", None)
+    mask = mask_of(encoder.output[1])
     return keras.Model(model.input, outputs if mask is None else outputs | {"mask": mask})
 
 

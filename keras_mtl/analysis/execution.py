@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_mtl.analysis.task_answers import task_answers
+from keras_mtl.keras_internals import mask_of
 from keras_mtl.layers import SkippableBlock, SplitTasks, TaskRows
 from keras_mtl.layers.instance_gate import mean_of_places
 
@@ -68,7 +69,7 @@ def _execution_network(model):
 def _executed(block):
     _, execute, *gates = block.input
     for gate in gates:
-        mask = getattr(gate, "_keras_mask", None)
+        mask = mask_of(gate)
         execute = execute * mean_of_places(ops.cast(gate, "float32"), mask)
     return execute
 

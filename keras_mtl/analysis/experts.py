@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.analysis.task_answers import task_answers
+from keras_mtl.keras_internals import mask_of
 from keras_mtl.layers import DSelectKGates, NoisyTopKGates, StreamGates, TaskGates
 from keras_mtl.layers.instance_gate import mean_of_places
 from keras_mtl.layers.task_logits import valid_rows
@@ -81,7 +82,7 @@ def expert_usage(model, x):
 def _weights_by_task(gates, model):
     """Returns the symbolic weights `(batch, experts)` of each task."""
     num_tasks, features = len(model.tasks), keras.tree.flatten(gates.input)[0]
-    mask = getattr(features, "_keras_mask", None)
+    mask = mask_of(features)
     if isinstance(gates, StreamGates):
         return [mean_of_places(weights, mask) for weights in gates.output[:num_tasks]]
     repeats = num_tasks if gates.rows == "shared" and not gates.same_for_all else 1

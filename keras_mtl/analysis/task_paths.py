@@ -47,7 +47,7 @@ def task_calls(model, task, cut_below=0.0):
 def new_inputs(model):
     """Returns inputs like those of a model, without the task id."""
     inputs = model.input["inputs"] if model.task_data == "separate" else model.input
-    return keras.tree.map_structure(_same_input, inputs)
+    return keras.tree.map_structure(same_input, inputs)
 
 
 def inner_calls(run, inputs):
@@ -57,7 +57,7 @@ def inner_calls(run, inputs):
         run: Function `(call, *inputs)` that makes calls on symbolic tensors.
         inputs: List of tensors whose shapes and types the calls see.
     """
-    inputs = [_same_input(tensor) for tensor in inputs]
+    inputs = [same_input(tensor) for tensor in inputs]
     return _graph_calls(keras.Model(inputs, run(FrozenCall(_Shapes(None, None), 0), *inputs)))
 
 
@@ -66,7 +66,8 @@ def calls_in(graph, inputs):
     return inner_calls(lambda call, *tensors: run_graph(graph, tensors, call), inputs)
 
 
-def _same_input(tensor):
+def same_input(tensor):
+    """Returns a new input like a symbolic tensor, of its name."""
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
 
 

@@ -1,6 +1,7 @@
 """Copies of layers: their settings, their weights, and what they know beside their weights."""
 
 import tempfile
+from functools import partial
 
 import keras
 import numpy as np
@@ -38,7 +39,8 @@ def new_layer_like(layer, changes=(), regularized=True):
     try:
         with keras.saving.custom_object_scope(own_classes):
             if graph_of(layer) is not None:
-                copy = keras.models.clone_model(layer, clone_function=new_layer_like)
+                like = partial(new_layer_like, regularized=regularized)
+                copy = keras.models.clone_model(layer, clone_function=like)
                 copy.name = changes.get("name", copy.name)
                 return copy
             config = layer.get_config() if regularized else without_regularizers(layer.get_config())

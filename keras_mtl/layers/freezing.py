@@ -12,7 +12,7 @@ import inspect
 import keras
 import numpy as np
 
-from keras_mtl.keras_internals import graph_of, run_graph
+from keras_mtl.keras_internals import graph_of, mask_of, run_graph
 
 _IN_TRAINING_ONLY = (
     keras.layers.Dropout,
@@ -161,7 +161,7 @@ class FrozenNetwork:
     def _own_answer(self, call, layer, args, kwargs):
         mask = kwargs.pop("mask", None)
         if mask is None:
-            mask = keras.tree.map_structure(_mask_of, args[0])
+            mask = keras.tree.map_structure(mask_of, args[0])
         call, args = call.at(mask), _autocast(layer, args)
         outputs = layer.frozen(call, *args, **kwargs)
         if hasattr(layer, "frozen_mask"):
@@ -173,10 +173,6 @@ class FrozenNetwork:
             if keras.backend.is_keras_tensor(tensor) and its_mask is not None:
                 tensor._keras_mask = its_mask
         return outputs
-
-
-def _mask_of(tensor):
-    return getattr(tensor, "_keras_mask", None)
 
 
 def _autocast(layer, args):
@@ -194,7 +190,7 @@ def _cast(tensor, dtype):
     if tensor.dtype == dtype:
         return tensor
     answer = keras.ops.cast(tensor, dtype)
-    answer._keras_mask = _mask_of(tensor)
+    answer._keras_mask = mask_of(tensor)
     return answer
 
 
@@ -234,7 +230,7 @@ def _explicit_masks(layer, args, kwargs):
     for name, value in positional.items():
         for given in ("mask",) if len(args) == 1 else (f"{name}_mask",):
             if given in parameters and given not in positional and kwargs.get(given) is None:
-                mask = keras.tree.map_structure(_mask_of, value)
+                mask = keras.tree.map_structure(mask_of, value)
                 if any(part is not None for part in keras.tree.flatten(mask)):
                     kwargs[given] = mask
     return kwargs

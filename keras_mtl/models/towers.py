@@ -1,5 +1,6 @@
 """Networks of parallel towers: one stream of features per task, and where streams meet."""
 
+from keras_mtl.keras_internals import mask_of
 from keras_mtl.layers import SharedMask
 from keras_mtl.layers.masks import keeps_steps
 from keras_mtl.models.graph import Network, each_once
@@ -51,7 +52,7 @@ def run_each(components, streams, index):
 
 def _with_one_mask(component, sources, streams, index):
     """Returns streams that all know the padding that one of them, or of their sources, knows."""
-    masks = {id(getattr(x, "_keras_mask", None)) for x in [*sources, *streams]}
+    masks = {id(mask_of(x)) for x in [*sources, *streams]}
     if len(masks) == 1 or not keeps_steps(component, sources[0]):
         return streams
     return SharedMask(name=f"mask_{index}")([streams, list({id(x): x for x in sources}.values())])

@@ -6,6 +6,7 @@ import keras
 
 from keras_mtl.analysis.allocation import allocation_layers
 from keras_mtl.analysis.task_paths import new_inputs
+from keras_mtl.keras_internals import mask_of
 from keras_mtl.layers.copying import copied_layer
 from keras_mtl.layers.freezing import FrozenNetwork
 from keras_mtl.serving.skip_closed import SkipClosed
@@ -121,7 +122,7 @@ class _SkippingFreezer(_Freezer):
         self._blocks = {}
 
     def where_open(self, layer, gate, answer, x, shortcut):
-        if getattr(x, "_keras_mask", None) is not None:
+        if mask_of(x) is not None:
             return super().where_open(layer, gate, answer, x, shortcut)
         if id(layer) not in self._blocks:
             inputs = [keras.Input(part.shape[1:], dtype=part.dtype) for part in (x, shortcut)]

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl.analysis.task_paths import same_input
 from keras_mtl.tasks import kinds_of, largest_size
 from keras_mtl.training import MultiTaskModel
 
@@ -28,9 +29,7 @@ def judged(model, frozen):
         model: A compiled model made by a builder of this package.
         frozen: The network that `keras_mtl.freeze` made of it, of all tasks.
     """
-    inputs = keras.tree.map_structure(
-        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), model.input
-    )
+    inputs = keras.tree.map_structure(same_input, model.input)
     if model.task_data == "separate":
         outputs = _by_task_id(model.tasks, frozen(inputs["inputs"]), inputs["task_id"])
     else:

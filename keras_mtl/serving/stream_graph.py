@@ -6,6 +6,8 @@ import re
 import keras
 from keras import ops
 
+from keras_mtl.keras_internals import mask_of
+
 STATES = {keras.layers.LSTM: "hc", keras.layers.GRU: "h", keras.layers.SimpleRNN: "h"}
 _OVER_PLACES = ("Mean", "Sum", "Max", "Min", "Cumsum", "Cumprod")
 
@@ -41,7 +43,7 @@ class StreamGraph:
                 f"Layer {layer.name!r} begins with states that another layer makes, so a stream "
                 "cannot hand over its own."
             )
-        mask = getattr(x, "_keras_mask", None) if mask is None else mask
+        mask = mask_of(x) if mask is None else mask
         call = self._new_name(layer)
         names = [f"{call}_{state}" for state in STATES[type(layer)]]
         before = [
