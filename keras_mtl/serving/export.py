@@ -140,6 +140,7 @@ def export(
         _check_streaming(model, format)
         stream = streaming_form(frozen)
         states, write = state_names(stream), partial(write, stream=stream)
+    examples = trial_inputs(frozen) if validation_data is None else first_examples(validation_data)
     for problem in check_freeze(model, validation_data).problems():
         warnings.warn(problem, stacklevel=2)
     with complete_or_nothing(folder) as draft:
@@ -147,19 +148,16 @@ def export(
         write_allocation(model, draft / chosen.extras)
         ids = {} if preprocessing else task_vocabularies(frozen, model.tasks)  # words are no ids
         write_manifest(model, format, draft, draft / chosen.extras, states, ids)
-        _check_written(model, frozen, chosen, draft, validation_data, preprocessing)
+        _check_written(model, frozen, chosen, draft, examples, preprocessing)
     return str(path)
 
 
-def _check_written(model, frozen, format, draft, validation_data, encoder):
+def _check_written(model, frozen, format, draft, examples, encoder):
     """Raises a `ValueError` where what was written answers otherwise than the model."""
+    given = x = examples
     if encoder is not None:
         given = trial_sentences(encoder)
         x = encoder.encode(given.tolist())
-    elif validation_data is not None:
-        given = x = first_examples(validation_data)
-    else:
-        given = x = trial_inputs(frozen)
     answer = format.answers(draft)
     if answer is None:  # nothing here runs such files
         answers = frozen(keras.tree.map_structure(keras.ops.convert_to_tensor, x))

@@ -41,7 +41,11 @@ def trial_sentences(encoder, number=8, seed=0):
 
 
 def first_examples(data, number=8):
-    """Returns the inputs of the first examples of what `evaluate` takes, without task ids."""
+    """Returns the inputs of the first examples of what `evaluate` takes, without task ids.
+
+    Raises:
+        ValueError: There is no example, with which nothing could be compared.
+    """
     if isinstance(data, list | tuple):
         x = data[0]
     elif isinstance(data, keras.utils.PyDataset):
@@ -50,4 +54,9 @@ def first_examples(data, number=8):
         x = next(iter(data))[0]
     if isinstance(x, dict) and "task_id" in x:
         x = x["inputs"]
+    if not len(keras.tree.flatten(x)[0]):
+        raise ValueError(
+            "validation_data has no examples, so the export could not be compared with the model. "
+            "Give some, or leave it out: examples are made from the model's inputs then."
+        )
     return keras.tree.map_structure(lambda part: np.asarray(part)[:number], x)

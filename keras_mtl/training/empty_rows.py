@@ -40,10 +40,11 @@ class EmptyRowsWarning(keras.callbacks.Callback):
         self._told = set()
 
     def on_epoch_end(self, epoch, logs=None):
+        if not any(map(_may_be_empty, self.model.layers)):
+            return
         layers_by_task = {}
         for task, layer in empty_rows(self.model):
-            learned_empty = isinstance(layer, AllocationMatrix) and not layer.min_components
-            if learned_empty and (task, layer.name) not in self._told:
+            if _may_be_empty(layer) and (task, layer.name) not in self._told:
                 self._told.add((task, layer.name))
                 layers_by_task.setdefault(task, []).append(layer.name)
         for task, names in layers_by_task.items():
@@ -54,3 +55,7 @@ class EmptyRowsWarning(keras.callbacks.Callback):
                 "with a higher init_probability, a larger budget or a disconnect_weight.",
                 stacklevel=2,
             )
+
+
+def _may_be_empty(layer):
+    return isinstance(layer, AllocationMatrix) and not layer.min_components

@@ -127,3 +127,13 @@ def test_first_examples_are_those_of_any_data():
     batches = keras_mtl.task_batches(tasks, each, batch_size=4, order="sequential")
     for data in ((X, LABELS), [X, LABELS, None], batches, [(X, LABELS)].__iter__()):
         np.testing.assert_array_equal(first_examples(data, number=4), X[:4])
+
+
+def test_no_examples_prove_nothing(tmp_path):
+    none = (X[:0], {task: labels[:0] for task, labels in LABELS.items()})
+    with pytest.raises(ValueError, match="validation_data has no examples, so the export could"):
+        first_examples(none)
+    if BACKEND == "tensorflow":
+        with pytest.raises(ValueError, match="validation_data has no examples"):
+            export(network(), tmp_path / "1", validation_data=none)
+        assert list(tmp_path.iterdir()) == []
