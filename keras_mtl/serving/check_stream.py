@@ -5,8 +5,7 @@ import numpy as np
 
 from keras_mtl.serving.networks import leaves, named_answers, run_through
 from keras_mtl.serving.stream_graph import STATES
-
-_NUM_STEPS = 3  # where a network reads any number
+from keras_mtl.serving.trial_inputs import NUM_STEPS, trial_inputs
 
 
 def check_stream(frozen, stream, states, calls):
@@ -52,24 +51,11 @@ class _Trial:
         self._stream = stream
         self._states = states
         self._sequences = [name for name, x in stream.input.items() if None in x.shape[1:2]]
-        self._x = self._random_inputs(batch_size=len(next(iter(states.values()))))
+        x = trial_inputs(frozen, number=len(next(iter(states.values()))), least_id=1)
+        names = [tensor.name for tensor in keras.tree.flatten(frozen.input)]
+        self._x = dict(zip(names, keras.tree.flatten(x), strict=True))
         in_16_bits = any(layer.compute_dtype.endswith("float16") for layer in leaves(frozen))
         self._tolerances = (1e-1, 1e-2) if in_16_bits else (1e-2, 2e-6)
-
-    def _random_inputs(self, batch_size):
-        rng = np.random.default_rng(0)
-        most = min(
-            (x.input_dim for x in leaves(self._frozen) if hasattr(x, "input_dim")), default=2
-        )
-
-        def random(tensor):
-            shape = (batch_size, *(size or _NUM_STEPS for size in tensor.shape[1:]))
-            if "float" in tensor.dtype:
-                return rng.normal(size=shape).astype("float32")
-            ids = rng.integers(min(1, most - 2), most, shape)  # 0 may be padding
-            return ids.astype(str if tensor.dtype == "string" else tensor.dtype)
-
-        return {x.name: random(x) for x in keras.tree.flatten(self._frozen.input)}
 
     def first_difference(self, compared):
         """Returns the name of the first tensor that differs in the two networks, or `None`.
@@ -94,7 +80,7 @@ class _Trial:
         network = keras.Model(self._stream.input, [*pieces, *after])
         lengths = [self._x[name].shape[1] for name in self._sequences]
         states, found = self._states, []
-        for step in range(max(lengths, default=_NUM_STEPS)):
+        for step in range(max(lengths, default=NUM_STEPS)):
             x = {
                 name: values[:, step : step + 1] if name in self._sequences else values
                 for name, values in self._x.items()

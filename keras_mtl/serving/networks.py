@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_mtl.keras_internals import graph_of, run_graph
+
 
 def task_networks(frozen, tasks):
     """Returns a dict, task -> the part of a frozen network that answers `{task: output}`.
@@ -57,8 +59,9 @@ def run_through(network, inputs, call):
     """
 
     def step(layer, *args, **kwargs):
-        if isinstance(layer, keras.Model):
-            return run_through(layer, args[0], call)
+        graph = graph_of(layer)
+        if graph is not None:
+            return run_through(graph, args[0], call)
         return call(layer, *args, **kwargs)
 
-    return network._run_through_graph(inputs, call_fn=step)
+    return run_graph(network, inputs, step)

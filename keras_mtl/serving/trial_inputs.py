@@ -5,10 +5,10 @@ import numpy as np
 
 from keras_mtl.serving.vocabularies import vocabulary_sizes
 
-_NUM_STEPS = 3  # where a network reads any number
+NUM_STEPS = 3  # where a network reads any number
 
 
-def trial_inputs(network, number=8, seed=0):
+def trial_inputs(network, number=8, seed=0, least_id=0):
     """Returns random examples in the structure of a frozen network's input.
 
     Floats are normal, ids are below the vocabulary where embeddings tell it, texts are letters.
@@ -17,17 +17,20 @@ def trial_inputs(network, number=8, seed=0):
         network: A frozen network.
         number: How many examples. Defaults to 8.
         seed: Integer seed. Defaults to 0.
+        least_id: Smallest id; with 1 none is padding, as far as there are ids enough. Defaults to
+            0.
     """
     rng = np.random.default_rng(seed)
     sizes = vocabulary_sizes(network)
 
     def examples(tensor):
-        shape = (number, *(size or _NUM_STEPS for size in tensor.shape[1:]))
+        shape = (number, *(size or NUM_STEPS for size in tensor.shape[1:]))
         if "float" in tensor.dtype:
             return rng.normal(size=shape).astype(tensor.dtype)
         if tensor.dtype == "string":
             return rng.choice(list("abcdefgh"), shape).astype(object)
-        return rng.integers(sizes.get(tensor.name, 2), size=shape).astype(tensor.dtype)
+        size = sizes.get(tensor.name, 2)
+        return rng.integers(max(0, min(least_id, size - 2)), size, shape).astype(tensor.dtype)
 
     return keras.tree.map_structure(examples, network.input)
 

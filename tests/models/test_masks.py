@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_mtl
+from keras_mtl.serving.check_answers import task_answers_of
 
 TASKS = {"a": 3, "b": "binary"}
 WORDS = np.random.default_rng(0).integers(1, 9, (6, 5))
@@ -74,20 +75,9 @@ def network(build, components, task_data="shared", stem=(embed,), last=lstm):
     return model
 
 
-def answers(model, x):
-    if model.task_data == "shared":
-        found = model(x, training=False)
-        return {task: keras.ops.convert_to_numpy(found[task]) for task in TASKS}
-    found = {}
-    for index, (name, task) in enumerate(model.tasks.items()):
-        output = model({"inputs": x, "task_id": np.full(len(x), index, "int32")}, training=False)
-        found[name] = keras.ops.convert_to_numpy(output[task.kind])[:, : task.size]
-    return found
-
-
 def assert_padding_is_nothing(model):
-    found = answers(model, WORDS)
-    longer = answers(model, np.pad(WORDS, ((0, 0), (0, 3))))
+    found = task_answers_of(model, WORDS)
+    longer = task_answers_of(model, np.pad(WORDS, ((0, 0), (0, 3))))
     frozen = keras_mtl.freeze(model)(WORDS)
     for task in TASKS:
         np.testing.assert_allclose(longer[task], found[task], rtol=1e-6, atol=1e-6)
@@ -138,7 +128,7 @@ def test_embeddings_of_each_task_make_masks(build, task_data):
 def test_convolutions_of_several_steps_are_frozen_too(build):
     wide = partial(keras.layers.Conv1D, 4, 3, padding="same")
     model = network(build, [wide, normalized])
-    frozen, found = keras_mtl.freeze(model)(WORDS), answers(model, WORDS)
+    frozen, found = keras_mtl.freeze(model)(WORDS), task_answers_of(model, WORDS)
     for task in TASKS:
         np.testing.assert_allclose(
             keras.ops.convert_to_numpy(frozen[task]), found[task], rtol=1e-6, atol=1e-6
