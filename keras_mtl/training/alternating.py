@@ -5,6 +5,7 @@ import re
 import keras
 from keras import ops
 
+from keras_mtl.training.grouped_optimizer import GroupedOptimizer
 from keras_mtl.training.optimizers import check_single_optimizer
 
 _POLICY = r"(.*/)?policy_\d+/logits(_added_\d+)?"
@@ -27,10 +28,12 @@ def alternating_optimizer(weights, policy, phases):
         phases: `keras_mtl.PolicyPhases`, those of the builder.
 
     Returns:
-        A `keras.optimizers.MultiOptimizer`.
+        A `keras.optimizers.MultiOptimizer`. Its `global_clipnorm`, that of both, limits one norm,
+        over all variables.
 
     Raises:
-        ValueError: Anything but two single Keras optimizers.
+        ValueError: Anything but two single Keras optimizers, of one `global_clipnorm`, without
+            `gradient_accumulation_steps`.
 
     Example:
 
@@ -43,12 +46,19 @@ def alternating_optimizer(weights, policy, phases):
     """
     check_single_optimizer("weights", weights)
     check_single_optimizer("policy", policy)
+    for optimizer in (weights, policy):
+        if optimizer.gradient_accumulation_steps:
+            raise ValueError(
+                "alternating_optimizer counts the batches of its phases, and cannot wait for "
+                "several of them before it takes a step. Leave gradient_accumulation_steps out of "
+                f"{type(optimizer).__name__} and use larger batches."
+            )
     optimizer_map = keras.optimizers.OptimizerMap(weights, {_POLICY: policy})
     return AlternatingOptimizer(optimizer_map, phases=phases)
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class AlternatingOptimizer(keras.optimizers.MultiOptimizer):
+class AlternatingOptimizer(GroupedOptimizer):
     """A `MultiOptimizer` that moves one group of variables at a time.
 
     Made by `alternating_optimizer`.
