@@ -235,8 +235,9 @@ def test_closed_connections_cost_nothing(task_data):
 
 
 @pytest.mark.slow
-def test_an_example_pays_for_the_decoder_it_uses():
-    model = network(open_fraction=0.4, task_data="separate", sparsity_scope="step")
+@pytest.mark.parametrize("scope", ["step", "batch"])
+def test_an_example_pays_for_the_decoder_it_uses(scope):
+    model = network(open_fraction=0.4, task_data="separate", sparsity_scope=scope)
     force(routed(model), False)
     force([model.get_layer("decoder_2")], True)
     for task_id, number in [([1] * 6, 6), ([0, 2] * 3, 0), ([1, 0, 2, 1, 0, 0], 2)]:
