@@ -5,10 +5,11 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.layers.allocation import Allocation, take_rows
-from keras_mtl.layers.gumbel_choice import drawn_from
+from keras_mtl.layers.gumbel_choice import drawn_from, gumbel_noise
 from keras_mtl.layers.means import at_least_one
 from keras_mtl.layers.policy_learning import advantages, expected_return, weighted, with_batch
 from keras_mtl.layers.simplex import PROJECTIONS
+from keras_mtl.replicas import drawn_by_row, over_replicas
 
 _NUM_RECENT = 256  # decisions that the collaboration reward looks back on
 _CHOICES = {
@@ -208,8 +209,11 @@ class RoutingPolicy(Allocation):
     def _drawn(self, task_id):
         policy = ops.stop_gradient(self.probabilities())
         if self.draws == "task":
-            return take_rows(drawn_from(policy, self.seed_generator), task_id)
-        return drawn_from(take_rows(policy, task_id), self.seed_generator)
+            noise = gumbel_noise(policy.shape, self.seed_generator)
+            return take_rows(drawn_from(policy, noise), task_id)
+        rows = take_rows(policy, task_id)
+        noise = drawn_by_row(gumbel_noise, ops.shape(rows), self.seed_generator)
+        return drawn_from(rows, noise)
 
     @property
     def chooses_one(self):
@@ -277,7 +281,8 @@ class RoutingPolicy(Allocation):
     def _table(self, values, place):
         """Returns the sums of values over the rows of a batch, per task and component."""
         size = self.num_tasks * self.num_components
-        return ops.reshape(ops.segment_sum(values, place, size), (self.num_tasks, -1))
+        table = ops.reshape(ops.segment_sum(values, place, size), (self.num_tasks, -1))
+        return over_replicas(table)
 
     def _lesson(self, policy, count, total):
         """Moves the estimates of returns, and returns by how much to raise each choice."""
