@@ -15,13 +15,40 @@ def scope_of(model):
     return model.distribute_strategy.scope()
 
 
+def num_replicas_of(model):
+    """Returns how many replicas a model trains on."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    return model.distribute_strategy.num_replicas_in_sync
+
+
+def check_first_batch(model, x, batch_size):
+    """Raises a `ValueError` for a first batch that replicas cannot share in equal parts.
+
+    Keras builds a model from the mean of the parts. Later batches may be odd.
+
+    Args:
+        model: A `MultiTaskModel`.
+        x: What `fit` and `evaluate` take as such; looked at if it is arrays or `TaskBatches`.
+        batch_size: What they take as such.
+    """
+    replicas = num_replicas_of(model)
+    size = getattr(x, "batch_size", None)
+    if isinstance(x, dict) or hasattr(x, "shape"):
+        size = min(batch_size or 32, len(keras.tree.flatten(x)[0]))
+    if size is not None and size % replicas:
+        raise ValueError(
+            f"A first batch of {size} examples cannot be shared by {replicas} replicas in equal "
+            f"parts, where Keras fails. Use a batch_size that is a multiple of {replicas}, and at "
+            "least as many examples."
+        )
+
+
 def check_replicas(model, balancing, steps_per_execution):
     """Raises a `ValueError` for what several replicas cannot do as one would."""
-    if keras.backend.backend() != "tensorflow":
+    if num_replicas_of(model) == 1:
         return
     strategy = model.distribute_strategy
-    if strategy.num_replicas_in_sync == 1:
-        return
     name = f"{type(strategy).__name__} with {strategy.num_replicas_in_sync} replicas"
     if (steps_per_execution or 1) != 1:
         raise ValueError(

@@ -14,7 +14,7 @@ from keras_mtl.training.backend_step import BackendStep
 from keras_mtl.training.balancing import BatchLosses, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
 from keras_mtl.training.checks import check_arrays
-from keras_mtl.training.distribution import check_replicas, scope_of
+from keras_mtl.training.distribution import check_first_batch, check_replicas, scope_of
 from keras_mtl.training.empty_rows import EmptyRowsWarning
 from keras_mtl.training.losses import loss_measure, metric_measures
 from keras_mtl.training.metrics import TaskMetric
@@ -210,6 +210,7 @@ class MultiTaskModel(SavedState, BackendStep, keras.Model):
             self._check(*given["validation_data"])
         if self.balancing is not None:
             check_batches(self.balancing, given.get("x"), given.get("batch_size"))
+        check_first_batch(self, given.get("x"), given.get("batch_size"))
         given = with_batches(self, given)
         batches = given.get("x")
         follow = keras.callbacks.LambdaCallback(
@@ -244,6 +245,7 @@ class MultiTaskModel(SavedState, BackendStep, keras.Model):
         given = _named(super().evaluate, args, kwargs)
         if not given.get("_use_cached_eval_dataset"):
             self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
+            check_first_batch(self, given.get("x"), given.get("batch_size"))
         return super().evaluate(**given | {"x": prepared(given.get("x"))})
 
     def _check(self, x, y, sample_weight=None):

@@ -107,7 +107,7 @@ def example(name, task_data):
     y = {"color": np.array([0, 1, 1, -1, 0]), "animal": np.array([6, -1, 0, 2, 3])}
     y["width"] = RNG.normal(size=(5, 3)).astype("float32")
     if task_data == "shared":
-        return make, {"x": x, "y": y, "batch_size": 3, "shuffle": False}
+        return make, {"x": x, "y": y, "batch_size": 4, "shuffle": False}
     examples = {task: (x, labels) for task, labels in y.items()}
     batches = keras_mtl.task_batches(registry.TASKS, examples, batch_size=6, seed=0, order="mixed")
     return make, {"x": batches}
@@ -144,6 +144,18 @@ def test_routes_are_drawn_and_learned_as_on_one_device(task_data, draws):
     with two_replicas().scope():
         two = trained(make, batches)
     assert_alike(one, two)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_parts_of_different_size_are_refused_where_keras_would_fail(method):
+    with two_replicas().scope():
+        model = gumbel_matrix("shared")
+    model.compile("sgd")
+    message = "first batch of 3 examples.*2 replicas.*batch_size"
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(X, Y, batch_size=3, verbose=0)
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(X[:3], {task: y[:3] for task, y in Y.items()}, verbose=0)
 
 
 def test_a_network_may_be_compiled_outside_the_strategys_scope():
