@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_mtl.data.arrays import as_sample_weight
 from keras_mtl.data.examples import take
 from keras_mtl.data.labels import check_labels
 from keras_mtl.data.order import passes
@@ -147,7 +148,8 @@ def check_examples(name, task, data):
     else:
         x = _as_input(x)
     labels = check_labels(name, task, labels)
-    weights = [np.asarray(weight, "float32").reshape(-1) for weight in weights]
+    owner = f'The sample weights of task "{name}"'
+    weights = [as_sample_weight(owner, weight).astype("float32").reshape(-1) for weight in weights]
     examples = (x, labels, *weights)
     if len({array.shape[:1] for array in keras.tree.flatten(examples)}) > 1:
         shapes = ", ".join(

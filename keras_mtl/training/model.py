@@ -1,6 +1,5 @@
 """The model class behind every builder: losses, logs and checks for several tasks."""
 
-import inspect
 import warnings
 
 import keras
@@ -10,9 +9,11 @@ from keras_mtl.data import AlternatingBatches, ArrayBatches, TaskBatches
 from keras_mtl.layers import GumbelRouter, SubspaceOrthogonality, TaskHead, TaskHeads
 from keras_mtl.training.balancing import GradientBalancing, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
-from keras_mtl.training.checks import check_arrays
+from keras_mtl.training.checked_data import CheckedData, named
 from keras_mtl.training.empty_rows import EmptyRowsWarning
 from keras_mtl.training.first_order_maml import FirstOrderMAML
+from keras_mtl.training.fitting import check_fit
+from keras_mtl.training.forms import check_form
 from keras_mtl.training.gradients import with_gradient
 from keras_mtl.training.losses import loss_measure, metric_measures
 from keras_mtl.training.metrics import TaskMetric
@@ -27,12 +28,21 @@ IN_ORDER = (AlternatingBatches, ArrayBatches, TaskBatches)  # they decide on the
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
+class MultiTaskModel(SavedState, TaskGradients, TwoSteps, CheckedData, keras.Model):
     """A functional `keras.Model` that knows its tasks.
 
     `compile(optimizer)` uses the tasks' own losses and metrics, which skip missing labels.
     `compile(loss=..., metrics=...)` is stock Keras and knows none. Tasks live in the head
     layers, so that clones and reloaded models keep them. Builders make these models.
+
+    `loss` in the logs is Keras's, a mean over the batches. With missing labels it depends on the
+    batch size, as batches with few labels count as much as others. `<task>_loss` is exact, the
+    mean over the labelled examples of the epoch, and `mean_loss` is the mean of these over the
+    tasks with labelled data, without penalties and the weights of tasks.
+
+    `metrics_names` are the names of the values in the list that `evaluate` returns. Those of a step
+    come first: a list that `train_on_batch` or `test_on_batch` returns has their values only.
+
     `compile(optimizer, balancing=...)` takes a method that weighs tasks against each other, such as
     `keras_mtl.PCGrad()`; `balancing.task_weights` says what it arrived at.
     """
@@ -69,6 +79,8 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
                         "knows no missing labels. Put a task's own loss, metrics and weight in "
                         "keras_mtl.Task instead."
                     )
+            for name, task in self.tasks.items():
+                check_fit(name, task)
         else:
             check_nobody_waits(self.layers)
         if balancing is not None:
@@ -110,7 +122,7 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
         tasks = self.tasks
         self._loss_measures = {name: loss_measure(task) for name, task in tasks.items()}
         self._task_weights = [task.weight for task in tasks.values()]
-        self._loss_tracker_by_task = TaskMetric("loss", self._loss_measures, tasks, mean=False)
+        self._loss_tracker_by_task = TaskMetric("loss", self._loss_measures, tasks)
         by_metric = {}
         for name, task in tasks.items():
             for metric, measure in metric_measures(name, task).items():
@@ -134,6 +146,7 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
             self._penalty_trackers[name].update_state(value)
         if not self._uses_task_losses:
             return super().compute_loss(x, y, y_pred, sample_weight, training)
+        check_form(self, y, sample_weight, y_pred)
         batch = self._batch(x, y, y_pred, sample_weight)
         totals, counts = batch.sums(self._loss_measures)
         self._loss_tracker_by_task.add(totals, counts)
@@ -176,18 +189,20 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
     def _get_metrics_result_or_logs(self, logs):
         return self.get_metrics_result()
 
+    @property
+    def metrics_names(self):
+        if not self._uses_task_losses:
+            return super().metrics_names
+        names = [n for m in self.metrics for n in getattr(m, "log_names", [m.name])]
+        return sorted(names, key=self._task_log_names.__contains__)  # those of a step come first
+
+    def _flatten_metrics_in_order(self, logs):
+        if not self._uses_task_losses:
+            return super()._flatten_metrics_in_order(logs)
+        return [logs[name] for name in self.metrics_names if name in logs]
+
     def fit(self, *args, **kwargs):
-        given = _named(super().fit, args, kwargs)
-        if given.get("class_weight") is not None:
-            raise ValueError(
-                "class_weight is refused: it cannot say which task it means. "
-                "Use sample_weight, or Task(weight=...)."
-            )
-        self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
-        for part in getattr(given.get("x"), "parts", ()):
-            self._check(*getattr(part, "arrays", (None, None)))
-        if isinstance(given.get("validation_data"), tuple):
-            self._check(*given["validation_data"])
+        given = self._checked_for_fit(named(super().fit, args, kwargs))
         if self.balancing is not None:
             check_batches(self.balancing, given.get("x"), given.get("batch_size"))
         given = with_batches(self, given)
@@ -220,16 +235,6 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
             return {}
         return {f"{task}_weight": w for task, w in self.balancing.task_weights.items()}
 
-    def evaluate(self, *args, **kwargs):
-        given = _named(super().evaluate, args, kwargs)
-        if not given.get("_use_cached_eval_dataset"):
-            self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
-        return super().evaluate(**given | {"x": prepared(given.get("x"))})
-
-    def _check(self, x, y, sample_weight=None):
-        if getattr(self, "_uses_task_losses", False):
-            check_arrays(self, x, y, sample_weight)
-
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """Quantizes layers as `keras.Model.quantize` does, those that a file can tell of.
 
@@ -245,9 +250,3 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
                 stacklevel=2,
             )
         super().quantize(mode, config=config, filters=filters, **kwargs)
-
-
-def _named(method, args, kwargs):
-    """Returns what a method is called with, by name."""
-    given = inspect.signature(method).bind(*args, **kwargs).arguments
-    return given | given.pop("kwargs", {})
