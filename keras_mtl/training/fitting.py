@@ -4,10 +4,12 @@ One that reads labels or answers in another form than a task has them seldom fai
 another number, of which nobody can tell that it is wrong. What users write themselves is theirs.
 """
 
+import inspect
 import re
 
 import keras
 
+_KERAS = (keras.losses, keras.metrics)
 _CLASSES = (
     "sparse_categorical_crossentropy",
     "categorical_generalized_cross_entropy",
@@ -28,14 +30,11 @@ _NUMBERS = (
     "hinge",
     "squared_hinge",
     "r2_score",
-    "pearson_correlation",
-    "concordance_correlation",
 )
 _YES_OR_NO = (
     "binary_crossentropy",
     "binary_focal_crossentropy",
     "binary_accuracy",
-    "binary_iou",
     "auc",
     "precision",
     "recall",
@@ -58,11 +57,16 @@ _LOGITS = (  # a regression task's answers may be read as logits
     "categorical_focal_crossentropy",
     "auc",
 )
-_VECTORS = ("cosine_similarity", "categorical_hinge")  # say nothing about a single value
+_VECTORS = (  # say nothing about a single value
+    "cosine_similarity",
+    "categorical_hinge",
+    "pearson_correlation",
+    "concordance_correlation",
+)
 _FITTING = {
     "classes": _CLASSES,
     "tagging": _CLASSES,
-    "binary": _YES_OR_NO,
+    "binary": ("binary_iou", *_YES_OR_NO),
     "multilabel": ("cosine_similarity", "dice", "tversky", *_YES_OR_NO),
     "regression": ("mean_absolute_percentage_error", *_VECTORS, *_NUMBERS, *_LOGITS),
 }
@@ -92,19 +96,19 @@ def check_fit(name, task):
 
 
 def _check(name, task, role, judge):
-    judge = (
-        getattr(judge, "_fn", judge) if type(judge) is keras.metrics.MeanMetricWrapper else judge
-    )
-    made = judge if hasattr(judge, "__name__") else type(judge)
-    if made.__name__ not in dir(keras.losses) + dir(keras.metrics) or not _is_kerass(made):
+    if type(judge) is keras.metrics.MeanMetricWrapper:
+        judge = judge._fn
+    made = judge if inspect.isfunction(judge) else type(judge)
+    if made not in (getattr(module, made.__name__, None) for module in _KERAS):
         return
     word = _word(made.__name__)
-    fitting = {_word(fit): fit for fit in _FITTING[task.kind]}
-    if word not in fitting or (task.size == 1 and word in map(_word, _VECTORS)):
+    alone = _VECTORS if task.size == 1 else ()
+    fitting = {_word(fit): fit for fit in _FITTING[task.kind] if fit not in alone}
+    if word in fitting:
+        use = _setting(task, word, judge.get_config() if hasattr(judge, "get_config") else {})
+    else:
         use = next((fit for fit in fitting.values() if _family(fit) == _family(word)), None)
         use = f'"{use or _FIRST_CHOICE[task.kind][role]}"'
-    else:
-        use = _setting(task, word, judge.get_config() if hasattr(judge, "get_config") else {})
     if use:
         raise ValueError(
             f"The {role} {made.__name__} does not fit task {name!r}: a task of kind {task.kind!r} "
@@ -112,18 +116,16 @@ def _check(name, task, role, judge):
         )
 
 
-def _is_kerass(made):
-    found = [getattr(module, made.__name__, None) for module in (keras.losses, keras.metrics)]
-    return any(made is one for one in found)
-
-
 def _setting(task, word, config):
     """Returns with which setting something of a fitting kind would be right, if not as it is."""
-    reads_logits = task.kind == "regression"
-    if word in map(_word, _LOGITS) and config.get("from_logits", False) != reads_logits:
-        return f"from_logits={reads_logits}"
+    logits = task.kind == "regression"
+    asked = word in map(_word, _LOGITS) or "from_logits" in config
+    if asked and config.get("from_logits", False) != logits:
+        return f"from_logits={logits}"
     if word in ("iou", "meaniou") and (config["sparse_y_pred"] or not config["sparse_y_true"]):
-        return "sparse_y_true=True, sparse_y_pred=False"
+        return 'sparse_y_true=True, sparse_y_pred=False, dtype="float32"'
+    if word.endswith("iou") and "float" not in str(config["dtype"]):
+        return 'dtype="float32"'  # without it, weights are cut to whole numbers
     if word in ("f1score", "fbetascore"):
         takes_largest = task.size == 1 and config["threshold"] is None  # of one: always a yes
         return 'average="macro", threshold=0.5' if takes_largest or not config["average"] else None
