@@ -1,6 +1,5 @@
 """The model class behind every builder: losses, logs and checks for several tasks."""
 
-import inspect
 import warnings
 
 import keras
@@ -13,9 +12,11 @@ from keras_mtl.replicas import num_replicas, over_replicas
 from keras_mtl.training.backend_step import BackendStep
 from keras_mtl.training.balancing import BatchLosses, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
-from keras_mtl.training.checks import check_arrays
-from keras_mtl.training.distribution import check_first_batch, check_replicas, scope_of
+from keras_mtl.training.checked_data import CheckedData, named
+from keras_mtl.training.distribution import check_replicas, scope_of
 from keras_mtl.training.empty_rows import EmptyRowsWarning
+from keras_mtl.training.fitting import check_fit
+from keras_mtl.training.forms import check_form
 from keras_mtl.training.losses import loss_measure, metric_measures
 from keras_mtl.training.metrics import TaskMetric
 from keras_mtl.training.quantizing import quantizable
@@ -27,12 +28,21 @@ IN_ORDER = (AlternatingBatches, ArrayBatches, TaskBatches)  # they decide on the
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class MultiTaskModel(SavedState, BackendStep, keras.Model):
+class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
     """A functional `keras.Model` that knows its tasks.
 
     `compile(optimizer)` uses the tasks' own losses and metrics, which skip missing labels.
     `compile(loss=..., metrics=...)` is stock Keras and knows none. Tasks live in the head
     layers, so that clones and reloaded models keep them. Builders make these models.
+
+    `loss` in the logs is Keras's, a mean over the batches. With missing labels it depends on the
+    batch size, as batches with few labels count as much as others. `<task>_loss` is exact, the
+    mean over the labelled examples of the epoch, and `mean_loss` is the mean of these over the
+    tasks with labelled data, without penalties and the weights of tasks.
+
+    `metrics_names` are the names of the values in the list that `evaluate` returns. Those of a step
+    come first: a list that `train_on_batch` or `test_on_batch` returns has their values only.
+
     `compile(optimizer, balancing=...)` takes a method that weighs tasks against each other, such as
     `keras_mtl.PCGrad()`; `balancing.task_weights` says what it arrived at.
 
@@ -74,6 +84,8 @@ class MultiTaskModel(SavedState, BackendStep, keras.Model):
                         "knows no missing labels. Put a task's own loss, metrics and weight in "
                         "keras_mtl.Task instead."
                     )
+            for name, task in self.tasks.items():
+                check_fit(name, task)
         else:
             check_nobody_waits(self.layers)
         if balancing is not None:
@@ -118,7 +130,7 @@ class MultiTaskModel(SavedState, BackendStep, keras.Model):
         tasks = self.tasks
         self._loss_measures = {name: loss_measure(task) for name, task in tasks.items()}
         self._task_weights = [task.weight for task in tasks.values()]
-        self._loss_tracker_by_task = TaskMetric("loss", self._loss_measures, tasks, mean=False)
+        self._loss_tracker_by_task = TaskMetric("loss", self._loss_measures, tasks)
         by_metric = {}
         for name, task in tasks.items():
             for metric, measure in metric_measures(name, task).items():
@@ -147,6 +159,7 @@ class MultiTaskModel(SavedState, BackendStep, keras.Model):
             charges = settled_charges()
             self._track_penalties()
             return loss + sum(charges, 0.0) / num_replicas()
+        check_form(self, y, sample_weight, y_pred)
         decisions = taken_decisions(self.layers)
         charges = [*self.losses, *settled_charges()]
         self._track_penalties()
@@ -196,21 +209,22 @@ class MultiTaskModel(SavedState, BackendStep, keras.Model):
     def _get_metrics_result_or_logs(self, logs):
         return self.get_metrics_result()
 
+    @property
+    def metrics_names(self):
+        if not self._uses_task_losses:
+            return super().metrics_names
+        names = [n for m in self.metrics for n in getattr(m, "log_names", [m.name])]
+        return sorted(names, key=self._task_log_names.__contains__)  # those of a step come first
+
+    def _flatten_metrics_in_order(self, logs):
+        if not self._uses_task_losses:
+            return super()._flatten_metrics_in_order(logs)
+        return [logs[name] for name in self.metrics_names if name in logs]
+
     def fit(self, *args, **kwargs):
-        given = _named(super().fit, args, kwargs)
-        if given.get("class_weight") is not None:
-            raise ValueError(
-                "class_weight is refused: it cannot say which task it means. "
-                "Use sample_weight, or Task(weight=...)."
-            )
-        self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
-        for part in getattr(given.get("x"), "parts", ()):
-            self._check(*getattr(part, "arrays", (None, None)))
-        if isinstance(given.get("validation_data"), tuple):
-            self._check(*given["validation_data"])
+        given = self._checked_for_fit(named(super().fit, args, kwargs))
         if self.balancing is not None:
             check_batches(self.balancing, given.get("x"), given.get("batch_size"))
-        check_first_batch(self, given.get("x"), given.get("batch_size"))
         given = with_batches(self, given)
         batches = given.get("x")
         follow = keras.callbacks.LambdaCallback(
@@ -241,17 +255,6 @@ class MultiTaskModel(SavedState, BackendStep, keras.Model):
             return {}
         return {f"{task}_weight": w for task, w in self.balancing.task_weights.items()}
 
-    def evaluate(self, *args, **kwargs):
-        given = _named(super().evaluate, args, kwargs)
-        if not given.get("_use_cached_eval_dataset"):
-            self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
-            check_first_batch(self, given.get("x"), given.get("batch_size"))
-        return super().evaluate(**given | {"x": prepared(given.get("x"))})
-
-    def _check(self, x, y, sample_weight=None):
-        if getattr(self, "_uses_task_losses", False):
-            check_arrays(self, x, y, sample_weight)
-
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """Quantizes layers as `keras.Model.quantize` does, those that a file can tell of.
 
@@ -271,9 +274,3 @@ class MultiTaskModel(SavedState, BackendStep, keras.Model):
 
 def _means(totals, counts):
     return totals / ops.where(counts > 0, counts, 1.0)
-
-
-def _named(method, args, kwargs):
-    """Returns what a method is called with, by name."""
-    given = inspect.signature(method).bind(*args, **kwargs).arguments
-    return given | given.pop("kwargs", {})
