@@ -34,6 +34,9 @@ class BlockPolicy(AllocationMatrix):
         start: Training batches before the block may be skipped. Defaults to 0.
         num_added_tasks: As of `AllocationMatrix`. Defaults to 0.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
+        phases: `keras_mtl.PolicyPhases` in whose cycles `start` was counted, for the optimizer to
+            have the same. `None` takes those of the temperature, if it has any. Defaults to
+            `None`.
 
     Call arguments:
         task_id: Integers in `[0, num_tasks)`, shape `(batch,)`. Outside: NaN.
@@ -70,6 +73,7 @@ class BlockPolicy(AllocationMatrix):
         start=0,
         num_added_tasks=0,
         seed=None,
+        phases=None,
         **kwargs,
     ):
         super().__init__(
@@ -83,6 +87,7 @@ class BlockPolicy(AllocationMatrix):
             )
         self.router.hard = hard
         self.start = int(start)
+        self.phases = getattr(temperature, "phases", None) if phases is None else phases
 
     def build(self, task_id_shape):
         super().build(task_id_shape)
@@ -95,11 +100,17 @@ class BlockPolicy(AllocationMatrix):
         return execute, ops.concatenate([block[:, 0] for block in self.row_blocks], axis=0)
 
     def rows(self, training):
-        rows = super().rows(training)
-        rows = ops.where(self.batches >= self.start, rows, ops.ones_like(rows))
+        rows = self._or_all(super().rows(training))
         if training:
             self.batches.assign_add(1)
         return rows
+
+    def probabilities(self):
+        return self._or_all(super().probabilities())
+
+    def _or_all(self, rows):
+        """Returns rows, or ones as long as no task may skip the block."""
+        return ops.where(self.batches >= self.start, rows, ops.ones_like(rows))
 
     def compute_output_shape(self, task_id_shape):
         return (task_id_shape[0], 1), (self.num_tasks, 2)
@@ -112,11 +123,14 @@ class BlockPolicy(AllocationMatrix):
         take_over_each([old.batches], [self.batches])  # old tasks skip blocks as they did
 
     def get_config(self):
-        config = {**super().get_config(), "hard": self.router.hard, "start": self.start}
+        phases = self.phases and keras.saving.serialize_keras_object(self.phases)
+        own = {"hard": self.router.hard, "start": self.start, "phases": phases}
+        config = {**super().get_config(), **own}
         for given in _GIVEN:
             del config[given]
         return config
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})
+        settings = {n: deserialize_setting(config.get(n)) for n in ("temperature", "phases")}
+        return cls(**{**config, **settings})

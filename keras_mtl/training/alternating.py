@@ -5,6 +5,8 @@ import re
 import keras
 from keras import ops
 
+from keras_mtl.data import AlternatingBatches
+from keras_mtl.layers import BlockPolicy
 from keras_mtl.training.grouped_optimizer import GroupedOptimizer
 from keras_mtl.training.optimizers import check_single_optimizer
 
@@ -33,7 +35,8 @@ def alternating_optimizer(weights, policy, phases):
 
     Raises:
         ValueError: Anything but two single Keras optimizers, of one `global_clipnorm`, without
-            `gradient_accumulation_steps`.
+            `gradient_accumulation_steps`; in `compile`, other phases than those of the network, or
+            a network without a policy that learns; in `fit`, batches of other phases.
 
     Example:
 
@@ -55,6 +58,41 @@ def alternating_optimizer(weights, policy, phases):
             )
     optimizer_map = keras.optimizers.OptimizerMap(weights, {_POLICY: policy})
     return AlternatingOptimizer(optimizer_map, phases=phases)
+
+
+def check_network(optimizer, layers):
+    """Raises a `ValueError` where an optimizer alternates and the network does not, or otherwise.
+
+    A task that was added later learns in phases that its network was not built for: they may be
+    any.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not isinstance(optimizer, AlternatingOptimizer):
+        return
+    policies = [layer for layer in layers if isinstance(layer, BlockPolicy)]
+    if not any(layer.trainable for layer in policies):
+        raise ValueError(
+            "alternating_optimizer trains weights and a policy over blocks in turns, but this "
+            "network has no policy that learns. Give compile the optimizer of the weights alone."
+        )
+    for layer in policies:
+        if layer.phases is not None and not layer.num_added_tasks:
+            _check_same("The network was built", layer.phases, optimizer)
+
+
+def check_batches_in_turns(optimizer, batches):
+    """Raises a `ValueError` where batches alternate otherwise than the optimizer does."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if isinstance(optimizer, AlternatingOptimizer) and isinstance(batches, AlternatingBatches):
+        _check_same("The batches were made", batches.phases, optimizer)
+
+
+def _check_same(made, phases, optimizer):
+    if phases.get_config() != optimizer.phases.get_config():
+        raise ValueError(
+            f"{made} with {phases}, alternating_optimizer with {optimizer.phases}. Give the same "
+            "keras_mtl.PolicyPhases to builder, optimizer and batches."
+        )
 
 
 @keras.saving.register_keras_serializable("keras_mtl")

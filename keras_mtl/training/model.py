@@ -5,16 +5,17 @@ import warnings
 import keras
 from keras import ops
 
-from keras_mtl.data import AlternatingBatches, ArrayBatches, TaskBatches
-from keras_mtl.layers import GumbelRouter, SubspaceOrthogonality, TaskHead, TaskHeads
+from keras_mtl.layers import SubspaceOrthogonality, TaskHead, TaskHeads
 from keras_mtl.layers.charging import settled_charges
 from keras_mtl.replicas import num_replicas, over_replicas
+from keras_mtl.training.alternating import check_batches_in_turns, check_network
 from keras_mtl.training.backend_step import BackendStep
 from keras_mtl.training.balancing import BatchLosses, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
 from keras_mtl.training.checked_data import CheckedData, named
 from keras_mtl.training.distribution import check_replicas, scope_of
 from keras_mtl.training.empty_rows import EmptyRowsWarning
+from keras_mtl.training.epochs import IN_ORDER, FollowEpochs
 from keras_mtl.training.fitting import check_fit
 from keras_mtl.training.forms import check_form
 from keras_mtl.training.losses import loss_measure, metric_measures
@@ -23,8 +24,6 @@ from keras_mtl.training.quantizing import quantizable
 from keras_mtl.training.reading import prepared, with_batches
 from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards, taken_decisions
 from keras_mtl.training.saved_state import SavedState
-
-IN_ORDER = (AlternatingBatches, ArrayBatches, TaskBatches)  # they decide on the order of batches
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -88,6 +87,7 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
                 check_fit(name, task)
         else:
             check_nobody_waits(self.layers)
+        check_network(optimizer, self.layers)
         if balancing is not None:
             half = kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
             scaling = half or isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
@@ -115,7 +115,13 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         return config
 
     def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        settings = keras.saving.deserialize_keras_object(config)
+        try:
+            check_network(settings["optimizer"], self.layers)
+        except ValueError as error:  # a file from before this was refused: what it learned is there
+            warnings.warn(f"{error} The network was loaded, and not compiled.", stacklevel=2)
+            return
+        self.compile(**settings)
         self.optimizer.build(self.trainable_variables)
 
     def _forget_trackers(self):
@@ -225,29 +231,18 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         given = self._checked_for_fit(named(super().fit, args, kwargs))
         if self.balancing is not None:
             check_batches(self.balancing, given.get("x"), given.get("batch_size"))
+        check_batches_in_turns(self.optimizer, given.get("x"))
         given = with_batches(self, given)
         batches = given.get("x")
-        follow = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: self._begin_epoch(epoch, batches),
+        log_weights = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: logs.update(self._weight_logs()),
         )
-        own = [follow, EmptyRowsWarning()]
+        own = [FollowEpochs(batches), log_weights, EmptyRowsWarning()]
         given["callbacks"] = [*own, *keras.tree.flatten(given.get("callbacks") or [])]
         if isinstance(batches, IN_ORDER):
             given["shuffle"] = False
         given |= {name: prepared(given.get(name)) for name in ("x", "validation_data")}
         return super().fit(**given)
-
-    def _begin_epoch(self, epoch, batches):
-        """Tells who wants to know which epoch it is: batches, routers that cool by epoch."""
-        if isinstance(batches, IN_ORDER):
-            batches.epoch = epoch
-        for layer in self._flatten_layers():
-            if isinstance(layer, GumbelRouter) and layer.counts == "epochs":
-                layer.epochs.assign(epoch)
-
-        if self.balancing is not None:
-            self.balancing.begin_epoch()
 
     def _weight_logs(self):
         """Returns the weights that balancing gives the tasks, for the logs of an epoch."""

@@ -425,11 +425,12 @@ def test_a_network_cools_with_the_epochs_in_all_its_parts():
     assert len(routers) == 2 + 3
     y = {task: LABELS[task] for task in REGIONS}
     model.fit(X, y, epochs=3, verbose=0)
-    assert [int(router.epochs.value) for router in routers] == [2] * 5
+    assert [int(router.epochs.value) for router in routers] == [3] * 5
     model.evaluate(X, y, verbose=0)
-    model.fit(X, y, initial_epoch=4, epochs=5, verbose=0)
-    assert [int(router.epochs.value) for router in routers] == [4] * 5
-    assert {float(router.temperature(router.epochs)) for router in routers} == {0.5}
+    model.fit(X, y, initial_epoch=3, epochs=4, verbose=0)
+    model.fit(X, y, epochs=1, verbose=0)
+    assert [int(router.epochs.value) for router in routers] == [5] * 5
+    assert {float(router.temperature(router.epochs)) for router in routers} == {0.25}
 
 
 @pytest.mark.slow
