@@ -1,21 +1,13 @@
 """Named terms of the loss that keep shared and private states apart."""
 
-import math
-import numbers
-
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.gradient_reversal import GradientReversal
 
 _TINY = 1e-12  # squared length under which a row is not stretched to length 1
-
-
-def _checked_weight(layer, weight):
-    if not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
-        raise ValueError(f"{layer.name!r} needs a weight of at least 0. Received: {weight!r}")
-    return float(weight)
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -59,8 +51,8 @@ class AdversarialPenalty(keras.layers.Layer):
 
     def __init__(self, num_tasks, weight=0.05, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.num_tasks = num_tasks
-        self.weight = _checked_weight(self, weight)
+        self.num_tasks = checks.count("num_tasks", num_tasks)
+        self.weight = float(checks.number("weight", weight, least=0))
         self.reversal = GradientReversal(dtype="float32")
         self.supports_masking = True
 
@@ -144,13 +136,8 @@ class OrthogonalityPenalty(keras.layers.Layer):
 
     def __init__(self, weight=0.01, reduction="normalised_mean", **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.weight = _checked_weight(self, weight)
-        if reduction not in _REDUCTIONS:
-            raise ValueError(
-                f"reduction must be one of {', '.join(map(repr, _REDUCTIONS))}. "
-                f"Received: {reduction!r}"
-            )
-        self.reduction = reduction
+        self.weight = float(checks.number("weight", weight, least=0))
+        self.reduction = checks.word("reduction", reduction, tuple(REDUCTIONS))
         self.supports_masking = True
 
     def build(self, features_shape, shared_shape, private_shape, task_id_shape=None):
@@ -170,7 +157,7 @@ class OrthogonalityPenalty(keras.layers.Layer):
             belongs = ops.ones_like(shared[:, :1])
             if task_id is not None:
                 belongs = ops.cast(ops.reshape(task_id, (-1, 1)) == index, "float32")
-            of_task = _REDUCTIONS[self.reduction]
+            of_task = REDUCTIONS[self.reduction]
             value = value + of_task(shared, ops.cast(states, "float32"), belongs)
         value = self.weight * value
         self.add_loss(value)
@@ -206,4 +193,4 @@ def _mean_of_task(shared, private, belongs):
     return ops.mean(belongs) * mean
 
 
-_REDUCTIONS = {"normalised_mean": _mean_of_task, "sum": _sum_of_task}
+REDUCTIONS = {"normalised_mean": _mean_of_task, "sum": _sum_of_task}

@@ -169,7 +169,7 @@ def test_the_free_share_is_in_0_and_1(share):
 
 @pytest.mark.parametrize("weight", [-1.0, float("inf"), None])
 def test_the_weight_is_a_number_of_at_least_0(weight):
-    with pytest.raises(ValueError, match="weight must be a number at least 0 or a schedule"):
+    with pytest.raises(ValueError, match="weight must be a number of at least 0 or a schedule"):
         ConnectionPenalty(0.5, weight)
 
 

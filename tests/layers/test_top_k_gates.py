@@ -226,6 +226,6 @@ def test_top_k_is_a_number_of_experts(top_k):
 
 def test_a_weight_is_not_negative():
     with pytest.raises(
-        ValueError, match="balance_weight must be a number at least 0 or a schedule"
+        ValueError, match="balance_weight must be a number of at least 0 or a schedule"
     ):
         NoisyTopKGates(3, 5, balance_weight=-1)
