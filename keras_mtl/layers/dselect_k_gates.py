@@ -12,6 +12,7 @@ from keras_mtl.layers.task_logits import add_task_kernel, check_rows, task_logit
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 _SMALLEST = 1e-3  # of a probability that one is divided by
+_WIDEST = 1e6  # step, whose cube float32 still holds
 
 
 def smooth_step(t, gamma=1.0):
@@ -98,7 +99,7 @@ class DSelectKGates(keras.layers.Layer):
         self.num_tasks = checks.count("num_tasks", num_tasks)
         self.num_experts = num_experts = checks.count("num_experts", num_experts, least=2)
         self.num_selected = checks.count("num_selected", num_selected, 1, num_experts)
-        self.gamma = checks.number("gamma", gamma, above=0)
+        self.gamma = checks.number("gamma", gamma, above=0, most=_WIDEST)
         self.entropy_weight = check_setting("entropy_weight", entropy_weight)
         self.rows = rows
         self.per_step = checks.flag("per_step", per_step)

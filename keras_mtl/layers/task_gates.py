@@ -129,8 +129,9 @@ def checked_closed(closed, num_tasks, num_experts):
     closed = checks.array("closed", closed, wanted)
     if closed.shape != (num_tasks, num_experts) or not np.isin(closed, (0, 1)).all():
         raise ValueError(
-            f"closed must be zeros and ones, a row for each of {num_tasks} tasks and a column for "
-            f"each of {num_experts} experts. Received shape {closed.shape}: {closed.tolist()}"
+            f"closed must be zeros and ones, a row for each of {num_tasks} tasks (num_tasks) and a "
+            f"column for each of {num_experts} experts (num_experts). Received shape "
+            f"{closed.shape}: {closed.tolist()}"
         )
     without = np.flatnonzero(closed.all(axis=1)).tolist()
     if without:

@@ -82,7 +82,7 @@ def build_adashare(
     phases = PolicyPhases() if phases is None else checked_phases(phases)
     total = num_blocks(layers)
     most = (checks.MOST - phases.warm_up) // (phases.cycle_length * total)
-    checks.count("cycles_per_block", cycles_per_block, 0, most)
+    cycles_per_block = checks.count("cycles_per_block", cycles_per_block, 0, most)
     starts = [phases.start_of_cycle(cycles_per_block * index) for index in reversed(range(total))]
     penalty = PolicyPenalty(
         starts, sparsity_weight, sharing_weight, sparsity, sharing, name="penalty"

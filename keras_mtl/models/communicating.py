@@ -57,7 +57,7 @@ def build_communicating(
     (None, None, 50)
     """
     checks.word("graph", graph, ("complete", "star"))
-    checks.count("units", units)
+    units = checks.count("units", units)
     with seeded(seed):
         network = Network(inputs, tasks, task_data)
         if graph == "complete" and len(network.tasks) == 1:

@@ -94,9 +94,9 @@ def build_dynashare(
     total = num_blocks(layers)
     policy = _checked_policy(policy, list(as_tasks(tasks)), total)
     rates = _checked_rates(target_rates, total)
-    check_setting("target_weight", target_weight)
+    target_weight = check_setting("target_weight", target_weight)
     checks.flag("normalize", normalize)
-    checks.count("gate_units", gate_units)
+    gate_units = checks.count("gate_units", gate_units)
     checks.flag("gates_per_step", gates_per_step)
     checks.flag("stochastic", stochastic)
     with seeded(seed):
@@ -174,7 +174,7 @@ def _checked_policy(policy, names, total):
 
 def _checked_rates(target_rates, total):
     if isinstance(target_rates, Real):
-        target_rates = [target_rates] * total
+        target_rates = [checks.number("target_rates", target_rates)] * total
     rates = checks.array("target_rates", target_rates, "a number or a list of numbers")
     rates = rates.astype("float32")
     if rates.shape != (total,):

@@ -61,8 +61,8 @@ def build_girnet(
     >>> model.get_layer("gates").output.shape
     (None, None, 3)
     """
-    checks.count("units", units)
-    checks.count("gate_units", gate_units)
+    units = checks.count("units", units)
+    gate_units = checks.count("gate_units", gate_units)
     with seeded(seed):
         network = Network(inputs, tasks, task_data)
         if not isinstance(primary, str) or primary not in network.tasks:

@@ -68,7 +68,7 @@ def build_mmoeex(
     >>> model.get_layer("gates_1").closed.sum(axis=1).tolist()  # each misses what the other has
     [2, 2]
     """
-    checks.number("exclusivity", exclusivity, least=0, most=1)
+    exclusivity = checks.number("exclusivity", exclusivity, least=0, most=1)
     checks.word("mode", mode, _MODES)
     seed = checks.seed("seed", seed)
     names = list(as_tasks(tasks))

@@ -108,8 +108,8 @@ def closed_to(names, num_experts, task_experts, index):
     if num_experts <= num_own:
         raise ValueError(
             f"List {index} of `layers` has {num_experts} experts, but {len(names)} tasks with "
-            f"{task_experts} of their own each need {num_own}, and at least one shared: "
-            f"{num_own + 1} or more."
+            f"{task_experts} of their own each (task_experts) need {num_own}, and at least one "
+            f"shared: {num_own + 1} or more."
         )
     owner = np.concatenate([np.arange(num_own) // task_experts, np.full(num_experts - num_own, -1)])
     rows = [(owner != -1) & (owner != task) for task in range(len(names))]

@@ -114,8 +114,8 @@ def build_recurrent_modular(
     ((None, 3), (None, None, 5))
     """
     tasks = as_tasks(tasks)
-    checks.count("num_cells", num_cells)
-    checks.count("cell_units", cell_units)
+    num_cells = checks.count("num_cells", num_cells)
+    cell_units = checks.count("cell_units", cell_units)
     num_sub_encoders = checks.sizes("num_sub_encoders", num_sub_encoders, length=1)
     units = checks.sizes("units", units, length=1)
     policy_units = units if policy_units is None else checks.sizes("policy_units", policy_units)
@@ -125,7 +125,7 @@ def build_recurrent_modular(
     checks.flag("policy_reads_base", policy_reads_base)
     checks.flag("tie_layers", tie_layers)
     checks.fraction("open_fraction", open_fraction)
-    check_setting("sparsity_weight", sparsity_weight)
+    sparsity_weight = check_setting("sparsity_weight", sparsity_weight)
     checks.word("sparsity_scope", sparsity_scope, tuple(SCOPES))
     base = partial(_lstm_per_task, units=cell_units) if base is None else base
     with seeded(seed):

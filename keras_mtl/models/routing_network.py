@@ -72,8 +72,8 @@ def build_routing_network(
     >>> keras_mtl.allocation_probabilities(model)[0].tolist()
     [[0.25, 0.25, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25]]
     """
-    checks.number("policy_learning_rate", policy_learning_rate, above=0)
-    checks.number("collaboration", collaboration, least=0)
+    policy_learning_rate = checks.number("policy_learning_rate", policy_learning_rate, above=0)
+    collaboration = checks.number("collaboration", collaboration, least=0)
     num_tasks = len(as_tasks(tasks))
     check_has_list(layers, "components", "choose from")
     num_routed = sum(isinstance(entry, list | tuple) and len(entry) > 1 for entry in layers)

@@ -71,10 +71,10 @@ def build_shared_private(
     >>> model.get_layer("heads").input[0].shape  # private and shared, 50 each
     (None, 100)
     """
-    checks.count("units", units)
+    units = checks.count("units", units)
     if adversarial_weight is not None:
-        checks.number("adversarial_weight", adversarial_weight, least=0)
-    checks.number("orthogonality_weight", orthogonality_weight, least=0)
+        adversarial_weight = checks.number("adversarial_weight", adversarial_weight, least=0)
+    orthogonality_weight = checks.number("orthogonality_weight", orthogonality_weight, least=0)
     checks.word("orthogonality_reduction", orthogonality_reduction, tuple(REDUCTIONS))
     with seeded(seed):
         network = Network(inputs, tasks, task_data)

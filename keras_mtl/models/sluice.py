@@ -96,10 +96,10 @@ def build_sluice(
     ((4, 4), [0.10000000149011612, 0.8999999761581421])
     """
     check_lists(stem=stem, layers=layers)
-    checks.count("num_subspaces", num_subspaces)
+    num_subspaces = checks.count("num_subspaces", num_subspaces)
     checks.flag("normalize_alpha", normalize_alpha)
     checks.word("connections", connections, _CONNECTIONS)
-    checks.number("orthogonality_weight", orthogonality_weight, least=0)
+    orthogonality_weight = checks.number("orthogonality_weight", orthogonality_weight, least=0)
     checks.word("orthogonality", orthogonality, tuple(PARTS))
     check_preset(preset, alpha, normalize_alpha, connections, beta)
     if preset == "cross_stitch":

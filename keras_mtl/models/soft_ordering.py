@@ -78,7 +78,8 @@ def build_soft_ordering(
                     raise ValueError(
                         f"The components of list {index} of `layers` are used at several depths, "
                         "so their output must have the shape of their input. Received: "
-                        f"{stream.features.shape} became {features.shape}."
+                        f"{stream.features.shape} became {features.shape}. A layer in stem can "
+                        "make that shape of the inputs."
                     )
                 stream.features = features
             check_different_starts(made)

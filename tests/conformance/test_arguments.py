@@ -149,6 +149,8 @@ def built(name, changes):
     settings = {**(BUILDERS | BLOCK_BUILDERS | SEQUENCE_BUILDERS)[name]}
     given = {"inputs": keras.Input((7, 6) if steps else (6,)), "tasks": registry.TASKS, "seed": 3}
     given |= {} if steps else {"layers": [several, several]}
+    if name == "build_low_supervision":
+        settings["levels"] = {"animal": 2}
     model = getattr(keras_mtl, name)(**{**given, **settings, **changes})
     json.dumps(keras.saving.serialize_keras_object(model))
     x = registry.inputs_of(model)

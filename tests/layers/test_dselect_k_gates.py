@@ -230,7 +230,7 @@ def test_selectors_are_no_more_than_experts(number):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"gamma": 0}, "gamma must be a number above 0. Received: 0"),
+        ({"gamma": 0}, r"gamma must be a number in \(0, 1000000.0\]. Received: 0"),
         ({"entropy_weight": -1}, "entropy_weight must be a number of at least 0 or a schedule"),
         ({"num_experts": 1}, "num_experts must be an integer of at least 2. Received: 1"),
     ],
