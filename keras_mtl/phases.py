@@ -59,6 +59,9 @@ class PolicyPhases:
         step = ops.cast(step, "int32") - self.warm_up
         return ops.logical_and(step >= 0, ops.mod(step, self.cycle_length) >= self.weights)
 
+    def __repr__(self):
+        return f"PolicyPhases({self.warm_up}, weights={self.weights}, policy={self.policy})"
+
     def get_config(self):
         return {"warm_up": self.warm_up, "weights": self.weights, "policy": self.policy}
 

@@ -49,7 +49,7 @@ class HalvingSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Halves a temperature after every epoch: `max(minimum, initial / 2**epoch)`.
 
     The only schedule over epochs: `fit` of a model that a builder made tells its routers
-    which epoch begins, also when training goes on at `initial_epoch`.
+    which epoch begins. They count on when `fit` is called again, also at `initial_epoch`.
 
     Source: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021. The paper has no
     floor, so that its temperature underflows.

@@ -10,6 +10,8 @@ from keras_mtl.layers import BlockPolicy
 def sample_policy(model, discretize="sample", seed=None):
     """Returns which blocks each task shall execute, from what a network learned.
 
+    Blocks that no task may skip yet, early in training, are executed by all.
+
     Source: Sun et al., "AdaShare", NeurIPS 2020, section 3: the policy is drawn, not the most
     likely one. Its code trains eight draws and reports the best on the data it reports:
     choose among draws on validation data only.

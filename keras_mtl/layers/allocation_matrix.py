@@ -103,6 +103,7 @@ class AllocationMatrix(Allocation):
         self.min_components = checked_minimum(min_components, self.num_components, self.name)
         self.seed = checks.seed("seed", seed)
         self.router = GumbelRouter(temperature, seed=seed, dtype="float32", name="router")
+        self.router.draws_by_row = False
 
     def build(self, task_id_shape):
         probability = np.broadcast_to(

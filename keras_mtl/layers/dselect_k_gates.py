@@ -4,10 +4,14 @@ import keras
 import numpy as np
 from keras import ops
 
+<<<<<<< HEAD
 from keras_mtl import checks
+=======
+from keras_mtl.layers.charging import charge
+>>>>>>> main
 from keras_mtl.layers.expert_mixture import OpenExperts
 from keras_mtl.layers.instance_gate import mean_of_places
-from keras_mtl.layers.means import as_dtype, mean_of_valid
+from keras_mtl.layers.means import as_dtype, at_least_one
 from keras_mtl.layers.task_logits import add_task_kernel, check_rows, task_logits, valid_rows
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
@@ -178,13 +182,16 @@ class DSelectKGates(keras.layers.Layer):
     def _add_penalties(self, selectors, valid):
         valid = ops.ones_like(selectors[..., 0, 0]) if valid is None else valid
         tasks = 1 if self.rows == "mixed" else self.num_tasks
-        for name, value in self.penalties.items():
+        for name in self.penalties:
             by_row = getattr(self, f"_{name}")(selectors)
-            mean = tasks * mean_of_valid(by_row, valid)
+            weight = tasks
             if name == "entropy_penalty":
-                mean = mean * value_at(self.entropy_weight, self.updates)
-            self.add_loss(mean)
-            value.assign(mean)
+                weight = tasks * value_at(self.entropy_weight, self.updates)
+
+            def price(total, count, weight=weight):
+                return weight * total / at_least_one(count)
+
+            charge(self, name, (ops.sum(valid * by_row), ops.sum(valid)), price)
 
     def _entropy_penalty(self, selectors):
         logarithms = ops.log(ops.where(selectors > 0, selectors, 1.0))

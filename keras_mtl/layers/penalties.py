@@ -3,10 +3,15 @@
 import keras
 from keras import ops
 
+<<<<<<< HEAD
 from keras_mtl import checks
+=======
+from keras_mtl.layers.charging import charge
+>>>>>>> main
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.growing import one_more_block
+from keras_mtl.layers.means import at_least_one
 from keras_mtl.schedules import (
     check_setting,
     deserialize_setting,
@@ -117,14 +122,17 @@ class AllocationPenalty(keras.layers.Layer):
         }
 
     def call(self, features, task_id, probabilities, training=False):
-        num_tasks = probabilities[0].shape[0]
-        share = ops.mean(ops.one_hot(task_id, num_tasks, dtype="float32"), axis=0)
+        rows = ops.one_hot(task_id, probabilities[0].shape[0], dtype="float32")
+        rows_by_task = ops.sum(rows, axis=0)
         for name in self.in_use:
             per_task = getattr(self, f"_{name}")([ops.cast(p, "float32") for p in probabilities])
             weight = value_at(self.weights_of[name], self.updates) * self.num_repeats
-            value = weight * ops.sum(share * per_task)
-            self.add_loss(value)
-            self.penalties[f"{name}_penalty"].assign(value)
+
+            def price(rows_by_task, weighted=weight * per_task):
+                share = rows_by_task / at_least_one(ops.sum(rows_by_task))
+                return ops.sum(share * weighted)
+
+            charge(self, f"{name}_penalty", (rows_by_task,), price)
         if training:
             self.updates.assign_add(1)
         return features

@@ -4,7 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
+<<<<<<< HEAD
 from keras_mtl import checks
+=======
+from keras_mtl.layers.charging import charge
+>>>>>>> main
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.means import at_least_one
@@ -87,18 +91,19 @@ class TargetRatePenalty(keras.layers.Layer):
         opened, number = (
             ops.matmul(belongs, ops.stack(count, axis=-1)) for count in zip(*counts, strict=True)
         )  # (tasks, gates)
-        present = ops.cast(number > 0, "float32")
-        rates = opened / at_least_one(number)
-        executed, targets = map(ops.convert_to_tensor, (self.executed, self.target_rates))
-        off = ops.square(rates - targets) * executed * present
-        value = value_at(self.weight, self.updates) * ops.sum(off)
-        if self.normalize:
-            value = value / len(self.target_rates)
-        self.add_loss(value)
-        self.penalties[self.name].assign(value)
+        weight = value_at(self.weight, self.updates)
+        charge(self, self.name, (opened, number), lambda *sums: weight * self._off_target(*sums))
         if training:
             self.updates.assign_add(1)
         return features
+
+    def _off_target(self, opened, number):
+        """Returns how far the rates are from their targets, of `(tasks, gates)` counts."""
+        present = ops.cast(number > 0, "float32")
+        rates = opened / at_least_one(number)
+        executed, targets = map(ops.convert_to_tensor, (self.executed, self.target_rates))
+        off = ops.sum(ops.square(rates - targets) * executed * present)
+        return off / len(self.target_rates) if self.normalize else off
 
     frozen = passes_through
 

@@ -10,6 +10,11 @@ from keras_mtl import checks
 from keras_mtl.layers.allocation import take_rows
 from keras_mtl.layers.gumbel_choice import gumbel_noise, straight_through_choice
 from keras_mtl.layers.scan import check_sequence, lstm_gates, masked_scan
+<<<<<<< HEAD
+=======
+from keras_mtl.replicas import drawn_by_row
+from keras_mtl.schedules import check_setting
+>>>>>>> main
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -115,7 +120,7 @@ class RoutedLSTM(keras.layers.Layer):
         logits = take_rows(ops.convert_to_tensor(self.logits), ops.cast(task_id, "int32"))
         noise = None
         if training and self.trainable:
-            noise = gumbel_noise(ops.shape(logits), self.seed_generator)
+            noise = drawn_by_row(gumbel_noise, ops.shape(logits), self.seed_generator)
         choices = straight_through_choice(logits, self.temperature, noise)
         choices = ops.cast(choices, self.compute_dtype)
         for place in range(self.depth):

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.freezing import passes_through
+from keras_mtl.replicas import drawn_by_row
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -51,7 +52,7 @@ class WordDropout(keras.layers.Layer):
     def call(self, word_ids, training=False):
         if not training:
             return word_ids
-        draw = keras.random.uniform(ops.shape(word_ids), seed=self.seed_generator)
+        draw = drawn_by_row(_uniform, ops.shape(word_ids), self.seed_generator)
         hidden = (draw < self.rate) & (word_ids != 0)
         return ops.where(hidden, ops.cast(self.unknown_id, word_ids.dtype), word_ids)
 
@@ -67,3 +68,7 @@ class WordDropout(keras.layers.Layer):
         }
 
     frozen = passes_through
+
+
+def _uniform(shape, seed):
+    return keras.random.uniform(shape, seed=seed)

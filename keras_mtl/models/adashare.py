@@ -99,6 +99,7 @@ def build_adashare(
                 hard,
                 starts[number - 1],
                 seed=None if seed is None else seed + number,
+                phases=phases,
                 name=f"policy_{number}",
             )
 

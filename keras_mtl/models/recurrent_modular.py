@@ -91,7 +91,9 @@ def build_recurrent_modular(
             encoder, one for the decoders; a number or a schedule. Defaults to 1.0.
         sparsity_scope: As `scope` of `keras_mtl.layers.ConnectionPenalty`. With `"step"` decoders
             have been seen to close nearly all connections: look at
-            `keras_mtl.analysis.open_connections`. Defaults to `"batch"`.
+            `keras_mtl.analysis.open_connections`. With `"batch"` and separate data each task has
+            a limit of its own; with shared data all decoders have one (Eq. 11). Defaults to
+            `"batch"`.
         seed: Integer that makes initial weights and draws reproducible, or `None`. Defaults to
             `None`.
         name: Name of the model. Defaults to `None`.
@@ -135,8 +137,11 @@ def build_recurrent_modular(
             seed, name="cell",
         )  # fmt: skip
         encoded, decisions = RecurrentModular(cell, name="encoder")(features)
-        penalty = partial(ConnectionPenalty, open_fraction, sparsity_weight, sparsity_scope)
-        encoded = penalty(name="encoder_sparsity_penalty")(encoded, decisions)
+        penalty = partial(
+            ConnectionPenalty, open_fraction, sparsity_weight, sparsity_scope, len(tasks)
+        )
+        encoder_penalty = penalty(name="encoder_sparsity_penalty")
+        encoded = encoder_penalty(encoded, decisions, network.task_id)
         decoders = [
             ModularDecoder(
                 num_sub_encoders, decoder_units, policy_units, temperature,
@@ -163,7 +168,7 @@ def connect(network, encoded, streams, decoders, penalty, policy_reads_base):
         decisions = LayerConcat(name="all_decisions")(decided)
     else:
         (decisions,) = decided
-    return penalty(read, decisions)
+    return penalty(read, decisions, network.task_id)
 
 
 def _lstm_per_task(inputs, tasks, *, task_data, stem, seed, units):

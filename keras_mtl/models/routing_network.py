@@ -17,10 +17,10 @@ def build_routing_network(
     tower_units=(),
     projection="clip",
     learner="wpl",
+    wpl_form="original",
     baseline="row",
     reward="accuracy",
-    policy_learning_rate=0.02,
-    returns_rate=0.1,
+    policy_learning_rate=0.05,
     collaboration=0.0,
     epsilon=0.0,
     draws="example",
@@ -44,10 +44,10 @@ def build_routing_network(
     Args:
         projection: As in `keras_mtl.layers.RoutingPolicy`. Defaults to `"clip"`.
         learner: The same. Defaults to `"wpl"`.
+        wpl_form: The same. Defaults to `"original"`.
         baseline: The same. Defaults to `"row"`.
         reward: The same. Defaults to `"accuracy"`.
-        policy_learning_rate: Its `learning_rate`, of tables. Defaults to 0.02.
-        returns_rate: The same. Defaults to 0.1.
+        policy_learning_rate: Its `learning_rate`, of tables. Defaults to 0.05.
         collaboration: Weight of the collaboration reward, shared out over the routed layers.
             Defaults to 0.0.
         epsilon: As in `keras_mtl.layers.RoutingPolicy`. Defaults to 0.0.
@@ -84,10 +84,10 @@ def build_routing_network(
             num_components,
             projection=projection,
             learner=learner,
+            wpl_form=wpl_form,
             baseline=baseline,
             reward=reward,
             learning_rate=policy_learning_rate,
-            returns_rate=returns_rate,
             collaboration=collaboration / num_routed,
             epsilon=epsilon,
             draws=draws,

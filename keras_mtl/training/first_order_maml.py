@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_mtl.training.balancing import Balancing, check_number
+from keras_mtl.training.gradients import jacobian, with_gradient
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -52,7 +53,7 @@ class FirstOrderMAML(Balancing):
     within_batches = True
     weighs_losses = False
     takes_gradients = True
-    smallest_batch = 2
+    splits_batches = True
 
     def __init__(self, inner_part=0.8, inner_learning_rate=None, **kwargs):
         super().__init__(**kwargs)
@@ -78,6 +79,40 @@ class FirstOrderMAML(Balancing):
                 f"{type(optimizer).__name__} has several learning rates, and FirstOrderMAML takes "
                 "its inner steps with one. Give it: FirstOrderMAML(inner_learning_rate=...)."
             )
+
+    def follow(self, batch):
+        variables = batch.model.trainable_variables
+        gradients = self._outer_gradients(batch, [ops.convert_to_tensor(v) for v in variables])
+        return with_gradient(batch.loss, variables, gradients) + batch.rest
+
+    def _outer_gradients(self, batch, values):
+        """Returns, for each value of a variable, the sum of the tasks' outer gradients.
+
+        The weights are never changed: a stateless call of the network takes the stepped ones as
+        arguments, on every backend, and what it would write to variables is dropped.
+        """
+        inner, outer = self.split(batch.data)
+        steps = jacobian(lambda values: batch.model.means_and_shares(values, *inner)[0], values)
+        rate = ops.stop_gradient(self._rate(batch.model))
+        total = [0.0] * len(values)
+        for place in range(len(self.task_names)):
+
+            def outer_loss(values, place=place):
+                means, shares = batch.model.means_and_shares(values, *outer)
+                return (shares * means)[place : place + 1]
+
+            stepped = [
+                value - ops.cast(rate, value.dtype) * step[place]
+                for value, step in zip(values, steps, strict=True)
+            ]
+            gradients = jacobian(outer_loss, stepped)
+            total = [known + new[0] for known, new in zip(total, gradients, strict=True)]
+        return total
+
+    def _rate(self, model):
+        if self.inner_learning_rate is None:
+            return model.optimizer_learning_rate()
+        return ops.convert_to_tensor(self.inner_learning_rate)
 
     def split(self, batch):
         """Returns the inner and the outer part of a structure of arrays, by their first axis."""

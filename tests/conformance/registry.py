@@ -274,7 +274,10 @@ LAYERS = {
     "RoutingPolicy": Entry(
         partial(layers.RoutingPolicy, 3, 4, collaboration=0.3, epsilon=0.01, seed=1),
         (TASK_ID,),
-        {"policy": (3, 4), "returns": (3, 4), "batches": (), "recent": (256,)},
+        {
+            "policy": (3, 4), "returns": (3, 4), "batches": (), "recent": (256,),
+            "num_returns": (3, 4),
+        },  # fmt: skip
     ),
     "SharedMask": Entry(
         layers.SharedMask, ([[SEQUENCES, -SEQUENCES], [SEQUENCES]],), {}

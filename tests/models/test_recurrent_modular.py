@@ -235,8 +235,9 @@ def test_closed_connections_cost_nothing(task_data):
 
 
 @pytest.mark.slow
-def test_an_example_pays_for_the_decoder_it_uses():
-    model = network(open_fraction=0.4, task_data="separate", sparsity_scope="step")
+@pytest.mark.parametrize("scope", ["step", "batch"])
+def test_an_example_pays_for_the_decoder_it_uses(scope):
+    model = network(open_fraction=0.4, task_data="separate", sparsity_scope=scope)
     force(routed(model), False)
     force([model.get_layer("decoder_2")], True)
     for task_id, number in [([1] * 6, 6), ([0, 2] * 3, 0), ([1, 0, 2, 1, 0, 0], 2)]:
@@ -424,11 +425,12 @@ def test_a_network_cools_with_the_epochs_in_all_its_parts():
     assert len(routers) == 2 + 3
     y = {task: LABELS[task] for task in REGIONS}
     model.fit(X, y, epochs=3, verbose=0)
-    assert [int(router.epochs.value) for router in routers] == [2] * 5
+    assert [int(router.epochs.value) for router in routers] == [3] * 5
     model.evaluate(X, y, verbose=0)
-    model.fit(X, y, initial_epoch=4, epochs=5, verbose=0)
-    assert [int(router.epochs.value) for router in routers] == [4] * 5
-    assert {float(router.temperature(router.epochs)) for router in routers} == {0.5}
+    model.fit(X, y, initial_epoch=3, epochs=4, verbose=0)
+    model.fit(X, y, epochs=1, verbose=0)
+    assert [int(router.epochs.value) for router in routers] == [5] * 5
+    assert {float(router.temperature(router.epochs)) for router in routers} == {0.25}
 
 
 @pytest.mark.slow

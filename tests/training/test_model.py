@@ -300,6 +300,20 @@ def test_initial_epoch_counts():
     assert_equal(model.weights, after_fit(epochs=3))
 
 
+@pytest.mark.slow
+def test_a_second_fit_goes_on_with_the_next_epoch_of_the_batches():
+    model, batches, seen = gumbel_model(SEPARATE_TASKS), separate_batches(), []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(batches.epoch)
+    )
+    for _ in range(2):
+        model.fit(batches, epochs=2, callbacks=[note], verbose=0)
+    assert seen == [0, 1, 2, 3]
+    gumbel_model(SEPARATE_TASKS).fit(batches, epochs=1, callbacks=[note], verbose=0)
+    assert seen[4:] == [0]  # of another network
+    assert_equal(model.weights, after_fit(epochs=4))
+
+
 # Saving.
 
 

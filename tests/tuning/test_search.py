@@ -58,7 +58,7 @@ BUILDERS = {
     keras_mtl.build_ple: {"learning_rate": 1e-3},
     keras_mtl.build_routing_network: {
         "learning_rate": 1e-3,
-        "policy_learning_rate": 0.02,
+        "policy_learning_rate": 0.05,
         "collaboration": 0.0,
     },
     keras_mtl.build_snr: {
