@@ -36,11 +36,11 @@ def number(name, value, *, above=None, least=None, below=None, most=None, or_els
     return plain
 
 
-def count(name, value, least=1, most=MOST):
-    """Returns an integer between bounds."""
+def count(name, value, least=1, most=MOST, or_else=""):
+    """Returns an integer between bounds; `or_else` says what may be given instead."""
     if not _is(Integral, value) or not least <= value <= most:
         limit = f"of at least {least}" if most == MOST else f"from {least} to {most}"
-        raise ValueError(f"{name} must be an integer {limit}. Received: {_short(value)}")
+        raise ValueError(f"{name} must be an integer {limit}{or_else}. Received: {_short(value)}")
     return int(value)
 
 

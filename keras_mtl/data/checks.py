@@ -46,6 +46,3 @@ def check_training(unknown, sampling, steps_per_epoch):
         )
     if steps_per_epoch is not None:
         checks.count("steps_per_epoch", steps_per_epoch)
-
-
-check_count = checks.count

@@ -4,11 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-<<<<<<< HEAD
 from keras_mtl import checks
-=======
 from keras_mtl.layers.charging import charge
->>>>>>> main
 from keras_mtl.layers.expert_mixture import OpenExperts
 from keras_mtl.layers.instance_gate import mean_of_places
 from keras_mtl.layers.means import as_dtype, at_least_one

@@ -3,11 +3,8 @@
 import keras
 from keras import ops
 
-<<<<<<< HEAD
 from keras_mtl import checks
-=======
 from keras_mtl.replicas import drawn_by_row
->>>>>>> main
 from keras_mtl.schedules import (
     TemperatureSchedule,
     check_setting,

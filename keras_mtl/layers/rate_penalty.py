@@ -4,11 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-<<<<<<< HEAD
 from keras_mtl import checks
-=======
 from keras_mtl.layers.charging import charge
->>>>>>> main
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.means import at_least_one

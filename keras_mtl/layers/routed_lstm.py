@@ -10,11 +10,7 @@ from keras_mtl import checks
 from keras_mtl.layers.allocation import take_rows
 from keras_mtl.layers.gumbel_choice import gumbel_noise, straight_through_choice
 from keras_mtl.layers.scan import check_sequence, lstm_gates, masked_scan
-<<<<<<< HEAD
-=======
 from keras_mtl.replicas import drawn_by_row
-from keras_mtl.schedules import check_setting
->>>>>>> main
 
 
 @keras.saving.register_keras_serializable("keras_mtl")

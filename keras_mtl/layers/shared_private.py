@@ -3,11 +3,8 @@
 import keras
 from keras import ops
 
-<<<<<<< HEAD
 from keras_mtl import checks
-=======
 from keras_mtl.layers.charging import charge
->>>>>>> main
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.gradient_reversal import GradientReversal
 from keras_mtl.layers.means import at_least_one
@@ -167,17 +164,9 @@ class OrthogonalityPenalty(keras.layers.Layer):
             belongs = ops.ones_like(shared[:, :1])
             if task_id is not None:
                 belongs = ops.cast(ops.reshape(task_id, (-1, 1)) == index, "float32")
-<<<<<<< HEAD
-            of_task = REDUCTIONS[self.reduction]
-            value = value + of_task(shared, ops.cast(states, "float32"), belongs)
-        value = self.weight * value
-        self.add_loss(value)
-        self.penalties["orthogonality_penalty"].assign(value)
-=======
             parts.append((ops.cast(states, "float32"), belongs))
-        sums, price = _REDUCTIONS[self.reduction](shared, parts)
+        sums, price = REDUCTIONS[self.reduction](shared, parts)
         charge(self, "orthogonality_penalty", sums, lambda *sums: self.weight * price(*sums))
->>>>>>> main
         return features
 
     frozen = passes_through
@@ -223,14 +212,10 @@ def _normalised_mean(shared, parts):
     return (rows, by_task), price
 
 
-<<<<<<< HEAD
-REDUCTIONS = {"normalised_mean": _mean_of_task, "sum": _sum_of_task}
-=======
 def _directions(states, mean):
     centred = states - mean
     length = ops.sum(ops.square(centred), axis=-1, keepdims=True)
     return centred / ops.sqrt(ops.maximum(length, _TINY))
 
 
-_REDUCTIONS = {"normalised_mean": _normalised_mean, "sum": _sum}
->>>>>>> main
+REDUCTIONS = {"normalised_mean": _normalised_mean, "sum": _sum}

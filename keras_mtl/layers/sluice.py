@@ -131,11 +131,12 @@ class Sluice(Stitch):
 
 
 def _checked_ties(ties):
-    wanted = "a square matrix of whole numbers from -1 (fixed), in the shape of alpha"
+    wanted = "whole numbers from -1 (fixed), in the shape of alpha"
     found = checks.array("ties", ties, wanted)
-    if found.ndim != 2 or not np.issubdtype(found.dtype, np.integer):
+    whole = np.round(found).astype("int32")
+    if np.any(whole != found):
         raise ValueError(f"ties must be {wanted}. Received: {ties}")
-    return found.astype("int32")
+    return whole
 
 
 def _means_by_tie(start, ties):

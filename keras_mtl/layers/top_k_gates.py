@@ -91,7 +91,9 @@ class NoisyTopKGates(keras.layers.Layer):
         check_rows(rows)
         self.num_tasks = checks.count("num_tasks", num_tasks)
         self.num_experts = num_experts = checks.count("num_experts", num_experts)
-        self.top_k = top_k if top_k is None else checks.count("top_k", top_k, 1, num_experts)
+        self.top_k = top_k
+        if top_k is not None:
+            self.top_k = checks.count("top_k", top_k, 1, num_experts, ", or None for all")
         self.noise = checks.flag("noise", noise)
         self.balance_weight = check_setting("balance_weight", balance_weight)
         self.by_task = checks.flag("by_task", by_task)

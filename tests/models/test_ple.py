@@ -170,7 +170,9 @@ def test_a_list_has_an_expert_for_each_task_and_a_shared_one(number, own):
 
 
 def test_tasks_have_an_expert():
-    with pytest.raises(ValueError, match="task_experts must be an integer of at least 1. Received: 0"):
+    with pytest.raises(
+        ValueError, match="task_experts must be an integer of at least 1. Received: 0"
+    ):
         ple([[dense] * 4], task_experts=0)
 
 
