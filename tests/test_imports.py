@@ -6,6 +6,7 @@ import pathlib
 PACKAGE = pathlib.Path(__file__).parents[1] / "keras_mtl"
 ROOMS = [
     "keras_internals",
+    "checks",
     "replicas",
     "tasks",
     "schedules",

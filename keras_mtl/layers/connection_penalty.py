@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.charging import charge
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.means import at_least_one, mean_of_valid
@@ -64,18 +65,10 @@ class ConnectionPenalty(keras.layers.Layer):
 
     def __init__(self, open_fraction, weight=1.0, scope="batch", num_tasks=1, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        if not 0 < open_fraction <= 1:
-            raise ValueError(
-                "open_fraction is the share of connections that is free, in (0, 1]. "
-                f"Received: {open_fraction}"
-            )
-        if scope not in SCOPES:
-            raise ValueError(f"scope must be one of {', '.join(SCOPES)}. Received: {scope!r}")
-        check_setting("weight", weight)
-        self.open_fraction = open_fraction
-        self.weight = weight
-        self.scope = scope
-        self.num_tasks = num_tasks
+        self.open_fraction = checks.fraction("open_fraction", open_fraction)
+        self.weight = check_setting("weight", weight)
+        self.scope = checks.word("scope", scope, SCOPES)
+        self.num_tasks = checks.count("num_tasks", num_tasks)
         self.supports_masking = True
 
     def build(self, features_shape, decisions_shape, task_id_shape=None):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.replicas import drawn_by_row
 from keras_mtl.schedules import (
     TemperatureSchedule,
@@ -124,12 +125,11 @@ class GumbelRouter(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         if temperature is None:
             temperature = TemperatureSchedule()
-        check_setting("temperature", temperature, above=0)
-        self.temperature = temperature
-        self.stochastic = stochastic
-        self.seed = seed
-        self.hard = hard
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.temperature = check_setting("temperature", temperature, above=0)
+        self.stochastic = checks.flag("stochastic", stochastic)
+        self.seed = checks.seed("seed", seed)
+        self.hard = checks.flag("hard", hard)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.counts = getattr(temperature, "counts", "updates")
         self.draws_by_row = True  # the first axis is that of the batch
         self.supports_masking = True

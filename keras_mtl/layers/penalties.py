@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.charging import charge
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.freezing import passes_through
@@ -84,23 +85,20 @@ class AllocationPenalty(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        if budget is not None and not 0 < budget <= 1:
-            raise ValueError(
-                "budget is the wanted fraction of components per task, in (0, 1], or None. "
-                f"Received: {budget}"
-            )
-        if budget_scope not in ("task", "global"):
-            raise ValueError(f'budget_scope must be "task" or "global". Received: {budget_scope!r}')
+        self.budget = (
+            budget
+            if budget is None
+            else checks.number("budget", budget, above=0, most=1, or_else=", or None")
+        )
+        self.budget_scope = checks.word("budget_scope", budget_scope, ("task", "global"))
         self.weights_of = {
             "budget": budget_weight,
             "entropy": entropy_weight,
             "disconnect": disconnect_weight,
         }
         for name, weight in self.weights_of.items():
-            check_setting(f"{name}_weight", weight)
-        self.budget = budget
-        self.budget_scope = budget_scope
-        self.num_repeats = num_repeats
+            self.weights_of[name] = check_setting(f"{name}_weight", weight)
+        self.num_repeats = checks.count("num_repeats", num_repeats)
         self.supports_masking = True
 
     @property

@@ -1,11 +1,9 @@
 """Named terms of the loss that keep shared and private states apart."""
 
-import math
-import numbers
-
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.charging import charge
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.gradient_reversal import GradientReversal
@@ -13,12 +11,6 @@ from keras_mtl.layers.means import at_least_one
 from keras_mtl.replicas import over_replicas
 
 _TINY = 1e-12  # squared length under which a row is not stretched to length 1
-
-
-def _checked_weight(layer, weight):
-    if not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
-        raise ValueError(f"{layer.name!r} needs a weight of at least 0. Received: {weight!r}")
-    return float(weight)
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -62,8 +54,8 @@ class AdversarialPenalty(keras.layers.Layer):
 
     def __init__(self, num_tasks, weight=0.05, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.num_tasks = num_tasks
-        self.weight = _checked_weight(self, weight)
+        self.num_tasks = checks.count("num_tasks", num_tasks)
+        self.weight = float(checks.number("weight", weight, least=0))
         self.reversal = GradientReversal(dtype="float32")
         self.supports_masking = True
 
@@ -151,13 +143,8 @@ class OrthogonalityPenalty(keras.layers.Layer):
 
     def __init__(self, weight=0.01, reduction="normalised_mean", **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.weight = _checked_weight(self, weight)
-        if reduction not in _REDUCTIONS:
-            raise ValueError(
-                f"reduction must be one of {', '.join(map(repr, _REDUCTIONS))}. "
-                f"Received: {reduction!r}"
-            )
-        self.reduction = reduction
+        self.weight = float(checks.number("weight", weight, least=0))
+        self.reduction = checks.word("reduction", reduction, tuple(REDUCTIONS))
         self.supports_masking = True
 
     def build(self, features_shape, shared_shape, private_shape, task_id_shape=None):
@@ -178,7 +165,7 @@ class OrthogonalityPenalty(keras.layers.Layer):
             if task_id is not None:
                 belongs = ops.cast(ops.reshape(task_id, (-1, 1)) == index, "float32")
             parts.append((ops.cast(states, "float32"), belongs))
-        sums, price = _REDUCTIONS[self.reduction](shared, parts)
+        sums, price = REDUCTIONS[self.reduction](shared, parts)
         charge(self, "orthogonality_penalty", sums, lambda *sums: self.weight * price(*sums))
         return features
 
@@ -231,4 +218,4 @@ def _directions(states, mean):
     return centred / ops.sqrt(ops.maximum(length, _TINY))
 
 
-_REDUCTIONS = {"normalised_mean": _normalised_mean, "sum": _sum}
+REDUCTIONS = {"normalised_mean": _normalised_mean, "sum": _sum}

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.allocation import take_rows
 from keras_mtl.layers.charging import charge
 from keras_mtl.layers.expert_mixture import OpenExperts
@@ -88,21 +89,17 @@ class NoisyTopKGates(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         check_rows(rows)
-        check_setting("balance_weight", balance_weight)
-        if top_k is not None and top_k not in range(1, num_experts + 1):
-            raise ValueError(
-                f"top_k must be a whole number between 1 and {num_experts}, the number of experts, "
-                f"or None for all. Received: {top_k}"
-            )
-        self.num_tasks = num_tasks
-        self.num_experts = num_experts
+        self.num_tasks = checks.count("num_tasks", num_tasks)
+        self.num_experts = num_experts = checks.count("num_experts", num_experts)
         self.top_k = top_k
-        self.noise = noise
-        self.balance_weight = balance_weight
-        self.by_task = by_task
+        if top_k is not None:
+            self.top_k = checks.count("top_k", top_k, 1, num_experts, ", or None for all")
+        self.noise = checks.flag("noise", noise)
+        self.balance_weight = check_setting("balance_weight", balance_weight)
+        self.by_task = checks.flag("by_task", by_task)
         self.rows = rows
-        self.per_step = per_step
-        self.seed = seed
+        self.per_step = checks.flag("per_step", per_step)
+        self.seed = seed = checks.seed("seed", seed)
         self.supports_masking = True
         settings = {"use_bias": not by_task, "dtype": self.dtype_policy}
         self.linear = {"scores": keras.layers.Dense(num_experts, name="scores", **settings)}

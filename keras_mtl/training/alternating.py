@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_mtl.data import AlternatingBatches
 from keras_mtl.layers import BlockPolicy
+from keras_mtl.phases import checked_phases
 from keras_mtl.training.grouped_optimizer import GroupedOptimizer
 from keras_mtl.training.optimizers import check_single_optimizer
 
@@ -49,6 +50,7 @@ def alternating_optimizer(weights, policy, phases):
     """
     check_single_optimizer("weights", weights)
     check_single_optimizer("policy", policy)
+    checked_phases(phases)
     for optimizer in (weights, policy):
         if optimizer.gradient_accumulation_steps:
             raise ValueError(

@@ -235,13 +235,6 @@ def check_batches(balancing, batches, batch_size):
         )
 
 
-def check_number(name, number, fits, wanted):
-    """Raises a `ValueError` unless a setting is a number in its range."""
-    is_number = isinstance(number, int | float) and not isinstance(number, bool)
-    if not is_number or not fits(number) or not abs(number) < float("inf"):
-        raise ValueError(f"{name} must be a number {wanted}. Received: {name}={number!r}")
-
-
 def softmax_of_present(scores, present):
     """Returns (T,) softmax times the number of tasks that are present, 0 for others."""
     scores = ops.where(present, scores, -1e9)

@@ -5,7 +5,8 @@ import fractions
 import keras
 from keras import ops
 
-from keras_mtl.training.balancing import Balancing, check_number
+from keras_mtl import checks
+from keras_mtl.training.balancing import Balancing
 from keras_mtl.training.gradients import jacobian, with_gradient
 
 
@@ -57,13 +58,11 @@ class FirstOrderMAML(Balancing):
 
     def __init__(self, inner_part=0.8, inner_learning_rate=None, **kwargs):
         super().__init__(**kwargs)
-        check_number("inner_part", inner_part, lambda n: 0 < n < 1, "above 0 and below 1")
-        if inner_learning_rate is not None:
-            wanted = "of at least 0"
-            check_number("inner_learning_rate", inner_learning_rate, lambda n: n >= 0, wanted)
-            inner_learning_rate = float(inner_learning_rate)
-        self.inner_part = float(inner_part)
+        self.inner_part = float(checks.probability("inner_part", inner_part))
         self.inner_learning_rate = inner_learning_rate
+        if inner_learning_rate is not None:
+            rate = checks.number("inner_learning_rate", inner_learning_rate, least=0)
+            self.inner_learning_rate = float(rate)
 
     def make_state(self, tasks):
         pass  # a batch says it all

@@ -5,6 +5,7 @@ import re
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.keras_internals import gradient_accumulator
 from keras_mtl.replicas import over_replicas
 from keras_mtl.schedules import check_setting
@@ -56,9 +57,10 @@ def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_task
     [0.0001, 0.002]
     """
     check_single_optimizer("optimizer", optimizer)
-    check_setting("allocation_learning_rate", allocation_learning_rate, above=0)
+    rate = check_setting("allocation_learning_rate", allocation_learning_rate, above=0)
+    checks.flag("update_absent_tasks", update_absent_tasks)
     config = optimizer.get_config()
-    config |= {"name": "allocation", "learning_rate": allocation_learning_rate}
+    config |= {"name": "allocation", "learning_rate": rate if callable(rate) else float(rate)}
     if config.get("weight_decay"):
         config["weight_decay"] = 0.0  # AdamW refuses None
     allocation = type(optimizer).from_config(config)

@@ -223,13 +223,13 @@ def test_the_penalty_teaches_the_width_of_the_noise():
 
 @pytest.mark.parametrize("top_k", [0, 6, 1.5, -1])
 def test_top_k_is_a_number_of_experts(top_k):
-    wanted = "top_k must be a whole number between 1 and 5, the number of experts, or None"
+    wanted = "top_k must be an integer from 1 to 5, or None for all"
     with pytest.raises(ValueError, match=f"{wanted}.* Received: {top_k}"):
         NoisyTopKGates(3, 5, top_k)
 
 
 def test_a_weight_is_not_negative():
     with pytest.raises(
-        ValueError, match="balance_weight must be a number at least 0 or a schedule"
+        ValueError, match="balance_weight must be a number of at least 0 or a schedule"
     ):
         NoisyTopKGates(3, 5, balance_weight=-1)
