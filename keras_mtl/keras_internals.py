@@ -81,3 +81,10 @@ def optimizer_state(optimizer, variable):
             state = kept[places[key]]
             found += [state] if id(state) in own else []
     return found
+
+
+def gradient_accumulator(optimizer, variable):
+    """Returns the variable in which an optimizer sums up gradients of another, or `None`."""
+    if not optimizer.gradient_accumulation_steps:
+        return None
+    return optimizer._accumulated_gradients[optimizer._get_variable_index(variable)]

@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers import BlockPolicy
 
 
@@ -36,8 +37,8 @@ def sample_policy(model, discretize="sample", seed=None):
     >>> sample_policy(model, "argmax").tolist()
     [[1.0], [1.0]]
     """
-    if discretize not in ("sample", "argmax"):
-        raise ValueError(f'discretize must be "sample" or "argmax". Received: {discretize!r}')
+    checks.word("discretize", discretize, ("sample", "argmax"))
+    checks.seed("seed", seed)
     policies = [layer for layer in model.layers if isinstance(layer, BlockPolicy)]
     if not policies:
         raise ValueError(

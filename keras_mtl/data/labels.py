@@ -2,15 +2,18 @@
 
 import numpy as np
 
+from keras_mtl.data.arrays import as_numbers, first_of
 from keras_mtl.tasks import kinds_of, largest_size
 
 MISSING_CLASS = -1
+_LARGEST = float(np.finfo("float32").max)
 
 
 def check_labels(name, task, labels):
     """Returns the labels of a task as int32 (classes, tagging) or float32.
 
-    NaN class labels become -1, a last axis of size 1 of labels of one value is dropped.
+    NaN class labels become -1, a last axis of size 1 of labels of one value is dropped. What
+    a `numpy.ma` array hides is not labelled.
 
     Args:
         name: Name of the task, for messages.
@@ -24,13 +27,10 @@ def check_labels(name, task, labels):
     Raises:
         ValueError: A wrong shape, or a value that is no label of the task.
     """
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "biuf":
-        raise ValueError(
-            f'The labels of task "{name}" must be numbers. '
-            f"Received an array of dtype {labels.dtype}."
-        )
-    labels = _check_shape(name, task, labels)
+    labels = label_array(f'The labels of task "{name}"', labels)
+    check_label_shape(f'Task "{name}"', task, labels.shape)
+    if one_value(task) and labels.ndim > num_axes(task):
+        labels = labels[..., 0]
     missing = np.isnan(labels)
     if task.has_classes:
         allowed = (labels >= MISSING_CLASS) & (labels < task.size) & (labels == np.floor(labels))
@@ -41,30 +41,58 @@ def check_labels(name, task, labels):
     if task.kind in ("binary", "multilabel"):
         allowed = (labels == 0) | (labels == 1)
         _check_values(name, labels, allowed | missing, "0 and 1 (NaN: not labelled)")
+    else:
+        allowed = np.abs(labels) <= _LARGEST
+        _check_values(name, labels, allowed | missing, "that are finite (NaN: not labelled)")
     return labels.astype("float32")
 
 
-def _check_shape(name, task, labels):
-    axes = ("examples", "steps") if task.per_step else ("examples",)
-    size = 1 if task.has_classes else task.size
-    if size == 1 and labels.shape[len(axes) :] == (1,):
-        return labels[..., 0]
-    rest = () if size == 1 else (size,)
-    if labels.ndim != len(axes) + len(rest) or labels.shape[len(axes) :] != rest:
+def label_array(owner, labels):
+    """Returns labels as an array of numbers, NaN where a `numpy.ma` array hides one."""
+    if np.ma.is_masked(labels):
+        labels = labels.astype("float64").filled(np.nan)
+    return as_numbers(owner, labels)
+
+
+def num_axes(task):
+    """Returns how many axes come before that of a label's values: examples, and steps."""
+    return 2 if task.per_step else 1
+
+
+def one_value(task):
+    """Returns whether a label is a number, which needs no axis of its own."""
+    return task.has_classes or task.size == 1
+
+
+def check_label_shape(owner, task, shape):
+    """Raises a `ValueError` when labels have another shape than a task's.
+
+    Args:
+        owner: Whose labels they are, for messages.
+        task: A `keras_mtl.Task`.
+        shape: Tuple, `None` for a size that is not known.
+    """
+    axes = ("examples", "steps")[: num_axes(task)]
+    rest = () if one_value(task) else (task.size,)
+    came = shape[len(axes) :]
+    if one_value(task) and came in ((1,), (None,)):
+        return
+    fits = len(shape) == len(axes) + len(rest)
+    if not fits or any(size not in (None, own) for size, own in zip(came, rest, strict=True)):
         expected = ", ".join(map(str, axes + rest)) + ("," if len(axes + rest) == 1 else "")
-        one_hot = task.has_classes and labels.ndim > len(axes)
+        one_hot = task.has_classes and len(shape) > len(axes)
         raise ValueError(
-            f'Task "{name}" ({task.kind}, size {task.size}) expects labels of shape ({expected}). '
-            f"Received labels of shape {labels.shape}."
+            f"{owner} ({task.kind}, size {task.size}) expects labels of shape ({expected}). "
+            f"Received labels of shape {shape}."
             + (" For one-hot labels use labels.argmax(-1)." if one_hot else "")
         )
-    return labels
 
 
 def _check_values(name, labels, allowed, expected):
     if not allowed.all():
+        value, place = first_of(labels, ~allowed)
         raise ValueError(
-            f'Task "{name}" expects labels {expected}. Received: {labels[~allowed].flat[0]}'
+            f'Task "{name}" expects labels {expected}. Received: {value} at index {place}'
         )
 
 

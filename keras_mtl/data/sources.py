@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_mtl.data.arrays import as_array, as_sample_weight
 from keras_mtl.data.examples import take
 from keras_mtl.data.labels import check_labels
 from keras_mtl.data.order import passes
@@ -143,11 +144,12 @@ def check_examples(name, task, data):
         )
     x, labels, *weights = data
     if isinstance(x, Mapping):
-        x = {key: _as_input(array) for key, array in x.items()}
+        x = {key: _as_input(name, array) for key, array in x.items()}
     else:
-        x = _as_input(x)
+        x = _as_input(name, x)
     labels = check_labels(name, task, labels)
-    weights = [np.asarray(weight, "float32").reshape(-1) for weight in weights]
+    owner = f'The sample weights of task "{name}"'
+    weights = [as_sample_weight(owner, weight).astype("float32").reshape(-1) for weight in weights]
     examples = (x, labels, *weights)
     if len({array.shape[:1] for array in keras.tree.flatten(examples)}) > 1:
         shapes = ", ".join(
@@ -161,8 +163,8 @@ def check_examples(name, task, data):
     return examples
 
 
-def _as_input(array):
-    array = np.asarray(array)
+def _as_input(name, array):
+    array = as_array(f'The inputs of task "{name}"', array)
     return array.astype("float32") if array.dtype == "float64" else array
 
 

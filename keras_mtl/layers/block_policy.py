@@ -3,8 +3,10 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.allocation_matrix import AllocationMatrix
 from keras_mtl.layers.growing import take_over_each
+from keras_mtl.phases import checked_phases
 from keras_mtl.schedules import deserialize_setting
 
 _GIVEN = ("num_components", "parameterization", "return_probabilities", "min_components")
@@ -80,13 +82,10 @@ class BlockPolicy(AllocationMatrix):
             num_tasks, 1, init_probability, temperature,
             num_added_tasks=num_added_tasks, min_components=0, seed=seed, **kwargs,
         )  # fmt: skip
-        if start < 0:
-            raise ValueError(
-                "start is the number of training batches before a block may be skipped, at least "
-                f"0. Received: {start}"
-            )
-        self.router.hard = hard
-        self.start = int(start)
+        self.router.hard = checks.flag("hard", hard)
+        self.start = checks.count("start", start, least=0)
+        if phases is not None:
+            checked_phases(phases)
         self.phases = getattr(temperature, "phases", None) if phases is None else phases
 
     def build(self, task_id_shape):

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
+from keras_mtl.layers.charging import charge
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.means import at_least_one, mean_of_valid
 from keras_mtl.schedules import (
@@ -63,18 +65,10 @@ class ConnectionPenalty(keras.layers.Layer):
 
     def __init__(self, open_fraction, weight=1.0, scope="batch", num_tasks=1, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        if not 0 < open_fraction <= 1:
-            raise ValueError(
-                "open_fraction is the share of connections that is free, in (0, 1]. "
-                f"Received: {open_fraction}"
-            )
-        if scope not in SCOPES:
-            raise ValueError(f"scope must be one of {', '.join(SCOPES)}. Received: {scope!r}")
-        check_setting("weight", weight)
-        self.open_fraction = open_fraction
-        self.weight = weight
-        self.scope = scope
-        self.num_tasks = num_tasks
+        self.open_fraction = checks.fraction("open_fraction", open_fraction)
+        self.weight = check_setting("weight", weight)
+        self.scope = checks.word("scope", scope, SCOPES)
+        self.num_tasks = checks.count("num_tasks", num_tasks)
         self.supports_masking = True
 
     def build(self, features_shape, decisions_shape, task_id_shape=None):
@@ -92,31 +86,37 @@ class ConnectionPenalty(keras.layers.Layer):
         valid = ops.ones_like(counts)
         if decisions_mask is not None:
             valid = ops.cast(decisions_mask, "float32")
-        value = value_at(self.weight, self.updates) * self._excess(counts, valid, task_id)
-        self.add_loss(value)
-        self.penalties[self.name].assign(value)
+        weight = value_at(self.weight, self.updates)
+        sums = self._sums(counts, valid, task_id)
+        charge(self, self.name, sums, lambda *sums: weight * self._excess(*sums))
         if training:
             self.updates.assign_add(1)
         return features
 
-    def _excess(self, counts, valid, task_id):
-        """Returns how many connections too many are open, on average."""
+    def _sums(self, counts, valid, task_id):
+        """Returns what is limited, summed up over places, the number of places, and of rows.
+
+        Each is `(1,)` for the batch or, with the tasks of the rows, `(T,)`.
+        """
         free = self.open_fraction * self.num_connections
         if self.scope == "step":
-            return mean_of_valid(ops.relu(counts - free), valid)
+            return _totals(valid * ops.relu(counts - free), valid, valid)
+        rows = _has_a_step(valid)
         if self.scope == "sequence":
-            counts, valid = mean_of_valid(counts, valid, axis=1), _has_a_step(valid)
-            return mean_of_valid(ops.relu(counts - free), valid)
-        opened, steps, rows = self._sums_by_task(counts, valid, task_id)
-        return mean_of_valid(ops.relu(opened / at_least_one(steps) - free), rows)
-
-    def _sums_by_task(self, counts, valid, task_id):
-        """Returns (T,) open connections, steps, and rows that have a step."""
-        sums = ops.sum(valid * counts, axis=1), ops.sum(valid, axis=1), _has_a_step(valid)
+            excess = ops.relu(mean_of_valid(counts, valid, axis=1) - free)
+            return _totals(rows * excess, rows, rows)
+        sums = ops.sum(valid * counts, axis=1), ops.sum(valid, axis=1), rows
         if task_id is None:
-            return [ops.sum(each, keepdims=True) for each in sums]
+            return _totals(*sums)
         belongs = ops.one_hot(task_id, self.num_tasks, axis=0, dtype="float32")
-        return [ops.sum(belongs * each, axis=1) for each in sums]
+        return tuple(ops.sum(belongs * each, axis=1) for each in sums)
+
+    def _excess(self, total, places, rows):
+        """Returns how many connections too many are open, on average."""
+        mean = total / at_least_one(places)
+        if self.scope == "batch":
+            mean = ops.relu(mean - self.open_fraction * self.num_connections)
+        return mean_of_valid(mean, rows)
 
     frozen = passes_through
 
@@ -132,6 +132,11 @@ class ConnectionPenalty(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, "weight": deserialize_setting(config["weight"])})
+
+
+def _totals(*by_place):
+    """Returns the sums over all places, `(1,)` each."""
+    return tuple(ops.reshape(ops.sum(each), (1,)) for each in by_place)
 
 
 def _has_a_step(valid):

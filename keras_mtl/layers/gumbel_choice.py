@@ -17,9 +17,8 @@ def gumbel_noise(shape, seed):
     return -ops.log(-ops.log(uniform))
 
 
-def drawn_from(probabilities, seed):
+def drawn_from(probabilities, noise):
     """Returns ones where a draw by rows of probabilities falls, else 0; a NaN stays one."""
-    noise = gumbel_noise(ops.shape(probabilities), seed)
     drawn = ops.argmax(ops.log(probabilities) + noise, axis=-1)
     rows = ops.one_hot(drawn, probabilities.shape[-1])
     return ops.where(ops.isnan(probabilities), probabilities, rows)

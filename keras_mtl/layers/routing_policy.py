@@ -4,11 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.allocation import Allocation, take_rows
-from keras_mtl.layers.gumbel_choice import drawn_from
+from keras_mtl.layers.gumbel_choice import drawn_from, gumbel_noise
 from keras_mtl.layers.means import at_least_one
 from keras_mtl.layers.policy_learning import advantages, expected_return, weighted, with_batch
 from keras_mtl.layers.simplex import PROJECTIONS
+from keras_mtl.replicas import drawn_by_row, over_replicas
 
 _NUM_RECENT = 256  # decisions that the collaboration reward looks back on
 _CHOICES = {
@@ -136,29 +138,24 @@ class RoutingPolicy(Allocation):
         self.warm_up = warm_up
         self.seed = seed
         self._check()
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.decisions = None
 
     def _check(self):
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(repr(choice) for choice in choices)}. "
-                    f"Received: {getattr(self, name)!r}"
-                )
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0. Received: {self.learning_rate}")
-        if not self.collaboration >= 0:
-            raise ValueError(f"collaboration must be at least 0. Received: {self.collaboration}")
-        if not 0 <= self.epsilon * self.num_components < 1:
+            checks.word(name, getattr(self, name), choices)
+        self.learning_rate = checks.number("learning_rate", self.learning_rate, above=0)
+        self.collaboration = checks.number("collaboration", self.collaboration, least=0)
+        self.epsilon = checks.number("epsilon", self.epsilon, least=0)
+        if self.epsilon * self.num_components >= 1:
             raise ValueError(
                 f"epsilon, the least probability of each of {self.num_components} components, must "
                 f"be at least 0 and below {1 / self.num_components:.3g}. Received: {self.epsilon}"
             )
         if self.epsilon and self.projection == "softmax":
             raise ValueError("A softmax never reaches 0 and takes no epsilon. Leave it out.")
-        if self.warm_up < 0:
-            raise ValueError(f"warm_up must be at least 0 batches. Received: {self.warm_up}")
+        self.warm_up = checks.count("warm_up", self.warm_up, least=0)
+        self.seed = checks.seed("seed", self.seed)
 
     def build(self, task_id_shape):
         table = (self.num_tasks, self.num_components)
@@ -208,8 +205,11 @@ class RoutingPolicy(Allocation):
     def _drawn(self, task_id):
         policy = ops.stop_gradient(self.probabilities())
         if self.draws == "task":
-            return take_rows(drawn_from(policy, self.seed_generator), task_id)
-        return drawn_from(take_rows(policy, task_id), self.seed_generator)
+            noise = gumbel_noise(policy.shape, self.seed_generator)
+            return take_rows(drawn_from(policy, noise), task_id)
+        rows = take_rows(policy, task_id)
+        noise = drawn_by_row(gumbel_noise, ops.shape(rows), self.seed_generator)
+        return drawn_from(rows, noise)
 
     @property
     def chooses_one(self):
@@ -277,7 +277,8 @@ class RoutingPolicy(Allocation):
     def _table(self, values, place):
         """Returns the sums of values over the rows of a batch, per task and component."""
         size = self.num_tasks * self.num_components
-        return ops.reshape(ops.segment_sum(values, place, size), (self.num_tasks, -1))
+        table = ops.reshape(ops.segment_sum(values, place, size), (self.num_tasks, -1))
+        return over_replicas(table)
 
     def _lesson(self, policy, count, total):
         """Moves the estimates of returns, and returns by how much to raise each choice."""

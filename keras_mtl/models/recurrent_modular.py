@@ -5,6 +5,7 @@ from functools import partial
 
 import keras
 
+from keras_mtl import checks
 from keras_mtl.layers import (
     ConnectionPenalty,
     LayerConcat,
@@ -13,9 +14,11 @@ from keras_mtl.layers import (
     RecurrentModular,
     RecurrentModularCell,
 )
+from keras_mtl.layers.connection_penalty import SCOPES
 from keras_mtl.models.graph import Network, streams_before_heads
 from keras_mtl.models.making import seeded
 from keras_mtl.models.sequences import sequence_after
+from keras_mtl.schedules import check_setting
 from keras_mtl.tasks import Task, as_tasks
 from keras_mtl.training import MultiTaskModel
 
@@ -113,8 +116,19 @@ def build_recurrent_modular(
     ((None, 3), (None, None, 5))
     """
     tasks = as_tasks(tasks)
-    policy_units = units if policy_units is None else policy_units
+    num_cells = checks.count("num_cells", num_cells)
+    cell_units = checks.count("cell_units", cell_units)
+    num_sub_encoders = checks.sizes("num_sub_encoders", num_sub_encoders, length=1)
+    units = checks.sizes("units", units, length=1)
+    policy_units = units if policy_units is None else checks.sizes("policy_units", policy_units)
+    if decoder_units is not None:
+        checks.sizes("decoder_units", decoder_units, length=1)
     decoder_units = units if decoder_units is None else decoder_units
+    checks.flag("policy_reads_base", policy_reads_base)
+    checks.flag("tie_layers", tie_layers)
+    checks.fraction("open_fraction", open_fraction)
+    sparsity_weight = check_setting("sparsity_weight", sparsity_weight)
+    checks.word("sparsity_scope", sparsity_scope, tuple(SCOPES))
     base = partial(_lstm_per_task, units=cell_units) if base is None else base
     with seeded(seed):
         network, features, streams = _extended(base, inputs, tasks, task_data, stem, seed)

@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_mtl.data import AlternatingBatches
 from keras_mtl.layers import BlockPolicy
+from keras_mtl.phases import checked_phases
+from keras_mtl.training.grouped_optimizer import GroupedOptimizer
 from keras_mtl.training.optimizers import check_single_optimizer
 
 _POLICY = r"(.*/)?policy_\d+/logits(_added_\d+)?"
@@ -29,12 +31,13 @@ def alternating_optimizer(weights, policy, phases):
         phases: `keras_mtl.PolicyPhases`, those of the builder.
 
     Returns:
-        A `keras.optimizers.MultiOptimizer`.
+        A `keras.optimizers.MultiOptimizer`. Its `global_clipnorm`, that of both, limits one norm,
+        over all variables.
 
     Raises:
-        ValueError: Anything but two single Keras optimizers; in `compile`, other phases than those
-            of the network, or a network without a policy that learns; in `fit`, batches of other
-            phases.
+        ValueError: Anything but two single Keras optimizers, of one `global_clipnorm`, without
+            `gradient_accumulation_steps`; in `compile`, other phases than those of the network, or
+            a network without a policy that learns; in `fit`, batches of other phases.
 
     Example:
 
@@ -47,6 +50,14 @@ def alternating_optimizer(weights, policy, phases):
     """
     check_single_optimizer("weights", weights)
     check_single_optimizer("policy", policy)
+    checked_phases(phases)
+    for optimizer in (weights, policy):
+        if optimizer.gradient_accumulation_steps:
+            raise ValueError(
+                "alternating_optimizer counts the batches of its phases, and cannot wait for "
+                "several of them before it takes a step. Leave gradient_accumulation_steps out of "
+                f"{type(optimizer).__name__} and use larger batches."
+            )
     optimizer_map = keras.optimizers.OptimizerMap(weights, {_POLICY: policy})
     return AlternatingOptimizer(optimizer_map, phases=phases)
 
@@ -87,7 +98,7 @@ def _check_same(made, phases, optimizer):
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class AlternatingOptimizer(keras.optimizers.MultiOptimizer):
+class AlternatingOptimizer(GroupedOptimizer):
     """A `MultiOptimizer` that moves one group of variables at a time.
 
     Made by `alternating_optimizer`.

@@ -4,17 +4,27 @@ import keras
 from keras import ops
 
 from keras_mtl.tasks import kinds_of
-from keras_mtl.training.losses import labelled, per_example, weighted_sums
+from keras_mtl.training.losses import (
+    labelled,
+    laid_out,
+    per_example,
+    usable_weights,
+    weighted,
+    weighted_sums,
+)
 
 
 class SharedBatch:
     """One input with a label for each task: `y` and `y_pred` are dicts by task."""
 
     def __init__(self, tasks, x, y, y_pred, sample_weight):
-        self.tasks, self.y, self.y_pred = tasks, y, y_pred
-        if not isinstance(sample_weight, dict):
-            sample_weight = dict.fromkeys(tasks, sample_weight)
-        self.sample_weight = sample_weight
+        self.tasks, self.y_pred = tasks, y_pred
+        self.y = {n: laid_out(t.has_classes, y[n], y_pred[n]) for n, t in tasks.items()}
+        if isinstance(sample_weight, dict):
+            self.sample_weight = {name: usable_weights(sample_weight[name]) for name in tasks}
+        else:
+            weight = None if sample_weight is None else usable_weights(sample_weight)
+            self.sample_weight = dict.fromkeys(tasks, weight)
 
     def sums(self, measures):
         """Returns (T,) sums of `measures`, a dict by task, and (T,) sums of weights."""
@@ -48,7 +58,10 @@ class SharedBatch:
         return ops.where(counts > 0, weights, 0.0)
 
     def view(self, name):
-        """Returns one task's labels, predictions and weights (0 = missing), for a metric."""
+        """Returns one task's labels, predictions and weights, for a metric.
+
+        The weight of a missing label is 0, that of a wrong one NaN.
+        """
         return _view(self.tasks[name], self.y[name], self.y_pred[name], self.sample_weight[name])
 
 
@@ -56,10 +69,13 @@ class SeparateBatch:
     """Examples of one task each: `x["task_id"]` says which; arrays padded, by kind."""
 
     def __init__(self, tasks, x, y, y_pred, sample_weight):
-        self.tasks, self.sample_weight = tasks, sample_weight
+        self.tasks = tasks
+        self.sample_weight = None if sample_weight is None else usable_weights(sample_weight)
         kinds = kinds_of(tasks)
-        self.y = y if len(kinds) > 1 else {kinds[0]: y}
+        y = y if len(kinds) > 1 else {kinds[0]: y}
         self.y_pred = y_pred if len(kinds) > 1 else {kinds[0]: y_pred}
+        has_classes = {task.kind: task.has_classes for task in tasks.values()}
+        self.y = {k: laid_out(has_classes[k], y[k], self.y_pred[k]) for k in kinds}
         task_id = ops.reshape(ops.cast(x["task_id"], "int32"), (-1,))
         self.known = (task_id >= 0) & (task_id < len(tasks))
         self.task_id = ops.where(self.known, task_id, 0)
@@ -117,14 +133,14 @@ class SeparateBatch:
         return weights * counts / ops.where(count > 0, count, 1.0)
 
     def view(self, name):
-        """Returns one task's labels, predictions and weights (0 = missing), for a metric."""
+        """Returns one task's labels, predictions and weights, for a metric.
+
+        The weight of a missing label and of another task's is 0, that of a wrong one NaN.
+        """
         task = self.tasks[name]
         y, y_pred = _own_width(self.y[task.kind], self.y_pred[task.kind], task.size)
-        belongs = self.known & (self.task_id == list(self.tasks).index(name))
-        weight = ops.cast(belongs, "float32")
-        if self.sample_weight is not None:
-            weight = weight * ops.reshape(ops.cast(self.sample_weight, "float32"), (-1,))
-        return _view(task, y, y_pred, weight)
+        belongs = self.task_id == list(self.tasks).index(name)
+        return _view(task, y, y_pred, self.sample_weight, self.known, belongs)
 
 
 def _own_width(y, y_pred, width):
@@ -135,13 +151,16 @@ def _own_width(y, y_pred, width):
     return (y[..., :width] if padded else y), y_pred[..., :width]
 
 
-def _view(task, y, y_pred, sample_weight):
-    y, known, wrong = labelled(task, y, y_pred, task.size)
-    usable = known & ~wrong
-    weight = ops.cast(usable if task.has_classes else ops.all(usable, axis=-1), "float32")
-    if sample_weight is not None:
-        sample_weight = ops.cast(sample_weight, "float32")
-        weight = weight * ops.reshape(sample_weight, (-1,) + (1,) * (len(weight.shape) - 1))
+def _view(task, y, y_pred, sample_weight, known_id=None, belongs=None):
+    y, known, wrong = labelled(task, y, task.size)
+    if not task.has_classes:
+        known, wrong = ops.all(known, axis=-1), ops.any(wrong, axis=-1)
+    weight = ops.where(wrong, float("nan"), ops.cast(known, "float32"))
+    weight = weighted(weight, sample_weight)
+    if belongs is not None:
+        rows = (-1,) + (1,) * (len(weight.shape) - 1)
+        weight = ops.where(ops.reshape(belongs, rows), weight, 0.0)
+        weight = ops.where(ops.reshape(known_id, rows), weight, float("nan"))
     if task.per_step:  # metrics such as AUC know examples, not steps
         y = ops.reshape(y, (-1,) if task.has_classes else (-1, task.size))
         y_pred, weight = ops.reshape(y_pred, (-1, task.size)), ops.reshape(weight, (-1,))

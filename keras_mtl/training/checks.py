@@ -3,36 +3,104 @@
 import keras
 import numpy as np
 
-from keras_mtl.data.labels import check_labels
+from keras_mtl.data import AlternatingBatches, TaskBatches
+from keras_mtl.data.arrays import as_array, as_sample_weight
+from keras_mtl.data.labels import check_labels, label_array
+from keras_mtl.training.forms import (
+    check_form,
+    check_is_dict,
+    check_keys,
+    check_steps,
+    check_weight_shape,
+    named_weights,
+)
+
+OWN_FORM = (AlternatingBatches, TaskBatches)  # made of data that were checked
+
+
+def check_data(model, x, y=None, sample_weight=None):
+    """Returns what `fit` or `evaluate` was given, lists of numbers and masked labels as arrays.
+
+    Of data sets only what the backend looks at itself before it trains: an `element_spec`, on
+    TensorFlow the first batch of a `PyDataset`.
+
+    Raises:
+        ValueError: What does not fit the model.
+    """
+    if y is not None or is_array(x):
+        return check_arrays(model, x, y, sample_weight)
+    for part in getattr(x, "parts", ()):  # of alternating batches
+        if hasattr(part, "arrays"):
+            part.arrays = check_arrays(model, *part.arrays)[: len(part.arrays)]
+    first = _first(x)
+    if first is not None:
+        _, *labels = keras.utils.unpack_x_y_sample_weight(first)
+        check_form(model, *labels)
+    return x, y, sample_weight
+
+
+def _first(data):
+    """Returns the first batch of a data set, or a description of it, if that has no price."""
+    if hasattr(data, "element_spec"):
+        return data.element_spec
+    if keras.backend.backend() != "tensorflow" or not isinstance(data, keras.utils.PyDataset):
+        return None
+    return None if isinstance(data, OWN_FORM) or data.num_batches == 0 else data[0]
 
 
 def check_arrays(model, x, y, sample_weight=None):
-    """Raises a `ValueError` when arrays given to `fit` or `evaluate` do not fit a model.
+    """Returns `(x, y, sample_weight)` as arrays that fit a model.
 
-    Data sets of other kinds (`tf.data`, `PyDataset`, generators) pass unchecked.
+    Raises:
+        ValueError: Arrays that do not.
     """
-    if y is None and not _is_array(x):
-        return
-    check_inputs(model, x)
+    x = check_inputs(model, x)
+    if model.task_data == "separate":
+        raise ValueError(
+            "This model's tasks have separate data: each example belongs to one task. Make "
+            "batches with keras_mtl.task_batches(tasks, {name: (x, y), ...}, batch_size=...) and "
+            "call fit(batches), without y."
+        )
+    check_is_dict(model.tasks, y)
+    check_keys(model.tasks, y, "y", "NaN labels")
+    y = {name: label_array(f'The labels of task "{name}"', y[name]) for name in model.tasks}
+    for name, task in model.tasks.items():
+        labels = check_labels(name, task, y[name])
+        if task.per_step:
+            check_steps(f'Task "{name}"', model.output[name].shape[1], labels.shape[1])
+    return x, y, _check_weights(model, sample_weight, len(next(iter(y.values()))))
+
+
+def check_batch(model, x, y, sample_weight=None):
+    """Returns what `train_on_batch` was given, lists of numbers and masked labels as arrays.
+
+    Raises:
+        ValueError: What does not fit the model.
+    """
+    if y is None or any(map(keras.ops.is_tensor, keras.tree.flatten((y, sample_weight)))):
+        return x, y, sample_weight  # its form is checked while the step is traced
     if model.task_data == "shared":
-        _check_shared_labels(model, y)
-        _check_sample_weight(model.tasks, sample_weight, (len(next(iter(y.values()))),))
-        return
-    raise ValueError(
-        "This model's tasks have separate data: each example belongs to one task. Make batches "
-        "with keras_mtl.task_batches(tasks, {name: (x, y), ...}, batch_size=...) and call "
-        "fit(batches), without y."
-    )
+        return check_arrays(model, x, y, sample_weight)
+    x = check_inputs(model, x)
+    if isinstance(y, dict):
+        y = {kind: label_array(f"The labels of kind {kind!r}", y[kind]) for kind in y}
+    else:
+        y = label_array("The labels", y)
+    return x, y, _check_weights(model, sample_weight, len(x["task_id"]))
 
 
-def _is_array(x):
-    """Whether `x` is an array or a dict of arrays, and no data set that holds labels too."""
-    return isinstance(x, dict) or hasattr(x, "shape")
+def is_array(x):
+    """Whether `x` is an array, a list or a dict of arrays, and no data set of labels too."""
+    return isinstance(x, dict | list) or hasattr(x, "shape")
 
 
 def check_inputs(model, x):
-    """Raises a `ValueError` when the structure or shape of `x` is not the model's."""
-    _check_input("x", model.input, x)
+    """Returns inputs as arrays.
+
+    Raises:
+        ValueError: The structure or shape of `x` is not the model's.
+    """
+    return _check_input("x", model.input, x)
 
 
 def _check_input(name, wanted, x):
@@ -42,10 +110,13 @@ def _check_input(name, wanted, x):
             raise ValueError(
                 f"{name} must be a dict with the keys {sorted(wanted)}. Received: {came}"
             )
-        for key, tensor in wanted.items():
-            _check_input(f"{name}[{key!r}]", tensor, x[key])
-    elif keras.backend.is_keras_tensor(wanted):
-        _check_shape(name, wanted.shape, x)
+        return {key: _check_input(f"{name}[{key!r}]", wanted[key], x[key]) for key in x}
+    if not keras.backend.is_keras_tensor(wanted):
+        return x
+    if isinstance(x, list) or np.ma.is_masked(x):
+        x = as_array(f"The values of {name}", x)
+    _check_shape(name, wanted.shape, x)
+    return x
 
 
 def _check_shape(name, wanted, value):
@@ -59,52 +130,18 @@ def _check_shape(name, wanted, value):
         )
 
 
-def _check_shared_labels(model, y):
-    tasks = model.tasks
-    if not isinstance(y, dict):
-        raise ValueError(
-            f"y must be a dict with an array for every task: {', '.join(tasks)}. "
-            f"Received: {type(y).__name__}"
-        )
-    _check_keys(tasks, y, "y", "NaN labels")
-    for name, task in tasks.items():
-        labels = check_labels(name, task, y[name])
-        if task.per_step:
-            _check_steps(name, model.output[name].shape[1], labels.shape[1])
-
-
-def _check_steps(name, wanted, came):
-    if wanted not in (None, came):
-        raise ValueError(
-            f'Task "{name}" is predicted at {wanted} time steps. Received labels of {came} steps. '
-            "Pad them with NaN, or cut them."
-        )
-
-
-def _check_sample_weight(tasks, sample_weight, wanted):
-    if isinstance(sample_weight, dict):
-        _check_keys(tasks, sample_weight, "sample_weight", "ones")
-        weights = {f"sample_weight[{task!r}]": sample_weight[task] for task in tasks}
-    else:
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-    for name, weight in weights.items():
-        if np.shape(weight) != wanted:
+def _check_weights(model, sample_weight, num_examples):
+    weights = {
+        owner: as_sample_weight(owner, weight)
+        for owner, weight in named_weights(model, sample_weight).items()
+    }
+    for owner, weight in weights.items():
+        check_weight_shape(owner, weight.shape)
+        if weight.shape != (num_examples,):
             raise ValueError(
-                f"{name} must be one number per example, shape {wanted}. "
-                f"Received: {np.shape(weight)}"
+                f"{owner} must be one number per example, shape {(num_examples,)}. "
+                f"Received: {weight.shape}"
             )
-
-
-def _check_keys(tasks, given, name, filler):
-    missing = [task for task in tasks if task not in given]
-    if missing:
-        raise ValueError(
-            f"{name} has no entry for task {missing[0]!r}. Every task must be a key of {name}: "
-            f"give {filler} where there is nothing to say. Received: {sorted(given)}"
-        )
-    unknown = [key for key in given if key not in tasks]
-    if unknown:
-        raise ValueError(
-            f"{name} has an entry {unknown[0]!r}, which is no task of this model. "
-            f"Tasks: {', '.join(tasks)}"
-        )
+    if isinstance(sample_weight, dict):
+        return dict(zip(model.tasks, weights.values(), strict=True))
+    return weights.get("sample_weight")

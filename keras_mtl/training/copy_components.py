@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import keras
 
-from keras_mtl.data.checks import check_count
+from keras_mtl import checks
 from keras_mtl.keras_internals import optimizer_state
 from keras_mtl.layers import Modular, RoutingPolicy
 
@@ -51,8 +51,7 @@ class CopyComponents(keras.callbacks.Callback):
 
     def __init__(self, epoch):
         super().__init__()
-        check_count("epoch", epoch, least=0)
-        self.epoch = epoch
+        self.epoch = checks.count("epoch", epoch, least=0)
         self._first_epoch = None
 
     def on_train_begin(self, logs=None):

@@ -74,6 +74,11 @@ def metric_measures(name, task):
         metrics = ["mae" if task.kind == "regression" else "accuracy"]
     measures = {}
     for metric, measure in (_metric(task, metric) for metric in metrics):
+        if metric == "loss":
+            raise ValueError(
+                f"Task {name!r} has a metric named 'loss', as its loss is in the logs. Give it "
+                "another name."
+            )
         if metric in measures:
             raise ValueError(
                 f"Task {name!r} has two metrics named {metric!r}. Give one of them another name, "
@@ -84,47 +89,53 @@ def metric_measures(name, task):
 
 
 def _metric(task, metric):
-    if metric == "accuracy" and task.kind in _ACCURACIES:
-        return metric, accuracy_measure(task)
-    if metric in ("mae", "mse") and task.kind == "regression":
-        function = keras.losses.mean_absolute_error if metric == "mae" else _LOSSES["regression"]
-        return metric, _own_measure(task, function)
+    short = metric.lower() if isinstance(metric, str) else None
+    if short == "accuracy" and task.kind in _ACCURACIES:
+        return short, accuracy_measure(task)
+    if short in ("mae", "mse") and task.kind == "regression":
+        function = keras.losses.mean_absolute_error if short == "mae" else _LOSSES["regression"]
+        return short, _own_measure(task, function)
     resolved = keras.metrics.get(metric)
     if not isinstance(resolved, keras.metrics.Metric):
         return resolved.__name__, Measure(resolved)
-    return metric if isinstance(metric, str) else _log_name(resolved), resolved
+    return _log_name(resolved, short), resolved
 
 
-def _log_name(metric):
+def _log_name(metric, short=None):
     """Returns a metric's name, without the number by which Keras tells unnamed ones apart.
 
-    The name of a log must not depend on how many metrics a process made before.
+    The name of a log must not depend on how many metrics a process made before, nor on the
+    case in which it is written: a short form such as `"mae"` stays, `"AUC"` is `"auc"`.
     """
     name = re.sub(r"_\d+$", "", metric.name)
-    unnamed = name.replace("_", "") == type(metric).__name__.lower()
-    return name if unnamed else metric.name
+    kind = type(metric).__name__.lower()
+    if short is not None and short.replace("_", "") != kind:
+        return short
+    return name if name.replace("_", "") == kind else metric.name
 
 
-def labelled(task, y, y_pred, size):
+def laid_out(has_classes, y, y_pred):
+    """Returns labels with the axes of predictions, class indices without the last.
+
+    Labels of another number are an error, where a broadcast would go unnoticed.
+    """
+    shape = ops.shape(y_pred)
+    y = ops.convert_to_tensor(y)  # torch's train_on_batch gives NumPy
+    return ops.reshape(y, shape[:-1] if has_classes else shape)
+
+
+def labelled(task, y, size):
     """Splits labels into what can be computed with, what is known, and what is wrong.
 
     Args:
         task: A `Task`, for its kind.
-        y: Labels, `(batch,)` or with further axes; NaN (for classes also -1) = missing.
-        y_pred: Predictions, for their rank.
+        y: Labels, laid out as predictions are; NaN (for classes also -1) = missing.
         size: The task's number of classes, a number or one per example.
 
     Returns:
-        Labels with a harmless value where one is missing or wrong, class indices without
-        and other labels with a last axis; a mask of labels that are known; a mask of
-        labels that are no label of the task.
+        Labels with a harmless value where one is missing or wrong; a mask of labels that
+        are known; a mask of labels that are no label of the task.
     """
-    y = ops.convert_to_tensor(y)  # torch's train_on_batch gives NumPy
-    same_rank = len(y.shape) == len(y_pred.shape)
-    if task.has_classes and same_rank:
-        y = ops.squeeze(y, axis=-1)
-    elif not task.has_classes and not same_rank:
-        y = ops.expand_dims(y, axis=-1)
     missing = ops.isnan(y) if "float" in keras.backend.standardize_dtype(y.dtype) else None
     if task.has_classes:
         if missing is not None:
@@ -134,13 +145,10 @@ def labelled(task, y, y_pred, size):
         known = (index != -1) | changed
         wrong = known & (changed | (index < 0) | (index >= size))
         return ops.where(known & ~wrong, index, 0), known, wrong
-    if missing is None:
-        y = ops.cast(y, "float32")
-        missing = ops.zeros_like(y, dtype="bool")
-    wrong = ops.zeros_like(missing)
-    if task.kind in ("binary", "multilabel"):
-        wrong = ~missing & (y != 0) & (y != 1)
-    return ops.where(missing | wrong, 0.0, ops.cast(y, "float32")), ~missing, wrong
+    y = ops.cast(y, "float32")
+    known = ops.ones_like(y, dtype="bool") if missing is None else ~missing
+    wrong = ops.isinf(y) if task.kind == "regression" else known & (y != 0) & (y != 1)
+    return ops.where(known & ~wrong, y, 0.0), known, wrong
 
 
 def per_example(measure, task, y, y_pred, size):
@@ -150,7 +158,7 @@ def per_example(measure, task, y, y_pred, size):
     measures are averaged over the labelled elements of an example or step. A wrong label
     makes its value NaN: compiled code cannot raise, and no number would be right.
     """
-    y, known, wrong = labelled(task, y, y_pred, size)
+    y, known, wrong = labelled(task, y, size)
     if measure.elementwise:
         values = ops.reshape(measure.function(y[..., None], y_pred[..., None]), ops.shape(y))
         count = ops.sum(ops.cast(known, values.dtype), axis=-1)
@@ -177,10 +185,23 @@ def _check_rank(function, task, values, known):
         )
 
 
+def usable_weights(sample_weight):
+    """Returns weights of examples as `(batch,)` float32, NaN for what is no weight."""
+    weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+    return ops.where((weight >= 0) & (weight < float("inf")), weight, float("nan"))
+
+
+def weighted(mask, sample_weight):
+    """Returns a mask of examples, or of their steps, times the `(batch,)` weights of examples."""
+    if sample_weight is None:
+        return mask
+    # one row for each example: weights of another number do not broadcast in silence
+    rows = (ops.shape(mask)[0],) + (1,) * (len(mask.shape) - 1)
+    return mask * ops.reshape(ops.cast(sample_weight, mask.dtype), rows)
+
+
 def weighted_sums(values, mask, sample_weight):
     """Returns each example's weighted sum of values, and its sum of weights."""
-    if sample_weight is not None:
-        weight = ops.cast(sample_weight, values.dtype)
-        mask = mask * ops.reshape(weight, (-1,) + (1,) * (len(mask.shape) - 1))
+    mask = weighted(mask, sample_weight)
     axes = tuple(range(1, len(values.shape)))
     return ops.sum(values * mask, axis=axes), ops.sum(mask, axis=axes)

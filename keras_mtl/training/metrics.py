@@ -1,4 +1,8 @@
-"""Logs by task: `<task>_<metric>`, and `mean_<metric>` over the tasks with data."""
+"""Logs by task: `<task>_<metric>`, and `mean_<metric>` over the tasks with data.
+
+Something wrong, such as a label that is none, makes a task's value NaN, and the mean with it. A
+task without labelled data is NaN too, and left out of the mean.
+"""
 
 import keras
 from keras import ops
@@ -13,20 +17,19 @@ class TaskMetric(keras.metrics.Metric):
         name: The metric's name in the logs.
         measures: Dict, task name -> `Measure` or Keras metric.
         task_names: Names of all the model's tasks, with the metric or without.
-        mean: Whether to log `mean_<metric>`. Defaults to `True`.
     """
 
-    def __init__(self, name, measures, task_names, mean=True):
+    def __init__(self, name, measures, task_names):
         super().__init__(name=f"task_{name}", dtype="float32")
         self.metric_name = name
         self.task_names = list(task_names)
-        self.mean = mean
         self.measures = {n: m for n, m in measures.items() if isinstance(m, Measure)}
         self.objects = {
             task: metric.from_config(metric.get_config())
             for task, metric in measures.items()
             if task not in self.measures
         }
+        self.own_names = [task for task in self.task_names if task in measures]
         shape = (len(self.task_names),)
         self.totals = self.add_weight(shape=shape, initializer="zeros", name="totals")
         self.counts = self.add_weight(shape=shape, initializer="zeros", name="counts")
@@ -36,30 +39,42 @@ class TaskMetric(keras.metrics.Metric):
         self.add(totals, counts)
         for task, metric in self.objects.items():
             y, y_pred, weight = batch.view(task)
+            wrong = ops.isnan(weight)
+            weight = ops.where(wrong, 0.0, weight)
             metric.update_state(y, y_pred, sample_weight=weight)
-            place = ops.one_hot(self.task_names.index(task), len(self.task_names))
-            self.counts.assign_add(place * ops.sum(weight))
+            own = ops.arange(len(self.task_names)) == self.task_names.index(task)
+            self.add(
+                ops.where(own & ops.any(wrong), float("nan"), 0.0),
+                ops.where(own, ops.sum(weight), 0.0),
+            )
 
     def add(self, totals, counts):
         """Adds sums by task that are already known."""
         self.totals.assign_add(totals)
         self.counts.assign_add(counts)
 
+    @property
+    def log_names(self):
+        """Names of what `result` returns."""
+        return [f"mean_{self.metric_name}", *map(self.log_name, self.own_names)]
+
+    def log_name(self, task):
+        return f"{task}_{self.metric_name}"
+
     def result(self):
-        counts = ops.convert_to_tensor(self.counts)
-        means = list(ops.unstack(self.totals / ops.where(counts > 0, counts, float("nan"))))
+        totals, counts = ops.convert_to_tensor(self.totals), ops.convert_to_tensor(self.counts)
+        means = list(ops.unstack(totals / ops.where(counts > 0, counts, float("nan"))))
         for task, metric in self.objects.items():
             place = self.task_names.index(task)
-            means[place] = ops.where(counts[place] > 0, metric.result(), float("nan"))
-        values = {
-            task: value
-            for task, value in zip(self.task_names, means, strict=True)
-            if task in self.measures or task in self.objects
-        }
-        logs = {f"{task}_{self.metric_name}": value for task, value in values.items()}
-        if self.mean:
-            logs[f"mean_{self.metric_name}"] = _mean_of_known(ops.stack(list(values.values())))
-        return logs
+            value = ops.where(counts[place] > 0, metric.result(), float("nan"))
+            means[place] = value + totals[place]  # 0, or NaN where something was wrong
+        own = [self.task_names.index(task) for task in self.own_names]
+        present = ops.stack([counts[place] > 0 for place in own])
+        means = ops.stack([means[place] for place in own])
+        mean = ops.sum(ops.where(present, means, 0.0)) / _count(present)
+        logs = dict(zip(map(self.log_name, self.own_names), ops.unstack(means), strict=True))
+        wrong = ops.any(ops.isnan(totals))
+        return {f"mean_{self.metric_name}": ops.where(wrong, float("nan"), mean), **logs}
 
     def reset_state(self):
         super().reset_state()
@@ -67,7 +82,7 @@ class TaskMetric(keras.metrics.Metric):
             metric.reset_state()
 
 
-def _mean_of_known(values):
-    known = ~ops.isnan(values)
-    count = ops.sum(ops.cast(known, values.dtype))
-    return ops.sum(ops.where(known, values, 0.0)) / ops.where(count > 0, count, float("nan"))
+def _count(present):
+    """Returns how many there are, NaN for none."""
+    count = ops.sum(ops.cast(present, "float32"))
+    return ops.where(count > 0, count, float("nan"))

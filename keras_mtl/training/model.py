@@ -1,39 +1,54 @@
 """The model class behind every builder: losses, logs and checks for several tasks."""
 
-import inspect
 import warnings
 
 import keras
 from keras import ops
 
 from keras_mtl.layers import SubspaceOrthogonality, TaskHead, TaskHeads
+from keras_mtl.layers.charging import settled_charges
+from keras_mtl.replicas import num_replicas, over_replicas
 from keras_mtl.training.alternating import check_batches_in_turns, check_network
-from keras_mtl.training.balancing import GradientBalancing, check_balancing, check_batches
+from keras_mtl.training.backend_step import BackendStep
+from keras_mtl.training.balancing import BatchLosses, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
-from keras_mtl.training.checks import check_arrays
+from keras_mtl.training.checked_data import CheckedData, named
+from keras_mtl.training.distribution import check_replicas, scope_of
 from keras_mtl.training.empty_rows import EmptyRowsWarning
 from keras_mtl.training.epochs import IN_ORDER, FollowEpochs
-from keras_mtl.training.first_order_maml import FirstOrderMAML
-from keras_mtl.training.gradients import with_gradient
+from keras_mtl.training.fitting import check_fit
+from keras_mtl.training.forms import check_form
 from keras_mtl.training.losses import loss_measure, metric_measures
 from keras_mtl.training.metrics import TaskMetric
 from keras_mtl.training.quantizing import quantizable
 from keras_mtl.training.reading import prepared, with_batches
-from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards
+from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards, taken_decisions
 from keras_mtl.training.saved_state import SavedState
-from keras_mtl.training.task_gradients import TaskGradients
-from keras_mtl.training.two_steps import TwoSteps
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
+class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
     """A functional `keras.Model` that knows its tasks.
 
     `compile(optimizer)` uses the tasks' own losses and metrics, which skip missing labels.
     `compile(loss=..., metrics=...)` is stock Keras and knows none. Tasks live in the head
     layers, so that clones and reloaded models keep them. Builders make these models.
+
+    `loss` in the logs is Keras's, a mean over the batches. With missing labels it depends on the
+    batch size, as batches with few labels count as much as others. `<task>_loss` is exact, the
+    mean over the labelled examples of the epoch, and `mean_loss` is the mean of these over the
+    tasks with labelled data, without penalties and the weights of tasks.
+
+    `metrics_names` are the names of the values in the list that `evaluate` returns. Those of a step
+    come first: a list that `train_on_batch` or `test_on_batch` returns has their values only.
+
     `compile(optimizer, balancing=...)` takes a method that weighs tasks against each other, such as
     `keras_mtl.PCGrad()`; `balancing.task_weights` says what it arrived at.
+
+    Under `tf.distribute.MirroredStrategy` replicas share each batch: means, penalties, draws and
+    what balancing sees are those of the whole batch, so that losses and weights are those of one
+    device. What Keras does for each replica alone stays so: the clipping of its own optimizers,
+    the draws of `Dropout`, the statistics of `BatchNormalization` unless it is `synchronized`.
     """
 
     def __init__(self, *args, **kwargs):
@@ -68,6 +83,8 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
                         "knows no missing labels. Put a task's own loss, metrics and weight in "
                         "keras_mtl.Task instead."
                     )
+            for name, task in self.tasks.items():
+                check_fit(name, task)
         else:
             check_nobody_waits(self.layers)
         check_network(optimizer, self.layers)
@@ -75,18 +92,21 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
             half = kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
             scaling = half or isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
             check_balancing(balancing, loss, optimizer, scaling)
-            balancing.build(self.tasks)
+        check_replicas(self, balancing, kwargs.get("steps_per_execution"))
         if self.balancing is not None:
             self._tracker.untrack(self.balancing)
-        self.balancing = balancing
-        super().compile(optimizer, loss, **kwargs)
-        self._uses_task_losses = loss is None
-        self._forget_trackers()
-        if loss is None:
-            self._build_trackers()
-        self._penalty_trackers = {
-            name: keras.metrics.Mean(name=name) for name in self._penalty_values()
-        }
+        with scope_of(self):
+            if balancing is not None:
+                balancing.build(self.tasks)
+            self.balancing = balancing
+            super().compile(optimizer, loss, **kwargs)
+            self._uses_task_losses = loss is None
+            self._forget_trackers()
+            if loss is None:
+                self._build_trackers()
+            self._penalty_trackers = {
+                name: keras.metrics.Mean(name=name) for name in self._penalty_values()
+            }
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -116,7 +136,7 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
         tasks = self.tasks
         self._loss_measures = {name: loss_measure(task) for name, task in tasks.items()}
         self._task_weights = [task.weight for task in tasks.values()]
-        self._loss_tracker_by_task = TaskMetric("loss", self._loss_measures, tasks, mean=False)
+        self._loss_tracker_by_task = TaskMetric("loss", self._loss_measures, tasks)
         by_metric = {}
         for name, task in tasks.items():
             for metric, measure in metric_measures(name, task).items():
@@ -135,33 +155,46 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
             values[name] = values[name] + value if name in values else value
         return values
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def _track_penalties(self):
         for name, value in self._penalty_values().items():
             self._penalty_trackers[name].update_state(value)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if not self._uses_task_losses:
-            return super().compute_loss(x, y, y_pred, sample_weight, training)
+            loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+            charges = settled_charges()
+            self._track_penalties()
+            return loss + sum(charges, 0.0) / num_replicas()
+        check_form(self, y, sample_weight, y_pred)
+        decisions = taken_decisions(self.layers)
+        charges = [*self.losses, *settled_charges()]
+        self._track_penalties()
         batch = self._batch(x, y, y_pred, sample_weight)
         totals, counts = batch.sums(self._loss_measures)
         self._loss_tracker_by_task.add(totals, counts)
         for tracker in self._metric_trackers:
             tracker.update_state(batch)
+        totals, counts = over_replicas((totals, counts))
         weights = ops.array(self._task_weights, dtype="float32")
         loss = batch.total(weights, totals, counts)
-        rest = sum(ops.sum(ops.cast(term, "float32")) for term in self.losses)
+        rest = sum(ops.sum(ops.cast(term, "float32")) for term in charges)
         if training:
-            rest = rest + learn_from_rewards(self.layers, batch)
+            rest = rest + learn_from_rewards(decisions, batch)
         if training and self.balancing is not None:
-            means = totals / ops.where(counts > 0, counts, 1.0)
-            shares = batch.shares(weights, counts)
-            if isinstance(self.balancing, GradientBalancing):
-                self.balancing.shares.assign(shares)
-                return self.by_task_gradients(shares * means, rest)
-            if isinstance(self.balancing, FirstOrderMAML):
-                gradients = self.two_step_gradients(x, y, sample_weight)
-                return with_gradient(loss, self.trainable_variables, gradients) + rest
-            objective = self.balancing.objective(means, shares)
-            loss = objective + ops.stop_gradient(loss - objective)
-        return loss + rest
+            means, shares = _means(totals, counts), batch.shares(weights, counts)
+            data = (x, y, sample_weight)
+            losses = BatchLosses(self, data, means, shares, loss, ops.convert_to_tensor(rest))
+            return self.balancing.follow(losses) / num_replicas()
+        return (loss + rest) / num_replicas()  # whose gradients are added up
+
+    def means_and_shares(self, values, x, y, sample_weight):
+        """Returns each task's mean loss on data, and by what it counts there, at other weights."""
+        y_pred, _ = self.stateless_call(values, self.non_trainable_variables, x, training=True)
+        taken_decisions(self.layers)  # from which nobody learns
+        batch = self._batch(x, y, y_pred, sample_weight)
+        totals, counts = batch.sums(self._loss_measures)
+        weights = ops.array(self._task_weights, dtype="float32")
+        return _means(totals, counts), batch.shares(weights, counts)
 
     def _batch(self, x, y, y_pred, sample_weight):
         """Returns a batch, or a part of it, in the form that shows it task by task."""
@@ -182,18 +215,20 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
     def _get_metrics_result_or_logs(self, logs):
         return self.get_metrics_result()
 
+    @property
+    def metrics_names(self):
+        if not self._uses_task_losses:
+            return super().metrics_names
+        names = [n for m in self.metrics for n in getattr(m, "log_names", [m.name])]
+        return sorted(names, key=self._task_log_names.__contains__)  # those of a step come first
+
+    def _flatten_metrics_in_order(self, logs):
+        if not self._uses_task_losses:
+            return super()._flatten_metrics_in_order(logs)
+        return [logs[name] for name in self.metrics_names if name in logs]
+
     def fit(self, *args, **kwargs):
-        given = _named(super().fit, args, kwargs)
-        if given.get("class_weight") is not None:
-            raise ValueError(
-                "class_weight is refused: it cannot say which task it means. "
-                "Use sample_weight, or Task(weight=...)."
-            )
-        self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
-        for part in getattr(given.get("x"), "parts", ()):
-            self._check(*getattr(part, "arrays", (None, None)))
-        if isinstance(given.get("validation_data"), tuple):
-            self._check(*given["validation_data"])
+        given = self._checked_for_fit(named(super().fit, args, kwargs))
         if self.balancing is not None:
             check_batches(self.balancing, given.get("x"), given.get("batch_size"))
         check_batches_in_turns(self.optimizer, given.get("x"))
@@ -215,16 +250,6 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
             return {}
         return {f"{task}_weight": w for task, w in self.balancing.task_weights.items()}
 
-    def evaluate(self, *args, **kwargs):
-        given = _named(super().evaluate, args, kwargs)
-        if not given.get("_use_cached_eval_dataset"):
-            self._check(given.get("x"), given.get("y"), given.get("sample_weight"))
-        return super().evaluate(**given | {"x": prepared(given.get("x"))})
-
-    def _check(self, x, y, sample_weight=None):
-        if getattr(self, "_uses_task_losses", False):
-            check_arrays(self, x, y, sample_weight)
-
     def quantize(self, mode=None, config=None, filters=None, **kwargs):
         """Quantizes layers as `keras.Model.quantize` does, those that a file can tell of.
 
@@ -242,7 +267,5 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, keras.Model):
         super().quantize(mode, config=config, filters=filters, **kwargs)
 
 
-def _named(method, args, kwargs):
-    """Returns what a method is called with, by name."""
-    given = inspect.signature(method).bind(*args, **kwargs).arguments
-    return given | given.pop("kwargs", {})
+def _means(totals, counts):
+    return totals / ops.where(counts > 0, counts, 1.0)

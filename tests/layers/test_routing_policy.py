@@ -418,17 +418,17 @@ def test_one_task_that_is_sure_gets_the_whole_bonus():
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"projection": "shift"}, "projection must be one of 'clip', 'euclidean', 'softmax'"),
-    ({"learner": "sarsa"}, "learner must be one of 'wpl', 'reinforce'"),
-    ({"wpl_form": "printed"}, "wpl_form must be one of 'original', 'swapped'"),
-    ({"baseline": "mean"}, "baseline must be one of 'row', 'action'"),
-    ({"reward": "f1"}, "reward must be one of 'accuracy', 'loss'"),
-    ({"draws": "batch"}, "draws must be one of 'example', 'task'"),
-    ({"learning_rate": 0}, "learning_rate must be above 0. Received: 0"),
-    ({"collaboration": -1}, "collaboration must be at least 0. Received: -1"),
+    ({"projection": "shift"}, "projection must be .clip., .euclidean. or .softmax."),
+    ({"learner": "sarsa"}, "learner must be .wpl. or .reinforce."),
+    ({"wpl_form": "printed"}, "wpl_form must be .original. or .swapped."),
+    ({"baseline": "mean"}, "baseline must be .row. or .action."),
+    ({"reward": "f1"}, "reward must be .accuracy. or .loss."),
+    ({"draws": "batch"}, "draws must be .example. or .task."),
+    ({"learning_rate": 0}, "learning_rate must be a number above 0. Received: 0"),
+    ({"collaboration": -1}, "collaboration must be a number of at least 0. Received: -1"),
     ({"epsilon": 0.25}, "each of 4 components, must be at least 0 and below 0.25"),
     ({"epsilon": 0.1, "projection": "softmax"}, "takes no epsilon"),
-    ({"warm_up": -2}, "warm_up must be at least 0 batches. Received: -2"),
+    ({"warm_up": -2}, "warm_up must be an integer of at least 0. Received: -2"),
 ])  # fmt: skip
 def test_wrong_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -285,7 +285,10 @@ def test_a_task_alone_has_only_what_it_executes():
 def test_a_block_is_a_list_of_one_callable(build):
     with pytest.raises(ValueError, match=r"layers\[1\] has 2 components, but a block that tasks"):
         network(build, layers=[LAYERS[0], [partial(ResidualDense, 7)] * 2])
-    with pytest.raises(ValueError, match="There is no block that a task may skip"):
+    with pytest.raises(
+        ValueError,
+        match="layers has no list of one callable, so there is nothing to execute or skip",
+    ):
         network(build, layers=[LAYERS[0]])
 
 

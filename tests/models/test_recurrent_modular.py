@@ -554,15 +554,15 @@ def refused(message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_cells": 0}, "needs at least one LSTM cell"),
-        ({"num_sub_encoders": ()}, "one layer of sub-encoders"),
-        ({"units": ()}, "and units for it"),
-        ({"decoder_units": ()}, "'sub_decoder_1' needs the units of at least one layer"),
+        ({"num_cells": 0}, "num_cells must be an integer of at least 1. Received: 0"),
+        ({"num_sub_encoders": ()}, "num_sub_encoders must be a tuple of at least 1 sizes"),
+        ({"units": ()}, "units must be a tuple of at least 1 sizes"),
+        ({"decoder_units": ()}, "decoder_units must be a tuple of at least 1 sizes"),
         ({"tie_layers": True}, "tie_layers applies one layer of sub-encoders again and again"),
         ({"temperature": 0}, "temperature must be a number above 0 or a schedule"),
-        ({"open_fraction": 0}, "open_fraction is the share of connections that is free"),
-        ({"sparsity_weight": -1}, "weight must be a number at least 0 or a schedule"),
-        ({"sparsity_scope": "time"}, "scope must be one of step, sequence, batch"),
+        ({"open_fraction": 0}, r"open_fraction must be a number in \(0, 1\]"),
+        ({"sparsity_weight": -1}, "sparsity_weight must be a number of at least 0 or a schedule"),
+        ({"sparsity_scope": "time"}, 'sparsity_scope must be "step", "sequence" or "batch"'),
         ({"task_data": "joint"}, 'task_data must be "shared".*or "separate"'),
     ],
 )

@@ -180,7 +180,7 @@ def test_settings_reach_every_routed_layer():
 
 
 def test_wrong_settings_are_named():
-    with pytest.raises(ValueError, match="draws must be one of 'example', 'task'"):
+    with pytest.raises(ValueError, match="draws must be .example. or .task."):
         routed(draws="batch")
     with pytest.raises(ValueError, match="layers must be a list"):
         routed(partial(dense))

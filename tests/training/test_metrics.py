@@ -74,7 +74,7 @@ def by_numpy(tasks, y, predictions):
         metric = "mae" if task.kind == "regression" else "accuracy"
         logs[f"{name}_loss"] = mean_of_examples(loss, known)
         logs[f"{name}_{metric}"] = mean_of_examples(right, known)
-    for metric in ("accuracy", "mae"):
+    for metric in ("loss", "accuracy", "mae"):
         own = [value for log, value in logs.items() if log.endswith(metric)]
         if own:
             logs[f"mean_{metric}"] = np.mean(own)
@@ -120,7 +120,8 @@ def test_separate_logs_equal_numpy(order):
         kind, size = ("binary", 1) if name == "sick" else ("classes", tasks[name])
         p = model.predict(inputs, verbose=0)[kind][:, :size]
         expected |= by_numpy({name: tasks[name]}, {name: y}, {name: p})
-    expected["mean_accuracy"] = np.mean([expected[f"{name}_accuracy"] for name in tasks])
+    for metric in ("loss", "accuracy"):
+        expected[f"mean_{metric}"] = np.mean([expected[f"{name}_{metric}"] for name in tasks])
     logs.pop("loss")
     assert logs == pytest.approx(expected, rel=1e-4)
 
@@ -138,14 +139,14 @@ def test_log_names_are_those_of_the_contract():
     names = {"loss", "budget_penalty", "entropy_penalty"}
     names |= {f"{name}_loss" for name in tasks}
     names |= {"animal_accuracy", "sick_accuracy", "sick_auc", "height_mae", "weight_mse"}
-    names |= {"mean_accuracy", "mean_auc", "mean_mae", "mean_mse"}
+    names |= {"mean_loss", "mean_accuracy", "mean_auc", "mean_mae", "mean_mse"}
     history = model.fit(X, y, validation_data=(X, y), verbose=0).history
     assert set(history) == names | {f"val_{name}" for name in names}
     assert set(model.evaluate(X, y, verbose=0, return_dict=True)) == names
     values = model.evaluate(X, y, verbose=0)
     assert len(values) == len(names)
     steps = {"loss", "budget_penalty", "entropy_penalty"}
-    steps |= {"mean_accuracy", "mean_auc", "mean_mae", "mean_mse"}
+    steps |= {"mean_loss", "mean_accuracy", "mean_auc", "mean_mae", "mean_mse"}
     assert set(model.train_on_batch(X, y, return_dict=True)) == steps
     assert set(model.test_on_batch(X, y, return_dict=True)) == steps
 
@@ -293,20 +294,19 @@ def test_unnamed_metric_is_logged_by_its_kind():
     tasks = {
         "sick": Task("binary", metrics=[keras.metrics.AUC(), keras.metrics.Precision()]),
         "tired": Task("binary", metrics=[keras.metrics.AUC(name="auc_2")]),
-        "late": Task("binary", metrics=["AUC"]),
+        "late": Task("binary", metrics=["AUC"]),  # "auc" is the same
         "lost": Task("multilabel", 2, metrics=["mae"]),
     }
     model = shared_model(tasks)
-    names = {name for name in model.get_metrics_result() if not name.endswith("loss")}
+    names = {name for name in model.metrics_names if not name.endswith("loss")}
     assert names == {
         "sick_auc",
         "sick_precision",
         "tired_auc",
-        "late_AUC",
+        "late_auc",
         "lost_mae",
         "mean_auc",
         "mean_precision",
-        "mean_AUC",
         "mean_mae",
     }
 
@@ -315,6 +315,12 @@ def test_two_metrics_of_one_name_are_refused():
     areas = [keras.metrics.AUC(), keras.metrics.AUC(curve="PR")]
     with pytest.raises(ValueError, match="'sick' has two metrics named 'auc'. Give .* name="):
         shared_model({"sick": Task("binary", metrics=areas)})
+
+
+def test_a_metric_named_as_the_loss_is_refused():
+    area = keras.metrics.AUC(name="loss")
+    with pytest.raises(ValueError, match="'sick' has a metric named 'loss'.*another name"):
+        shared_model({"sick": Task("binary", metrics=[area])})
 
 
 def test_metric_may_be_a_function():

@@ -1,0 +1,45 @@
+"""A model that an error leaves as it was."""
+
+import contextlib
+import functools
+
+import keras
+
+_STATES = (
+    "trainable_variables",
+    "non_trainable_variables",
+    "optimizer_variables",
+    "metrics_variables",
+)
+
+
+class WholeAfterErrors:
+    """Keeps a model's variables through an error, such as labels that do not fit.
+
+    On JAX, Keras takes the values out of the variables while it trains, evaluates or predicts,
+    and an exception in the first step would leave them empty. Other backends have no need of it.
+    """
+
+    def _get_jax_state(self, **chosen):
+        state = super()._get_jax_state(**chosen)
+        names = [name for name in _STATES if chosen.get(name)]
+        self._jax_state = dict(zip(names, state, strict=True))
+        return state
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args, **kwargs):
+        with self._whole_after_errors():
+            return super().evaluate(*args, **kwargs)
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args, **kwargs):
+        with self._whole_after_errors():
+            return super().predict(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _whole_after_errors(self):
+        try:
+            yield
+        finally:
+            if keras.backend.backend() == "jax":
+                self.jax_state_sync()  # as `fit` does itself; nothing where all went well
