@@ -31,7 +31,7 @@ def arguments_of(num_tasks):
 def towers_alone(num_tasks):
     *arguments, stem = arguments_of(num_tasks)
     return build_towers(
-        *arguments, stitch=lambda index: list, task_data="shared", stem=stem, head_units=(),
+        *arguments, stitch=lambda index: list, task_data="shared", stem=stem, tower_units=(),
         seed=0, name=None,
     )  # fmt: skip
 

@@ -88,7 +88,8 @@ def print_noise(rows, figure):
     if figure:
         from keras_mtl.plots import plot_learning_curves
 
-        plot_learning_curves(curves).figure.savefig(figure, dpi=120, bbox_inches="tight")
+        ax = plot_learning_curves(curves, log="training accuracy")
+        ax.figure.savefig(figure, dpi=120, bbox_inches="tight")
 
 
 def main():

@@ -62,3 +62,10 @@ def inner_layers(layer):
 def with_inner_layers(layer):
     """Returns a list of a layer and all layers in it, in the order in which they were made."""
     return list(layer._flatten_layers())
+
+
+def gradient_accumulator(optimizer, variable):
+    """Returns the variable in which an optimizer sums up gradients of another, or `None`."""
+    if not optimizer.gradient_accumulation_steps:
+        return None
+    return optimizer._accumulated_gradients[optimizer._get_variable_index(variable)]

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
+
 
 @keras.saving.register_keras_serializable("keras_mtl")
 class PolicyPhases:
@@ -35,15 +37,9 @@ class PolicyPhases:
     """
 
     def __init__(self, warm_up=0, weights=100, policy=100):
-        if warm_up < 0 or weights < 1 or policy < 1:
-            raise ValueError(
-                "Phases are numbers of training batches: at least 0 of warm-up, and at least 1 for "
-                f"weights and for the policy. Received: warm_up={warm_up}, weights={weights}, "
-                f"policy={policy}"
-            )
-        self.warm_up = int(warm_up)
-        self.weights = int(weights)
-        self.policy = int(policy)
+        self.warm_up = checks.count("warm_up", warm_up, least=0)
+        self.weights = checks.count("weights", weights)
+        self.policy = checks.count("policy", policy)
 
     @property
     def cycle_length(self):
@@ -63,12 +59,22 @@ class PolicyPhases:
         step = ops.cast(step, "int32") - self.warm_up
         return ops.logical_and(step >= 0, ops.mod(step, self.cycle_length) >= self.weights)
 
+    def __repr__(self):
+        return f"PolicyPhases({self.warm_up}, weights={self.weights}, policy={self.policy})"
+
     def get_config(self):
         return {"warm_up": self.warm_up, "weights": self.weights, "policy": self.policy}
 
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def checked_phases(phases):
+    """Returns `phases`, after a check that they are `PolicyPhases`."""
+    if not isinstance(phases, PolicyPhases):
+        raise ValueError(f"phases must be keras_mtl.PolicyPhases. Received: {phases!r}")
+    return phases
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -96,15 +102,10 @@ class CycleTemperature(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, phases, initial=5.0, factor=0.965, minimum=0.1):
         super().__init__()
-        if not (initial > 0 and minimum > 0 and 0 < factor <= 1):
-            raise ValueError(
-                "Temperatures must be above 0, and their factor in (0, 1]. Received: "
-                f"initial={initial}, factor={factor}, minimum={minimum}"
-            )
-        self.phases = phases
-        self.initial = float(initial)
-        self.factor = float(factor)
-        self.minimum = float(minimum)
+        self.phases = checked_phases(phases)
+        self.initial = float(checks.number("initial", initial, above=0))
+        self.factor = float(checks.fraction("factor", factor))
+        self.minimum = float(checks.number("minimum", minimum, above=0))
 
     def __call__(self, step):
         return ops.maximum(self.minimum, self.initial * self.factor ** self.phases.cycle(step))

@@ -1,10 +1,9 @@
 """Values that change with the number of training batches, or epochs, seen."""
 
-import math
-import numbers
-
 import keras
 from keras import ops
+
+from keras_mtl import checks
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -34,9 +33,8 @@ class TemperatureSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, initial=50.0, minimum=0.5):
         super().__init__()
-        _check_temperatures(initial, minimum)
-        self.initial = float(initial)
-        self.minimum = float(minimum)
+        self.initial = float(checks.number("initial", initial, above=0))
+        self.minimum = float(checks.number("minimum", minimum, above=0))
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
@@ -51,7 +49,7 @@ class HalvingSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Halves a temperature after every epoch: `max(minimum, initial / 2**epoch)`.
 
     The only schedule over epochs: `fit` of a model that a builder made tells its routers
-    which epoch begins, also when training goes on at `initial_epoch`.
+    which epoch begins. They count on when `fit` is called again, also at `initial_epoch`.
 
     Source: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021. The paper has no
     floor, so that its temperature underflows.
@@ -74,9 +72,8 @@ class HalvingSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, initial=100.0, minimum=0.1):
         super().__init__()
-        _check_temperatures(initial, minimum)
-        self.initial = float(initial)
-        self.minimum = float(minimum)
+        self.initial = float(checks.number("initial", initial, above=0))
+        self.minimum = float(checks.number("minimum", minimum, above=0))
 
     def __call__(self, epoch):
         halved = self.initial * 0.5 ** ops.cast(epoch, "float32")
@@ -111,14 +108,9 @@ class RampSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, final, num_steps, power=1.0):
         super().__init__()
-        if not (num_steps >= 1 and power > 0):
-            raise ValueError(
-                "A ramp needs num_steps of at least 1 and power above 0. "
-                f"Received: num_steps={num_steps}, power={power}"
-            )
-        self.final = float(final)
-        self.num_steps = int(num_steps)
-        self.power = float(power)
+        self.final = float(checks.number("final", final))
+        self.num_steps = checks.count("num_steps", num_steps)
+        self.power = float(checks.number("power", power, above=0))
 
     def __call__(self, step):
         progress = ops.minimum(ops.cast(step, "float32") / self.num_steps, 1.0)
@@ -128,24 +120,15 @@ class RampSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"final": self.final, "num_steps": self.num_steps, "power": self.power}
 
 
-def _check_temperatures(initial, minimum):
-    if not (initial > 0 and minimum > 0):
-        raise ValueError(
-            f"Temperatures must be above 0. Received: initial={initial}, minimum={minimum}"
-        )
-
-
 def check_setting(name, setting, above=None):
-    """Raises a `ValueError` unless `setting` is a schedule or a finite number.
+    """Returns a setting that is a schedule, or a number.
 
     With `above` a number must exceed it, else it must be at least 0.
     """
     if callable(setting):
-        return
-    is_number = isinstance(setting, numbers.Real) and math.isfinite(setting)
-    if not is_number or not (setting >= 0 if above is None else setting > above):
-        bound = "at least 0" if above is None else f"above {above}"
-        raise ValueError(f"{name} must be a number {bound} or a schedule. Received: {setting!r}")
+        return setting
+    least = 0 if above is None else None
+    return checks.number(name, setting, above=above, least=least, or_else=" or a schedule")
 
 
 def value_at(setting, step):

@@ -3,10 +3,12 @@
 import dataclasses
 import re
 from collections.abc import Mapping
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import keras
+
+from keras_mtl import checks
 
 KINDS = ("classes", "binary", "multilabel", "regression", "tagging")
 
@@ -91,9 +93,11 @@ class Task:
                 f"A binary task is one probability, but size={self.size} was given. "
                 f'Use Task("multilabel", {self.size}) for {self.size} yes-or-no labels.'
             )
-        if not isinstance(self.weight, Real) or not 0 <= self.weight < float("inf"):
+        object.__setattr__(self, "weight", checks.number("A task's weight", self.weight, least=0))
+        if not isinstance(self.loss, str | None) and not callable(self.loss):
             raise ValueError(
-                f"A task's weight must be a number of at least 0. Received: weight={self.weight!r}"
+                "A task's loss must be a Keras loss, its name, a function or None. Received: "
+                f"loss={self.loss!r}"
             )
         if not isinstance(self.metrics, list | tuple | None):
             raise ValueError(

@@ -1,9 +1,24 @@
 """What all tests share."""
 
+import functools
 import gc
 
 import keras
 import pytest
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    # Two devices, so that tests can share batches between replicas; others see the first only.
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@functools.cache
+def two_replicas():
+    """Returns a strategy of two replicas on this machine's CPU."""
+    reduction = tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], cross_device_ops=reduction)
 
 
 def pytest_collection_finish(session):

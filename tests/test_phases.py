@@ -26,7 +26,7 @@ def test_cycles_are_counted_after_the_warm_up():
 
 @pytest.mark.parametrize("wrong", [{"warm_up": -1}, {"weights": 0}, {"policy": 0}])
 def test_phases_are_numbers_of_batches(wrong):
-    with pytest.raises(ValueError, match="Phases are numbers of training batches"):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be an integer of at least"):
         PolicyPhases(**wrong)
 
 
@@ -38,7 +38,7 @@ def test_the_temperature_falls_with_every_cycle_to_a_floor():
 
 @pytest.mark.parametrize("wrong", [{"initial": 0}, {"minimum": 0}, {"factor": 0}, {"factor": 1.1}])
 def test_a_temperature_is_above_0_and_does_not_rise(wrong):
-    with pytest.raises(ValueError, match="Temperatures must be above 0, and their factor in"):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be a number"):
         CycleTemperature(PolicyPhases(), **wrong)
 
 

@@ -3,7 +3,14 @@
 import numpy as np
 from keras import ops
 
-from keras_mtl.layers import Allocation
+from keras_mtl.layers import (
+    Allocation,
+    DSelectKGates,
+    NoisyTopKGates,
+    Stitch,
+    StreamGates,
+    TaskGates,
+)
 
 
 def allocation_layers(model):
@@ -128,7 +135,25 @@ def _required_layers(model):
     if not layers:
         raise ValueError(
             f"Model {model.name!r} allocates no components to tasks: none of its layers has "
-            "several. Put a list of components into the builder's `layers`. What tasks use of "
-            "towers, experts and sub-networks is in keras_mtl.sharing_report."
+            f"several. {_what_to_call(model)}"
         )
     return layers
+
+
+def _what_to_call(model):
+    """Returns what says of a model what allocations say of others."""
+    gates = DSelectKGates | NoisyTopKGates | StreamGates | TaskGates
+    if any(isinstance(layer, gates) for layer in model.layers):
+        return (
+            "Its experts are weighed anew for each example: keras_mtl.analysis.expert_usage(model, "
+            "x) says how much tasks use them, and keras_mtl.plots.plot_expert_usage draws it."
+        )
+    if any(isinstance(layer, Stitch) for layer in model.layers):
+        return (
+            "Its towers read each other: keras_mtl.analysis.alphas(model) says how much, and "
+            "keras_mtl.plots.plot_alpha draws it."
+        )
+    return (
+        "Put a list of components into the builder's `layers`. What tasks use of towers, experts "
+        "and sub-networks is in keras_mtl.sharing_report."
+    )

@@ -3,11 +3,14 @@
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers import BlockPolicy
 
 
 def sample_policy(model, discretize="sample", seed=None):
     """Returns which blocks each task shall execute, from what a network learned.
+
+    Blocks that no task may skip yet, early in training, are executed by all.
 
     Source: Sun et al., "AdaShare", NeurIPS 2020, section 3: the policy is drawn, not the most
     likely one. Its code trains eight draws and reports the best on the data it reports:
@@ -34,8 +37,8 @@ def sample_policy(model, discretize="sample", seed=None):
     >>> sample_policy(model, "argmax").tolist()
     [[1.0], [1.0]]
     """
-    if discretize not in ("sample", "argmax"):
-        raise ValueError(f'discretize must be "sample" or "argmax". Received: {discretize!r}')
+    checks.word("discretize", discretize, ("sample", "argmax"))
+    checks.seed("seed", seed)
     policies = [layer for layer in model.layers if isinstance(layer, BlockPolicy)]
     if not policies:
         raise ValueError(

@@ -57,8 +57,10 @@ def alternating_batches(weights_part, policy_part, phases, batch_size=None, seed
 class AlternatingBatches(keras.utils.PyDataset):
     """The batches that `alternating_batches` makes.
 
-    They are a pure function of the seeds and `epoch`, which the models of this package set in
-    `fit`, so that a resumed run goes on exactly.
+    They are a pure function of the seeds and `first_step`, the number of batches before those of
+    the epoch. The models of this package set it in `fit` to what their optimizer has counted, so
+    that batches and optimizer are in the same phase, in a second `fit` or a resumed run too.
+    `epoch` says the same in cycles.
 
     Args:
         weights_part: Batches of the first part: an object with `epoch`, a length and indices.
@@ -69,17 +71,25 @@ class AlternatingBatches(keras.utils.PyDataset):
     def __init__(self, weights_part, policy_part, phases):
         super().__init__()
         self.parts = (weights_part, policy_part)
-        self._phases = phases
+        self.phases = phases
         self.epoch = 0
 
+    @property
+    def epoch(self):
+        return self.first_step // len(self)
+
+    @epoch.setter
+    def epoch(self, epoch):
+        self.first_step = epoch * len(self)
+
     def __len__(self):
-        return self._phases.cycle_length
+        return self.phases.cycle_length
 
     def __getitem__(self, index):
-        step = self.epoch * len(self) + index
-        cycle, place = divmod(max(step - self._phases.warm_up, 0), len(self))
-        learned = self._phases.policy * cycle + max(place - self._phases.weights, 0)
-        policy_learns = bool(self._phases.policy_learns(step))
+        step = self.first_step + index
+        cycle, place = divmod(max(step - self.phases.warm_up, 0), len(self))
+        learned = self.phases.policy * cycle + max(place - self.phases.weights, 0)
+        policy_learns = bool(self.phases.policy_learns(step))
         part = self.parts[policy_learns]
         part.epoch, its_index = divmod(learned if policy_learns else step - learned, len(part))
         return part[its_index]

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_mtl.data.checks import check_count
+from keras_mtl import checks
 from keras_mtl.data.examples import take
 from keras_mtl.data.stacks import as_tf_dataset, batches_per_stack
 
@@ -24,7 +24,7 @@ class ArrayBatches:
     """
 
     def __init__(self, arrays, batch_size, seed=None):
-        check_count("batch_size", batch_size)
+        checks.count("batch_size", batch_size)
         self.arrays, self.batch_size, self._seed = arrays, batch_size, seed
         self._num_examples = len(keras.tree.flatten(arrays)[0])
         self._order_of = (None, None)

@@ -1,19 +1,8 @@
 """Refusals of `task_batches`, in the words of its caller."""
 
 from collections.abc import Mapping
-from numbers import Integral
 
-
-def check_word(argument, word, allowed):
-    if word not in allowed:
-        raise ValueError(
-            f"{argument} must be one of {', '.join(map(repr, allowed))}. Received: {word!r}"
-        )
-
-
-def check_count(argument, count, least=1):
-    if isinstance(count, bool) or not isinstance(count, Integral) or count < least:
-        raise ValueError(f"{argument} must be an integer of at least {least}. Received: {count!r}")
+from keras_mtl import checks
 
 
 def check_names(tasks, data):
@@ -29,11 +18,6 @@ def check_names(tasks, data):
             f"data names {', '.join(map(repr, unknown))}, which tasks does not. "
             f"The tasks are {', '.join(tasks)}."
         )
-
-
-def check_temperature(sampling_temperature):
-    if not sampling_temperature > 0:
-        raise ValueError(f"sampling_temperature must be above 0. Received: {sampling_temperature}")
 
 
 def check_sequential(unknown, steps_per_epoch):
@@ -61,4 +45,4 @@ def check_training(unknown, sampling, steps_per_epoch):
             "in an epoch: task_batches(..., steps_per_epoch=...)."
         )
     if steps_per_epoch is not None:
-        check_count("steps_per_epoch", steps_per_epoch)
+        checks.count("steps_per_epoch", steps_per_epoch)

@@ -5,7 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
-from keras_mtl.data.checks import check_count
+from keras_mtl import checks
 from keras_mtl.tasks import as_tasks
 
 
@@ -59,8 +59,8 @@ def region_tasks(series, groups, test_participants, *, num_components=10, piece=
     ...     tasks, train, test = region_tasks(series, groups, test_participants=fold)
     """
     series = np.asarray(series)
-    check_count("num_components", num_components)
-    check_count("piece", piece)
+    checks.count("num_components", num_components)
+    checks.count("piece", piece)
     _check_series(series, piece)
     num_participants, num_regions, num_scans = series.shape
     _check_groups(groups, num_regions)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_mtl.data.checks import check_count
+from keras_mtl import checks
 from keras_mtl.data.icu_stays import ICUStays, forward_fill
 from keras_mtl.data.labels import MISSING_CLASS
 
@@ -130,7 +130,7 @@ def read_mimic3_benchmark(folder, listfile=None, length=None):
     lengths = (hours + 1 - _EPSILON).astype("int32")
     if length is None:
         length = max(MORTALITY_HOUR, *lengths)
-    check_count("length", length, MORTALITY_HOUR)
+    checks.count("length", length, MORTALITY_HOUR)
     lengths = np.minimum(lengths, length)
     x = np.full((len(rows), length, len(_COLUMNS)), np.nan, "float32")
     for stay, row, steps in zip(x, rows, lengths, strict=True):

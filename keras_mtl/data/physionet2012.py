@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_mtl.data.checks import check_word
+from keras_mtl import checks
 from keras_mtl.data.icu_stays import ICUStays, forward_fill
 
 NUM_HOURS = 48
@@ -85,7 +85,7 @@ def load_physionet2012(folder, part="a"):
     >>> {name: float(label[0]) for name, label in stays.labels.items()}
     {'mortality': 0.0, 'survival': 0.0, 'length_of_stay': 9.0, 'sofa': 2.0, 'saps': nan}
     """
-    check_word("part", part, ("a", "b", "c"))
+    checks.word("part", part, ("a", "b", "c"))
     ids, labels = _read_outcomes(Path(folder) / f"Outcomes-{part}.txt")
     records = dict(_read_records(Path(folder) / f"set-{part}"))
     if missing := [name for name in ids if name not in records]:

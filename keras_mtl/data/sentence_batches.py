@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_mtl import checks
 from keras_mtl.data.arrays import as_array
-from keras_mtl.data.checks import check_count
 from keras_mtl.data.labels import label_array
 
 
@@ -53,9 +53,9 @@ def sentence_batches(x, y, batch_size, boundaries=(10, 20, 40, 80), seed=None):
         y = {task: label_array(f"y[{task!r}]", labels) for task, labels in y.items()}
     words = x.get("words") if isinstance(x, Mapping) else x
     _check_shapes(words, x, y)
-    check_count("batch_size", batch_size)
+    checks.count("batch_size", batch_size)
+    seed = checks.seed("seed", seed)
     seed = secrets.randbits(32) if seed is None else seed
-    check_count("seed", seed, least=0)
     if list(boundaries) != sorted(set(boundaries)) or min(boundaries, default=1) < 1:
         raise ValueError(f"boundaries must be at least 1 and increase. Received: {boundaries}")
     longest = words.shape[1]

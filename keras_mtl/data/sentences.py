@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mtl.data.checks import check_count
+from keras_mtl import checks
 from keras_mtl.data.strings import (
     count,
     normalized,
@@ -54,7 +54,7 @@ class SentenceEncoder:
         self, lowercase=False, zero_digits=False, word_length=None, words=None, characters=None
     ):
         if word_length is not None:
-            check_count("word_length", word_length)
+            checks.count("word_length", word_length)
         self.lowercase = lowercase
         self.zero_digits = zero_digits
         self.word_length = word_length

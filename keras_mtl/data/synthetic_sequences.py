@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_mtl.data.checks import check_count, check_word
+from keras_mtl import checks
 from keras_mtl.tasks import Task
 
 # Relatedness of the pairs (1, 2), (1, 3), (2, 3), one row a segment.
@@ -80,15 +80,15 @@ def synthetic_sequences(
            [0., 0., 1.]])
     >>> batches = keras_mtl.task_batches(tasks, train, batch_size=32, seed=0)
     """
-    check_word("kind", kind, ("classes", "tagging"))
-    check_count("num_train", num_train)
-    check_count("num_test", num_test)
-    check_count("seed", seed, least=0)
+    checks.word("kind", kind, ("classes", "tagging"))
+    checks.count("num_train", num_train)
+    checks.count("num_test", num_test)
+    checks.seed("seed", seed)
     matrices = _as_matrices(relatedness)
     num_segments, num_tasks, _ = matrices.shape
-    check_count("num_steps", num_steps, least=num_segments)
-    check_count("num_classes", num_classes, least=2)
-    check_count("input_dim", input_dim, least=2 * num_tasks)
+    checks.count("num_steps", num_steps, least=num_segments)
+    checks.count("num_classes", num_classes, least=2)
+    checks.count("input_dim", input_dim, least=2 * num_tasks)
     if input_dim % 2:
         raise ValueError(f"input_dim must be even, it is cut in planes. Received: {input_dim}")
     if not 0 <= signal <= 1:
@@ -116,7 +116,7 @@ def synthetic_sequences(
 
 def _as_matrices(relatedness):
     if isinstance(relatedness, str):
-        check_word("relatedness", relatedness, tuple(PRESETS))
+        checks.word("relatedness", relatedness, tuple(PRESETS))
         return np.array([[[1, a, b], [a, 1, c], [b, c, 1]] for a, b, c in PRESETS[relatedness]])
     matrices = np.array(relatedness, "float64")
     if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or not matrices.size:

@@ -4,13 +4,11 @@ import secrets
 
 import keras
 
+from keras_mtl import checks
 from keras_mtl.data.checks import (
-    check_count,
     check_names,
     check_sequential,
-    check_temperature,
     check_training,
-    check_word,
 )
 from keras_mtl.data.examples import ExampleLayout
 from keras_mtl.data.feeds import Streams, Table
@@ -101,12 +99,12 @@ def task_batches(
     """
     tasks = as_tasks(tasks)
     check_one_array_per_kind(tasks)
-    check_word("order", order, ORDERS)
-    check_word("sampling", sampling, SAMPLINGS)
-    check_count("batch_size", batch_size)
+    checks.word("order", order, ORDERS)
+    checks.word("sampling", sampling, SAMPLINGS)
+    checks.count("batch_size", batch_size)
+    seed = checks.seed("seed", seed)
     seed = secrets.randbits(32) if seed is None else seed
-    check_count("seed", seed, least=0)
-    check_temperature(sampling_temperature)
+    checks.number("sampling_temperature", sampling_temperature, above=0)
     check_names(tasks, data)
     sources = {name: as_source(name, tasks[name], data[name]) for name in tasks if name in data}
     layout = ExampleLayout(tasks, {name: source.first for name, source in sources.items()})

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.copying import new_layer_like
 
 
@@ -32,8 +33,8 @@ class Allocation(keras.layers.Layer):
 
     def __init__(self, num_tasks, num_components, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.num_tasks = num_tasks
-        self.num_components = num_components
+        self.num_tasks = checks.count("num_tasks", num_tasks)
+        self.num_components = checks.count("num_components", num_components)
 
     def call(self, task_id, training=False):
         rows = ops.cast(self.rows(training), self.compute_dtype)
@@ -100,10 +101,12 @@ class FixedAllocation(Allocation):
     """
 
     def __init__(self, allocation, **kwargs):
-        allocation = np.asarray(allocation, "float32")
-        if allocation.ndim != 2 or not np.all((allocation >= 0) & (allocation <= 1)):
+        wanted = "a (num_tasks, num_components) matrix of numbers in [0, 1]"
+        allocation = checks.array("allocation", allocation, wanted).astype("float32")
+        is_matrix = allocation.ndim == 2 and allocation.size
+        if not is_matrix or not np.all((allocation >= 0) & (allocation <= 1)):
             raise ValueError(
-                "allocation must be a (num_tasks, num_components) matrix of numbers in [0, 1]. "
+                f"allocation must be {wanted}. "
                 f"Received shape {allocation.shape}: {allocation.tolist()}"
             )
         super().__init__(*allocation.shape, **kwargs)

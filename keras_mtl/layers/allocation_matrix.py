@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.allocation import Allocation
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.growing import take_over_each
@@ -90,18 +91,19 @@ class AllocationMatrix(Allocation):
         **kwargs,
     ):
         super().__init__(num_tasks, num_components, **kwargs)
-        if parameterization not in ("two_logits", "log_odds"):
-            raise ValueError(
-                'parameterization must be "two_logits" or "log_odds". '
-                f"Received: {parameterization!r}"
-            )
-        self.init_probability = checked_probability(init_probability, num_tasks, num_components)
-        self.parameterization = parameterization
-        self.return_probabilities = return_probabilities
-        self.num_added_tasks = num_added_tasks
-        self.min_components = checked_minimum(min_components, num_components, self.name)
-        self.seed = seed
+        words = ("two_logits", "log_odds")
+        self.parameterization = checks.word("parameterization", parameterization, words)
+        self.init_probability = checked_probability(
+            init_probability, self.num_tasks, self.num_components
+        )
+        self.return_probabilities = checks.flag("return_probabilities", return_probabilities)
+        self.num_added_tasks = checks.count(
+            "num_added_tasks", num_added_tasks, 0, self.num_tasks - 1
+        )
+        self.min_components = checked_minimum(min_components, self.num_components, self.name)
+        self.seed = checks.seed("seed", seed)
         self.router = GumbelRouter(temperature, seed=seed, dtype="float32", name="router")
+        self.router.draws_by_row = False
 
     def build(self, task_id_shape):
         probability = np.broadcast_to(
@@ -226,21 +228,25 @@ class AllocationMatrix(Allocation):
 
 def checked_minimum(min_components, num_components, layer):
     """Returns `min_components` of a layer as an integer."""
-    if min_components not in range(num_components + 1):
+    try:
+        return checks.count("min_components", min_components, 0, num_components)
+    except ValueError as error:
         raise ValueError(
             "min_components is how many components a task keeps at least, from 0 to the number "
             f"of components. Layer {layer!r} has {num_components}. Received: {min_components!r}"
-        )
-    return int(min_components)
+        ) from error
 
 
 def checked_probability(probability, num_tasks, num_components):
     """Returns `init_probability` as an array of shape () or (T, C)."""
-    probability = np.asarray(probability, "float64")
-    if not np.all((probability > 0) & (probability < 1)):
+    wanted = "strictly between 0 and 1: a number, or a matrix of tasks and components"
+    probability = checks.array("init_probability", probability, wanted).astype("float64")
+    rounded = probability.astype("float32")  # what logits are made of
+    if not np.all((rounded > 0) & (rounded < 1)):
         raise ValueError(
-            "init_probability must be strictly between 0 and 1: a pair that starts at 0 or 1 "
-            f"has infinite logits and can never change. Received: {probability.tolist()}"
+            "init_probability must be strictly between 0 and 1, also as a float32: a pair that "
+            "starts at 0 or 1 has infinite logits and can never change. "
+            f"Received: {probability.tolist()}"
         )
     if probability.shape not in ((), (num_tasks, num_components)):
         raise ValueError(

@@ -5,6 +5,8 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_mtl import checks
+
 DIRECTIONS = 2
 
 
@@ -66,12 +68,14 @@ class BiLSTM(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if direction not in ("separate", "concat"):
-            raise ValueError(f'direction must be "separate" or "concat". Received: {direction!r}')
-        self.units = units
-        self.direction = direction
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
+        self.units = checks.count("units", units)
+        self.direction = checks.word("direction", direction, ("separate", "concat"))
+        self.kernel_regularizer = checks.known_to_keras(
+            "kernel_regularizer", kernel_regularizer, keras.regularizers.get
+        )
+        self.recurrent_regularizer = checks.known_to_keras(
+            "recurrent_regularizer", recurrent_regularizer, keras.regularizers.get
+        )
         self.supports_masking = True
 
     def build(self, shape):

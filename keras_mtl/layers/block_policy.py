@@ -3,8 +3,10 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.allocation_matrix import AllocationMatrix
 from keras_mtl.layers.growing import take_over_each
+from keras_mtl.phases import checked_phases
 from keras_mtl.schedules import deserialize_setting
 
 _GIVEN = ("num_components", "parameterization", "return_probabilities", "min_components")
@@ -34,6 +36,9 @@ class BlockPolicy(AllocationMatrix):
         start: Training batches before the block may be skipped. Defaults to 0.
         num_added_tasks: As of `AllocationMatrix`. Defaults to 0.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
+        phases: `keras_mtl.PolicyPhases` in whose cycles `start` was counted, for the optimizer to
+            have the same. `None` takes those of the temperature, if it has any. Defaults to
+            `None`.
 
     Call arguments:
         task_id: Integers in `[0, num_tasks)`, shape `(batch,)`. Outside: NaN.
@@ -70,19 +75,18 @@ class BlockPolicy(AllocationMatrix):
         start=0,
         num_added_tasks=0,
         seed=None,
+        phases=None,
         **kwargs,
     ):
         super().__init__(
             num_tasks, 1, init_probability, temperature,
             num_added_tasks=num_added_tasks, min_components=0, seed=seed, **kwargs,
         )  # fmt: skip
-        if start < 0:
-            raise ValueError(
-                "start is the number of training batches before a block may be skipped, at least "
-                f"0. Received: {start}"
-            )
-        self.router.hard = hard
-        self.start = int(start)
+        self.router.hard = checks.flag("hard", hard)
+        self.start = checks.count("start", start, least=0)
+        if phases is not None:
+            checked_phases(phases)
+        self.phases = getattr(temperature, "phases", None) if phases is None else phases
 
     def build(self, task_id_shape):
         super().build(task_id_shape)
@@ -95,11 +99,17 @@ class BlockPolicy(AllocationMatrix):
         return execute, ops.concatenate([block[:, 0] for block in self.row_blocks], axis=0)
 
     def rows(self, training):
-        rows = super().rows(training)
-        rows = ops.where(self.batches >= self.start, rows, ops.ones_like(rows))
+        rows = self._or_all(super().rows(training))
         if training:
             self.batches.assign_add(1)
         return rows
+
+    def probabilities(self):
+        return self._or_all(super().probabilities())
+
+    def _or_all(self, rows):
+        """Returns rows, or ones as long as no task may skip the block."""
+        return ops.where(self.batches >= self.start, rows, ops.ones_like(rows))
 
     def compute_output_shape(self, task_id_shape):
         return (task_id_shape[0], 1), (self.num_tasks, 2)
@@ -112,11 +122,14 @@ class BlockPolicy(AllocationMatrix):
         take_over_each([old.batches], [self.batches])  # old tasks skip blocks as they did
 
     def get_config(self):
-        config = {**super().get_config(), "hard": self.router.hard, "start": self.start}
+        phases = self.phases and keras.saving.serialize_keras_object(self.phases)
+        own = {"hard": self.router.hard, "start": self.start, "phases": phases}
+        config = {**super().get_config(), **own}
         for given in _GIVEN:
             del config[given]
         return config
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})
+        settings = {n: deserialize_setting(config.get(n)) for n in ("temperature", "phases")}
+        return cls(**{**config, **settings})

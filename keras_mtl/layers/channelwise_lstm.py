@@ -1,10 +1,11 @@
 """An LSTM for each channel of a sequence, such as each instrument of a patient's monitor."""
 
 from functools import partial
-from numbers import Integral
 
 import keras
 from keras import ops
+
+from keras_mtl import checks
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -57,8 +58,13 @@ class ChannelwiseLSTM(keras.layers.Layer):
 
     def __init__(self, units, channels, **kwargs):
         super().__init__(**kwargs)
-        self.units = units
-        self.channels = [list(channel) for channel in channels]
+        self.units = checks.count("units", units)
+        try:
+            self.channels = [list(channel) for channel in channels]
+        except TypeError as error:
+            raise ValueError(
+                f"channels must be a list of lists of column numbers. Received: {channels!r}"
+            ) from error
         self._check_channels()
         self.supports_masking = True
 
@@ -70,11 +76,7 @@ class ChannelwiseLSTM(keras.layers.Layer):
             )
         columns = [column for channel in self.channels for column in channel]
         for column in columns:
-            if isinstance(column, bool) or not isinstance(column, Integral) or column < 0:
-                raise ValueError(
-                    f"{self.name!r} takes channels of column numbers, counted from 0. "
-                    f"Received: {column!r}"
-                )
+            checks.count(f"A column in channels of {self.name!r}, counted from 0,", column, least=0)
         twice = sorted({column for column in columns if columns.count(column) > 1})
         if twice:
             raise ValueError(

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.scan import check_sequence, lstm_gates, masked_scan
 
 _CLOSED = -1e9  # score of a padded step
@@ -58,7 +59,7 @@ class CommunicatingLSTM(keras.layers.Layer):
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
-        self.units = units
+        self.units = units = checks.count("units", units)
         self.lstm = keras.layers.LSTM(
             units, return_sequences=True, dtype=self.dtype_policy, name="lstm"
         )

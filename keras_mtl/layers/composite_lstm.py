@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.scan import check_sequence, lstm_gates, masked_scan
 
 
@@ -51,8 +52,8 @@ class CompositeLSTM(keras.layers.Layer):
 
     def __init__(self, units, num_lstms, **kwargs):
         super().__init__(**kwargs)
-        self.units = units
-        self.num_lstms = num_lstms
+        self.units = units = checks.count("units", units)
+        self.num_lstms = num_lstms = checks.count("num_lstms", num_lstms)
         self.lstms = [
             keras.layers.LSTM(
                 units, return_sequences=True, dtype=self.dtype_policy, name=f"lstm_{index}"

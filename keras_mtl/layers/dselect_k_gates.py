@@ -4,13 +4,16 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
+from keras_mtl.layers.charging import charge
 from keras_mtl.layers.expert_mixture import OpenExperts
 from keras_mtl.layers.instance_gate import mean_of_places
-from keras_mtl.layers.means import as_dtype, mean_of_valid
+from keras_mtl.layers.means import as_dtype, at_least_one
 from keras_mtl.layers.task_logits import add_task_kernel, check_rows, task_logits, valid_rows
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 _SMALLEST = 1e-3  # of a probability that one is divided by
+_WIDEST = 1e6  # step, whose cube float32 still holds
 
 
 def smooth_step(t, gamma=1.0):
@@ -94,23 +97,13 @@ class DSelectKGates(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         check_rows(rows)
-        check_setting("entropy_weight", entropy_weight)
-        if not gamma > 0:
-            raise ValueError(f"gamma is the width of a step, above 0. Received: {gamma}")
-        if num_experts < 2:
-            raise ValueError(f"There is nothing to select. Received: num_experts={num_experts}")
-        if num_selected not in range(1, num_experts + 1):
-            raise ValueError(
-                f"num_selected must be a whole number between 1 and {num_experts}, the number of "
-                f"experts. Received: {num_selected}"
-            )
-        self.num_tasks = num_tasks
-        self.num_experts = num_experts
-        self.num_selected = num_selected
-        self.gamma = gamma
-        self.entropy_weight = entropy_weight
+        self.num_tasks = checks.count("num_tasks", num_tasks)
+        self.num_experts = num_experts = checks.count("num_experts", num_experts, least=2)
+        self.num_selected = checks.count("num_selected", num_selected, 1, num_experts)
+        self.gamma = checks.number("gamma", gamma, above=0, most=_WIDEST)
+        self.entropy_weight = check_setting("entropy_weight", entropy_weight)
         self.rows = rows
-        self.per_step = per_step
+        self.per_step = checks.flag("per_step", per_step)
         self.supports_masking = True
         self.num_digits = int(np.ceil(np.log2(num_experts)))
 
@@ -186,13 +179,16 @@ class DSelectKGates(keras.layers.Layer):
     def _add_penalties(self, selectors, valid):
         valid = ops.ones_like(selectors[..., 0, 0]) if valid is None else valid
         tasks = 1 if self.rows == "mixed" else self.num_tasks
-        for name, value in self.penalties.items():
+        for name in self.penalties:
             by_row = getattr(self, f"_{name}")(selectors)
-            mean = tasks * mean_of_valid(by_row, valid)
+            weight = tasks
             if name == "entropy_penalty":
-                mean = mean * value_at(self.entropy_weight, self.updates)
-            self.add_loss(mean)
-            value.assign(mean)
+                weight = tasks * value_at(self.entropy_weight, self.updates)
+
+            def price(total, count, weight=weight):
+                return weight * total / at_least_one(count)
+
+            charge(self, name, (ops.sum(valid * by_row), ops.sum(valid)), price)
 
     def _entropy_penalty(self, selectors):
         logarithms = ops.log(ops.where(selectors > 0, selectors, 1.0))

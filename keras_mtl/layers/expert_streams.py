@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.component_state import has_state, moved_by, rows_in_use
 from keras_mtl.layers.expert_mixture import mixtures
 from keras_mtl.layers.fused import fused_call, fused_groups
 from keras_mtl.layers.masks import call_in_inference, joint_mask, mask_beside
-from keras_mtl.layers.modular import check_one_output_shape
+from keras_mtl.layers.modular import check_one_output_shape, checked_components
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -46,8 +47,13 @@ class ExpertStreams(keras.layers.Layer):
 
     def __init__(self, components, reads, **kwargs):
         super().__init__(**kwargs)
-        self.components = list(components)
-        self.reads = list(reads)
+        self.components = checked_components(components)
+        self.reads = list(checks.counts("reads", reads))
+        if len(self.reads) != len(self.components):
+            raise ValueError(
+                f"reads must have a place for each of {len(self.components)} components. "
+                f"Received: {self.reads}"
+            )
 
     def build(self, streams_shape, weights_shape):
         reads = self._reads(streams_shape)

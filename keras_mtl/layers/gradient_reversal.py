@@ -1,11 +1,9 @@
 """Identity forwards, a gradient with the other sign backwards."""
 
-import math
-import numbers
-
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.freezing import passes_through
 
 
@@ -38,9 +36,7 @@ class GradientReversal(keras.layers.Layer):
 
     def __init__(self, scale=1.0, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(scale, numbers.Real) or not 0 <= scale < math.inf:
-            raise ValueError(f"scale must be a number of at least 0. Received: {scale!r}")
-        self.scale = float(scale)
+        self.scale = float(checks.number("scale", scale, least=0))
         self.supports_masking = True
 
     def call(self, x):

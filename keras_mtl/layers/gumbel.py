@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
+from keras_mtl.replicas import drawn_by_row
 from keras_mtl.schedules import (
     TemperatureSchedule,
     check_setting,
@@ -123,13 +125,13 @@ class GumbelRouter(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         if temperature is None:
             temperature = TemperatureSchedule()
-        check_setting("temperature", temperature, above=0)
-        self.temperature = temperature
-        self.stochastic = stochastic
-        self.seed = seed
-        self.hard = hard
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.temperature = check_setting("temperature", temperature, above=0)
+        self.stochastic = checks.flag("stochastic", stochastic)
+        self.seed = checks.seed("seed", seed)
+        self.hard = checks.flag("hard", hard)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.counts = getattr(temperature, "counts", "updates")
+        self.draws_by_row = True  # the first axis is that of the batch
         self.supports_masking = True
 
     def build(self, logits_shape):
@@ -144,7 +146,11 @@ class GumbelRouter(keras.layers.Layer):
         temperature = ops.maximum(value_at(self.temperature, counter), _LOWEST_TEMPERATURE)
         noise = None
         if learning or self.stochastic:
-            noise = logistic_noise(ops.shape(logits), self.seed_generator)
+            shape = ops.shape(logits)
+            if self.draws_by_row:
+                noise = drawn_by_row(logistic_noise, shape, self.seed_generator)
+            else:
+                noise = logistic_noise(shape, self.seed_generator)
         if learning and self.counts == "updates":
             counter.assign_add(1)
         decide = relaxed if learning and not self.hard else straight_through

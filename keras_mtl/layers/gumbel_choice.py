@@ -17,6 +17,13 @@ def gumbel_noise(shape, seed):
     return -ops.log(-ops.log(uniform))
 
 
+def drawn_from(probabilities, noise):
+    """Returns ones where a draw by rows of probabilities falls, else 0; a NaN stays one."""
+    drawn = ops.argmax(ops.log(probabilities) + noise, axis=-1)
+    rows = ops.one_hot(drawn, probabilities.shape[-1])
+    return ops.where(ops.isnan(probabilities), probabilities, rows)
+
+
 def straight_through_choice(logits, temperature=1.0, noise=None):
     """Chooses one along the last axis, with the gradient of a softmax.
 

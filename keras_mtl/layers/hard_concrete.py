@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.gumbel import logistic_noise, relaxed
 
 
@@ -49,18 +50,14 @@ class HardConcrete(keras.layers.Layer):
 
     def __init__(self, temperature=0.9, stretch=(-0.1, 1.1), seed=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        if not temperature > 0:
-            raise ValueError(f"temperature must be a number above 0. Received: {temperature}")
-        low, high = stretch
-        if low > 0 or high < 1:
-            raise ValueError(
-                "stretch is a pair (low, high) with low at most 0 and high at least 1, else 0 or 1 "
-                f"is out of reach. Received: {stretch}"
-            )
-        self.temperature = temperature
-        self.stretch = (low, high)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.temperature = checks.number("temperature", temperature, above=0)
+        wanted = "a pair (low, high) with low at most 0 and high at least 1, else 0 or 1 is out of"
+        low_high = checks.array("stretch", stretch, f"{wanted} reach").tolist()
+        if np.shape(low_high) != (2,) or low_high[0] > 0 or low_high[1] < 1:
+            raise ValueError(f"stretch must be {wanted} reach. Received: {stretch}")
+        self.stretch = tuple(low_high)
+        self.seed = checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True
 
     def call(self, logits, training=False):

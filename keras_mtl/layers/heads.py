@@ -1,11 +1,14 @@
 """From features to each task's prediction."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.growing import take_over_each
-from keras_mtl.tasks import kinds_of, largest_size
+from keras_mtl.tasks import as_task, kinds_of, largest_size
 
 _ACTIVATIONS = {
     "classes": "softmax",
@@ -81,8 +84,8 @@ class TaskHead(keras.layers.Layer):
 
     def __init__(self, task, task_id, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.task = task
-        self.task_id = task_id
+        self.task = task = as_task(task)
+        self.task_id = checks.count("task_id", task_id, least=0)
         self.activation = keras.activations.get(_ACTIVATIONS[task.kind])
         self.supports_masking = task.per_step
 
@@ -141,9 +144,12 @@ class TaskHeads(keras.layers.Layer):
 
     def __init__(self, tasks, num_added_tasks=0, seed=None, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.tasks = dict(tasks)
-        self.num_added_tasks = num_added_tasks
-        self.seed = seed
+        if not isinstance(tasks, Mapping) or not tasks:
+            raise ValueError(f"tasks must be a dict, name -> task. Received: {tasks!r}")
+        self.tasks = {name: as_task(task) for name, task in tasks.items()}
+        most = len(self.tasks) - 1
+        self.num_added_tasks = checks.count("num_added_tasks", num_added_tasks, 0, most)
+        self.seed = checks.seed("seed", seed)
         sizes = [task.size for task in self.tasks.values()]
         self._starts = np.cumsum([0, *sizes])
         self._picks = {kind: self._pick(kind) for kind in kinds_of(self.tasks)}

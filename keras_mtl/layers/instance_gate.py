@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.gumbel import GumbelRouter
 from keras_mtl.layers.means import as_dtype, mean_of_valid, running_mean
 from keras_mtl.layers.sub_encoders import log_odds, most_likely
@@ -69,15 +70,11 @@ class InstanceGate(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if units < 1:
-            raise ValueError(f"A gate needs at least one hidden unit. Received: units={units}")
-        if strides < 1:
-            raise ValueError(f"strides of a gate must be at least 1. Received: {strides}")
-        self.units = units
-        self.per_step = per_step
-        self.strides = strides
-        self.stochastic = stochastic
-        self.seed = seed
+        self.units = units = checks.count("units", units)
+        self.per_step = checks.flag("per_step", per_step)
+        self.strides = checks.count("strides", strides)
+        self.stochastic = checks.flag("stochastic", stochastic)
+        self.seed = checks.seed("seed", seed)
         own = {"dtype": self.dtype_policy}
         self.hidden = keras.layers.Dense(units, name="hidden", **own)
         self.normalization = keras.layers.BatchNormalization(name="normalization", **own)

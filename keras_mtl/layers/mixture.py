@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.layers.masks import joint_mask
-from keras_mtl.layers.stitch import mixed, serialized_start
+from keras_mtl.layers.stitch import checked_start, mixed, serialized_start
 from keras_mtl.layers.stock_sum import stock_sum
 
 
@@ -44,7 +44,7 @@ class LayerMixture(keras.layers.Layer):
 
     def __init__(self, beta="imbalanced", **kwargs):
         super().__init__(**kwargs)
-        self.start = beta
+        self.start = checked_start("beta", beta, ("imbalanced", "balanced"))
 
     def build(self, shapes):
         if len({tuple(shape[1:]) for shape in shapes}) > 1:

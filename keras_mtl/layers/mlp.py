@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_mtl import checks
+
 
 @keras.saving.register_keras_serializable("keras_mtl")
 class MLP(keras.layers.Layer):
@@ -31,10 +33,9 @@ class MLP(keras.layers.Layer):
 
     def __init__(self, units, activation="relu", **kwargs):
         super().__init__(**kwargs)
-        if not units:
-            raise ValueError(f"{self.name!r} needs the units of at least one layer. Received: ()")
-        self.units = tuple(units)
+        self.units = checks.sizes("units", units, length=1)
         self.activation = activation
+        checks.known_to_keras("activation", activation, keras.activations.get)
         self.supports_masking = True
         activations = ["relu"] * (len(self.units) - 1) + [activation]
         self.dense = [

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.component_state import has_state, moved_by, rows_in_use
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.expert_mixture import OpenExperts, mixture_by_task, weighted_sum
@@ -62,13 +63,9 @@ class Modular(keras.layers.Layer):
 
     def __init__(self, components, combine="mean", num_repeats=1, **kwargs):
         super().__init__(**kwargs)
-        if not components:
-            raise ValueError("Modular needs at least one component. Received an empty list.")
-        if combine not in ("mean", "sum"):
-            raise ValueError(f'combine must be "mean" or "sum". Received: {combine!r}')
-        self.components = list(components)
-        self.combine = combine
-        self.num_repeats = num_repeats
+        self.components = checked_components(components)
+        self.combine = checks.word("combine", combine, ("mean", "sum"))
+        self.num_repeats = checks.count("num_repeats", num_repeats)
 
     def build(self, x_shape, weights_shape):
         for component in self.components:
@@ -156,6 +153,16 @@ class Modular(keras.layers.Layer):
     def from_config(cls, config):
         components = [keras.saving.deserialize_keras_object(c) for c in config["components"]]
         return cls(**{**config, "components": components})
+
+
+def checked_components(components):
+    """Returns a list of components, after a check that they are layers."""
+    some = isinstance(components, list | tuple) and components
+    if not some or not all(isinstance(each, keras.layers.Layer) for each in components):
+        raise ValueError(
+            f"components must be a list of at least one Keras layer. Received: {components!r}"
+        )
+    return list(components)
 
 
 def check_one_output_shape(layer, components, input_shapes):

@@ -6,6 +6,7 @@ from itertools import accumulate, pairwise
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.gumbel import GumbelRouter
 from keras_mtl.layers.mlp import MLP
 from keras_mtl.layers.sub_encoders import (
@@ -65,11 +66,11 @@ class ModularDecoder(keras.layers.Layer):
         self, num_sub_encoders, units, policy_units, temperature=None, seed=None, **kwargs
     ):
         super().__init__(**kwargs)
-        self.num_sub_encoders = tuple(num_sub_encoders)
-        self.units = tuple(units)
-        self.policy_units = tuple(policy_units)
+        self.num_sub_encoders = checks.sizes("num_sub_encoders", num_sub_encoders, length=1)
+        self.units = checks.sizes("units", units, length=1)
+        self.policy_units = checks.sizes("policy_units", policy_units)
         self.temperature = HalvingSchedule() if temperature is None else temperature
-        self.seed = seed
+        self.seed = checks.seed("seed", seed)
         self.supports_masking = True
         own = {"dtype": self.dtype_policy}
         self.sub_decoders = [

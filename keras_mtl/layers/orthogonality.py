@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
+
 _LSTM_GATES = 4
 _ORIENTATIONS = ("units", "reference")
 
@@ -57,19 +59,12 @@ class SubspaceOrthogonality(keras.regularizers.Regularizer):
         orientation="units",
         normalize=False,
     ):
-        if orientation not in _ORIENTATIONS:
-            raise ValueError(
-                f"orientation must be one of {', '.join(map(repr, _ORIENTATIONS))}. "
-                f"Received: {orientation!r}"
-            )
-        if weight < 0:
-            raise ValueError(f"weight must be at least 0. Received: {weight}")
-        self.num_subspaces = num_subspaces
-        self.weight = weight
-        self.num_gates = num_gates
-        self.gate = gate
-        self.orientation = orientation
-        self.normalize = normalize
+        self.num_subspaces = checks.count("num_subspaces", num_subspaces)
+        self.weight = checks.number("weight", weight, least=0)
+        self.num_gates = checks.count("num_gates", num_gates)
+        self.gate = gate if gate is None else checks.count("gate", gate, 0, self.num_gates - 1)
+        self.orientation = checks.word("orientation", orientation, _ORIENTATIONS)
+        self.normalize = checks.flag("normalize", normalize)
 
     def __call__(self, kernel):
         width = kernel.shape[-1]
@@ -103,7 +98,7 @@ class SubspaceOrthogonality(keras.regularizers.Regularizer):
         }
 
 
-_PARTS = {  # which kernels of an LSTM, and which of their gates
+PARTS = {  # which kernels of an LSTM, and which of their gates
     "input_gate_recurrent": {"recurrent_regularizer": 0},
     "input_kernel": {"kernel_regularizer": None},
     "all": {"kernel_regularizer": None, "recurrent_regularizer": None},
@@ -120,11 +115,8 @@ def lstm_orthogonality(part, num_subspaces, weight):
     Returns:
         Dict, name of an argument of the layer -> regularizer.
     """
-    if part not in _PARTS:
-        raise ValueError(
-            f"orthogonality must be one of {', '.join(map(repr, _PARTS))}. Received: {part!r}"
-        )
+    checks.word("orthogonality", part, tuple(PARTS))
     return {
         argument: SubspaceOrthogonality(num_subspaces, weight, _LSTM_GATES, gate)
-        for argument, gate in _PARTS[part].items()
+        for argument, gate in PARTS[part].items()
     }

@@ -3,9 +3,12 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
+from keras_mtl.layers.charging import charge
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.growing import one_more_block
+from keras_mtl.layers.means import at_least_one
 from keras_mtl.schedules import (
     check_setting,
     deserialize_setting,
@@ -82,23 +85,20 @@ class AllocationPenalty(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        if budget is not None and not 0 < budget <= 1:
-            raise ValueError(
-                "budget is the wanted fraction of components per task, in (0, 1], or None. "
-                f"Received: {budget}"
-            )
-        if budget_scope not in ("task", "global"):
-            raise ValueError(f'budget_scope must be "task" or "global". Received: {budget_scope!r}')
+        self.budget = (
+            budget
+            if budget is None
+            else checks.number("budget", budget, above=0, most=1, or_else=", or None")
+        )
+        self.budget_scope = checks.word("budget_scope", budget_scope, ("task", "global"))
         self.weights_of = {
             "budget": budget_weight,
             "entropy": entropy_weight,
             "disconnect": disconnect_weight,
         }
         for name, weight in self.weights_of.items():
-            check_setting(f"{name}_weight", weight)
-        self.budget = budget
-        self.budget_scope = budget_scope
-        self.num_repeats = num_repeats
+            self.weights_of[name] = check_setting(f"{name}_weight", weight)
+        self.num_repeats = checks.count("num_repeats", num_repeats)
         self.supports_masking = True
 
     @property
@@ -119,14 +119,17 @@ class AllocationPenalty(keras.layers.Layer):
         }
 
     def call(self, features, task_id, probabilities, training=False):
-        num_tasks = probabilities[0].shape[0]
-        share = ops.mean(ops.one_hot(task_id, num_tasks, dtype="float32"), axis=0)
+        rows = ops.one_hot(task_id, probabilities[0].shape[0], dtype="float32")
+        rows_by_task = ops.sum(rows, axis=0)
         for name in self.in_use:
             per_task = getattr(self, f"_{name}")([ops.cast(p, "float32") for p in probabilities])
             weight = value_at(self.weights_of[name], self.updates) * self.num_repeats
-            value = weight * ops.sum(share * per_task)
-            self.add_loss(value)
-            self.penalties[f"{name}_penalty"].assign(value)
+
+            def price(rows_by_task, weighted=weight * per_task):
+                share = rows_by_task / at_least_one(ops.sum(rows_by_task))
+                return ops.sum(share * weighted)
+
+            charge(self, f"{name}_penalty", (rows_by_task,), price)
         if training:
             self.updates.assign_add(1)
         return features

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.means import at_least_one
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
@@ -70,14 +71,10 @@ class PolicyPenalty(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         self.weights_of = {"sparsity": sparsity_weight, "sharing": sharing_weight}
         for name, weight in self.weights_of.items():
-            check_setting(f"{name}_weight", weight)
-        if sparsity not in ("skip", "log_alpha"):
-            raise ValueError(f'sparsity must be "skip" or "log_alpha". Received: {sparsity!r}')
-        if sharing not in ("decreasing", "reference"):
-            raise ValueError(f'sharing must be "decreasing" or "reference". Received: {sharing!r}')
-        self.starts = tuple(starts)
-        self.sparsity = sparsity
-        self.sharing = sharing
+            self.weights_of[name] = check_setting(f"{name}_weight", weight)
+        self.starts = checks.counts("starts", starts, length=1)
+        self.sparsity = checks.word("sparsity", sparsity, ("skip", "log_alpha"))
+        self.sharing = checks.word("sharing", sharing, ("decreasing", "reference"))
         self.supports_masking = True
 
     def build(self, features_shape, logits_shape):

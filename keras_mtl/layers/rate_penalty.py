@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
+from keras_mtl.layers.charging import charge
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.means import at_least_one
@@ -51,20 +53,23 @@ class TargetRatePenalty(keras.layers.Layer):
 
     def __init__(self, executed, target_rates, weight=25.0, normalize=False, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        executed = np.asarray(executed, "float32")
-        target_rates = np.asarray(target_rates, "float32")
+        wanted = "a (num_tasks, num_gates) matrix of zeros and ones"
+        executed = checks.array("executed", executed, wanted).astype("float32")
+        wanted = "a rate in (0, 1] for each gate"
+        target_rates = checks.array("target_rates", target_rates, wanted).astype("float32")
         if executed.ndim != 2 or target_rates.shape != executed.shape[1:]:
             raise ValueError(
                 "executed must be (num_tasks, num_gates), and target_rates a rate for each gate. "
                 f"Received shapes: {executed.shape} and {target_rates.shape}"
             )
         if not np.all((target_rates > 0) & (target_rates <= 1)):
-            raise ValueError(f"Target rates are in (0, 1]. Received: {target_rates.tolist()}")
-        check_setting("weight", weight)
+            raise ValueError(
+                f"target_rates must be rates in (0, 1]. Received: {target_rates.tolist()}"
+            )
         self.executed = executed
         self.target_rates = target_rates
-        self.weight = weight
-        self.normalize = normalize
+        self.weight = check_setting("weight", weight)
+        self.normalize = checks.flag("normalize", normalize)
         self.supports_masking = True
 
     def build(self, features_shape, task_id_shape, gates_shape):
@@ -83,18 +88,19 @@ class TargetRatePenalty(keras.layers.Layer):
         opened, number = (
             ops.matmul(belongs, ops.stack(count, axis=-1)) for count in zip(*counts, strict=True)
         )  # (tasks, gates)
-        present = ops.cast(number > 0, "float32")
-        rates = opened / at_least_one(number)
-        executed, targets = map(ops.convert_to_tensor, (self.executed, self.target_rates))
-        off = ops.square(rates - targets) * executed * present
-        value = value_at(self.weight, self.updates) * ops.sum(off)
-        if self.normalize:
-            value = value / len(self.target_rates)
-        self.add_loss(value)
-        self.penalties[self.name].assign(value)
+        weight = value_at(self.weight, self.updates)
+        charge(self, self.name, (opened, number), lambda *sums: weight * self._off_target(*sums))
         if training:
             self.updates.assign_add(1)
         return features
+
+    def _off_target(self, opened, number):
+        """Returns how far the rates are from their targets, of `(tasks, gates)` counts."""
+        present = ops.cast(number > 0, "float32")
+        rates = opened / at_least_one(number)
+        executed, targets = map(ops.convert_to_tensor, (self.executed, self.target_rates))
+        off = ops.sum(ops.square(rates - targets) * executed * present)
+        return off / len(self.target_rates) if self.normalize else off
 
     frozen = passes_through
 

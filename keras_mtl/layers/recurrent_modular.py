@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_mtl.layers.recurrent_modular_cell import RecurrentModularCell
+
 
 @keras.saving.register_keras_serializable("keras_mtl")
 class RecurrentModular(keras.layers.Layer):
@@ -41,6 +43,8 @@ class RecurrentModular(keras.layers.Layer):
 
     def __init__(self, cell, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(cell, RecurrentModularCell):
+            raise ValueError(f"cell must be a RecurrentModularCell. Received: {cell!r}")
         self.cell = cell
         self.supports_masking = True
 

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.sub_encoders import SubEncoders, side_by_side
 from keras_mtl.schedules import HalvingSchedule, deserialize_setting, serialize_setting
 
@@ -73,20 +74,16 @@ class RecurrentModularCell(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if num_cells < 1 or not num_sub_encoders or min(num_sub_encoders) < 1 or not units:
-            raise ValueError(
-                "A recurrent modular network needs at least one LSTM cell, one layer of "
-                "sub-encoders, one sub-encoder in each and units for it. Received: "
-                f"num_cells={num_cells}, num_sub_encoders={num_sub_encoders}, units={units}"
-            )
-        self.num_cells = num_cells
-        self.cell_units = cell_units
-        self.num_sub_encoders = tuple(num_sub_encoders)
-        self.units = tuple(units)
-        self.policy_units = self.units if policy_units is None else tuple(policy_units)
-        self.tie_layers = tie_layers
+        self.num_cells = num_cells = checks.count("num_cells", num_cells)
+        self.cell_units = cell_units = checks.count("cell_units", cell_units)
+        self.num_sub_encoders = checks.sizes("num_sub_encoders", num_sub_encoders, length=1)
+        self.units = checks.sizes("units", units, length=1)
+        self.policy_units = self.units
+        if policy_units is not None:
+            self.policy_units = checks.sizes("policy_units", policy_units)
+        self.tie_layers = checks.flag("tie_layers", tie_layers)
         self.temperature = HalvingSchedule() if temperature is None else temperature
-        self.seed = seed
+        self.seed = checks.seed("seed", seed)
         self.state_size = [cell_units, cell_units] * num_cells
         self.output_size = sum(self.num_sub_encoders) * self.units[-1]
         self.lstms = [

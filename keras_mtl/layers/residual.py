@@ -1,10 +1,11 @@
 """A block that adds what it computes to what it read, so that it can be left out."""
 
-import numbers
 from functools import partial
 
 import keras
 from keras import ops
+
+from keras_mtl import checks
 
 
 class ResidualBlock(keras.layers.Layer):
@@ -43,11 +44,7 @@ class ResidualBlock(keras.layers.Layer):
 
     def __init__(self, strides=1, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(strides, numbers.Integral) or strides < 1:
-            raise ValueError(
-                f"strides of {self.name!r} must be an integer of at least 1. Received: {strides!r}"
-            )
-        self.strides = int(strides)
+        self.strides = checks.count("strides", strides)
         self.residual_layers = []
         self.projection_layers = []
         self.supports_masking = True

@@ -4,6 +4,7 @@ from functools import partial
 
 import keras
 
+from keras_mtl import checks
 from keras_mtl.layers.residual import ResidualBlock
 
 
@@ -12,8 +13,10 @@ class _Convolutions(ResidualBlock):
 
     def __init__(self, filters, strides, kernel_size, **kwargs):
         super().__init__(strides, **kwargs)
-        self.filters = filters
-        self.kernel_size = kernel_size
+        self.filters = checks.count("filters", filters)
+        several = isinstance(kernel_size, list | tuple)
+        check = checks.sizes if several else checks.count
+        self.kernel_size = check("kernel_size", kernel_size)
 
     def _convolve(self, kind, **settings):
         """Makes the convolutions."""
@@ -135,14 +138,14 @@ class ResidualConv1D(_Convolutions):
 
     def __init__(self, filters, strides=1, kernel_size=3, dilation_rate=1, causal=True, **kwargs):
         super().__init__(filters, strides, kernel_size, **kwargs)
+        self.dilation_rate = checks.count("dilation_rate", dilation_rate)
+        self.causal = checks.flag("causal", causal)
         if strides > 1 and dilation_rate > 1:
             raise ValueError(
                 f"{self.name!r} can skip steps or spread its reading over them, not both: set "
                 f"strides or dilation_rate to 1. Received: strides={strides}, "
                 f"dilation_rate={dilation_rate}"
             )
-        self.dilation_rate = dilation_rate
-        self.causal = causal
         padding = "causal" if causal else "same"
         self._convolve(keras.layers.Conv1D, padding=padding, dilation_rate=dilation_rate)
 

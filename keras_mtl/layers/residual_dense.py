@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_mtl import checks
 from keras_mtl.layers.residual import ResidualBlock
 
 
@@ -39,7 +40,7 @@ class ResidualDense(ResidualBlock):
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
-        self.units = units
+        self.units = checks.count("units", units)
         self.residual_layers = self.normalized(self._dense("dense_1"), self._dense("dense_2"))
 
     def _dense(self, name):

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.allocation import take_rows
 from keras_mtl.layers.gumbel_choice import gumbel_noise, straight_through_choice
 from keras_mtl.layers.scan import check_sequence, lstm_gates, masked_scan
-from keras_mtl.schedules import check_setting
+from keras_mtl.replicas import drawn_by_row
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -71,19 +72,13 @@ class RoutedLSTM(keras.layers.Layer):
         self, units, num_tasks, num_functions, depth=2, temperature=1.0, seed=None, **kwargs
     ):
         super().__init__(**kwargs)
-        if num_functions < 1 or depth < 1:
-            raise ValueError(
-                "num_functions and depth must be at least 1. Received: "
-                f"num_functions={num_functions}, depth={depth}"
-            )
-        check_setting("temperature", temperature, above=0)
-        self.units = units
-        self.num_tasks = num_tasks
-        self.num_functions = num_functions
-        self.depth = depth
-        self.temperature = temperature
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.units = checks.count("units", units)
+        self.num_tasks = checks.count("num_tasks", num_tasks)
+        self.num_functions = checks.count("num_functions", num_functions)
+        self.depth = checks.count("depth", depth)
+        self.temperature = checks.number("temperature", temperature, above=0)
+        self.seed = checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True
         self._stock = functools.cache(self._new_stock)  # routes may share what they freeze to
 
@@ -121,7 +116,7 @@ class RoutedLSTM(keras.layers.Layer):
         logits = take_rows(ops.convert_to_tensor(self.logits), ops.cast(task_id, "int32"))
         noise = None
         if training and self.trainable:
-            noise = gumbel_noise(ops.shape(logits), self.seed_generator)
+            noise = drawn_by_row(gumbel_noise, ops.shape(logits), self.seed_generator)
         choices = straight_through_choice(logits, self.temperature, noise)
         choices = ops.cast(choices, self.compute_dtype)
         for place in range(self.depth):

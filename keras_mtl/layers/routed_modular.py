@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.component_state import has_state, kept_where
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.fused import applied, fusible
@@ -76,13 +77,18 @@ class RoutedModular(Modular):
         **kwargs,
     ):
         super().__init__(components, combine, num_repeats, **kwargs)
-        if routes is not None and len(routes) != num_blocks:
-            raise ValueError(
-                f"routes must have a component for each of {num_blocks} blocks. Received: {routes}"
-            )
         self.num_blocks = num_blocks
-        self.routes = None if routes is None else [int(place) for place in routes]
-        self.draws = draws
+        if num_blocks is not None:
+            self.num_blocks = checks.count("num_blocks", num_blocks)
+        self.routes = routes
+        if routes is not None:
+            self.routes = list(checks.counts("routes", routes, most=len(components) - 1))
+            if len(self.routes) != num_blocks:
+                raise ValueError(
+                    f"routes must have a component for each of {num_blocks} blocks. Received: "
+                    f"{routes}"
+                )
+        self.draws = checks.word("draws", draws, ("task", "example"))
         self._draws_apart = draws == "example" and routes is None
         if routes is not None:
             for place, component in enumerate(self.components):

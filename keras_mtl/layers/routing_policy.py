@@ -1,22 +1,26 @@
 """The learned choice of one component for each task: routing networks."""
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.allocation import Allocation, take_rows
-from keras_mtl.layers.gumbel_choice import gumbel_noise
+from keras_mtl.layers.gumbel_choice import drawn_from, gumbel_noise
 from keras_mtl.layers.means import at_least_one
-from keras_mtl.layers.simplex import clipped_to_simplex, nearest_on_simplex
+from keras_mtl.layers.policy_learning import advantages, expected_return, weighted, with_batch
+from keras_mtl.layers.simplex import PROJECTIONS
+from keras_mtl.replicas import drawn_by_row, over_replicas
 
 _NUM_RECENT = 256  # decisions that the collaboration reward looks back on
 _CHOICES = {
-    "projection": ("clip", "euclidean", "softmax"),
+    "projection": (*PROJECTIONS, "softmax"),
     "learner": ("wpl", "reinforce"),
+    "wpl_form": ("original", "swapped"),
     "baseline": ("row", "action"),
     "reward": ("accuracy", "loss"),
     "draws": ("example", "task"),
 }
-_PROJECTIONS = {"clip": clipped_to_simplex, "euclidean": nearest_on_simplex}
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -28,19 +32,23 @@ class RoutingPolicy(Allocation):
     step the model says how well every example was answered, and the row moves towards
     components whose return, the reward of all that followed, is above the task's baseline.
 
-    Per task and component the mean of the weighted advantages in the batch moves the
-    probability: `policy += learning_rate * mean(weight * (return - baseline))`, projected back
-    on the simplex. The weight is `1 - policy` of an advantage above 0 and `policy` of others
-    (`"wpl"`), or 1, the gradient of the expected return (`"reinforce"`). With `"softmax"`
-    there is no table: the optimizer learns scores, from the term
-    `-log(policy) * weight * (return - baseline)`, the mean over a task's labelled rows.
+    What a component returns is a running mean over the rows that a task sent there, the last 2000
+    or so; its advantage is that less what the task's row expects. It has none before the task was
+    ever sent there: a return of 0 would be a guess. A batch moves the row once:
+    `policy += learning_rate * weight * advantage`, projected back on the simplex. The weight is
+    `1 - policy` of an advantage above 0 and `policy` of others (`"wpl"`). The gradient of the
+    expected return (`"reinforce"`) has no weight, and the mean return in the batch itself, of
+    components that it drew. With `"softmax"` there is no table: the optimizer learns scores,
+    from the term `-log(policy) * weight * advantage`, the mean over a task's labelled rows.
 
     Source: "Re-examining Routing Networks for Multi-task Learning", ICLR 2020 submission,
     sections 2.2 and A.1; the weighting is that of Abdallah and Lesser's weighted policy learner.
     Differs from the source: Algorithm 1 prints the likeliest component in training too, its
-    code draws; the baseline is the return that the row expects, where the code has one for each
-    component (`baseline="action"`), so that no advantage is left once returns are known; the
-    collaboration reward has its weight once, not squared.
+    code draws; the weight is that of an expected advantage, where the code weighs the return of
+    each row, and the noise of single returns pulls policies to uniform; the baseline is what the
+    row expects, where the code has one for each component (`baseline="action"`), so that nothing
+    is left to learn from once returns are known; the collaboration reward has its weight once,
+    not squared.
 
     Args:
         num_tasks: Number of tasks (rows).
@@ -49,24 +57,25 @@ class RoutingPolicy(Allocation):
             divides by the sum, `"euclidean"` takes the nearest point, `"softmax"` learns scores.
             Defaults to `"clip"`.
         learner: `"wpl"` or `"reinforce"`. Defaults to `"wpl"`.
-        baseline: `"row"`, the return that the policy of the task expects, or `"action"`, that
-            of the component alone. Defaults to `"row"`.
+        baseline: `"row"`, the return that the policy of the task expects, or `"action"`, what
+            was known of the component alone. Defaults to `"row"`.
         reward: `"accuracy"`: 1 for a correct answer and -1 for a wrong one, the mean over an
             example's steps or labels; regression has minus the loss. `"loss"`: minus the loss of
             every task. Defaults to `"accuracy"`.
-        learning_rate: Of the table, above 0. Defaults to 0.02.
-        returns_rate: Part of the way, in (0, 1], that the estimate of a return goes towards
-            the mean of a batch. Defaults to 0.1.
+        learning_rate: Of the table, above 0. Defaults to 0.05.
         collaboration: Weight of a reward for choosing what the layer chose lately: the share of
             its last 256 decisions, of all tasks, times the size of the final reward. Defaults
             to 0.0.
         epsilon: Least probability of a component, below `1 / num_components`: at 0 it may
-            never be drawn again. Defaults to 0.0.
+            never be drawn again. Rows that are there stay where they are. Defaults to 0.0.
         draws: `"example"` or `"task"`: one draw serves all of a task's examples in the batch.
             Defaults to `"example"`.
         warm_up: Training batches in which all tasks use the first component and no policy
             learns; `keras_mtl.CopyComponents` then gives the others its weights. Defaults to 0.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
+        wpl_form: `"original"`, or `"swapped"`: weights of advantages above 0 and of others change
+            places, as Algorithm 3 of "Routing Networks", ICLR 2018, is reported to print them,
+            so that steps grow towards certainty. Defaults to `"original"`.
 
     Call arguments:
         task_id: Integers in `[0, num_tasks)`, shape `(batch,)`. Outside: NaN.
@@ -82,6 +91,8 @@ class RoutingPolicy(Allocation):
         batches: `()`, int32, not trainable: training batches seen.
         recent: `(256,)`, int32, not trainable: last decisions, -1 for none, where there is a
             `collaboration`.
+        num_returns: `(num_tasks, num_components)`, not trainable: rows behind each estimate, 2000
+            at most. At 0 nothing is known, as after reading a file from before there was one.
 
     Raises:
         ValueError: An unknown choice, a number out of its range.
@@ -105,53 +116,46 @@ class RoutingPolicy(Allocation):
         learner="wpl",
         baseline="row",
         reward="accuracy",
-        learning_rate=0.02,
-        returns_rate=0.1,
+        learning_rate=0.05,
         collaboration=0.0,
         epsilon=0.0,
         draws="example",
         warm_up=0,
         seed=None,
+        wpl_form="original",
         **kwargs,
     ):
         super().__init__(num_tasks, num_components, **kwargs)
         self.projection = projection
         self.learner = learner
+        self.wpl_form = wpl_form
         self.baseline = baseline
         self.reward = reward
         self.learning_rate = learning_rate
-        self.returns_rate = returns_rate
         self.collaboration = collaboration
         self.epsilon = epsilon
         self.draws = draws
         self.warm_up = warm_up
         self.seed = seed
         self._check()
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.decisions = None
 
     def _check(self):
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(repr(choice) for choice in choices)}. "
-                    f"Received: {getattr(self, name)!r}"
-                )
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0. Received: {self.learning_rate}")
-        if not 0 < self.returns_rate <= 1:
-            raise ValueError(f"returns_rate must be in (0, 1]. Received: {self.returns_rate}")
-        if not self.collaboration >= 0:
-            raise ValueError(f"collaboration must be at least 0. Received: {self.collaboration}")
-        if not 0 <= self.epsilon * self.num_components < 1:
+            checks.word(name, getattr(self, name), choices)
+        self.learning_rate = checks.number("learning_rate", self.learning_rate, above=0)
+        self.collaboration = checks.number("collaboration", self.collaboration, least=0)
+        self.epsilon = checks.number("epsilon", self.epsilon, least=0)
+        if self.epsilon * self.num_components >= 1:
             raise ValueError(
                 f"epsilon, the least probability of each of {self.num_components} components, must "
                 f"be at least 0 and below {1 / self.num_components:.3g}. Received: {self.epsilon}"
             )
         if self.epsilon and self.projection == "softmax":
             raise ValueError("A softmax never reaches 0 and takes no epsilon. Leave it out.")
-        if self.warm_up < 0:
-            raise ValueError(f"warm_up must be at least 0 batches. Received: {self.warm_up}")
+        self.warm_up = checks.count("warm_up", self.warm_up, least=0)
+        self.seed = checks.seed("seed", self.seed)
 
     def build(self, task_id_shape):
         table = (self.num_tasks, self.num_components)
@@ -181,6 +185,9 @@ class RoutingPolicy(Allocation):
                 trainable=False,
                 name="recent",
             )
+        self.num_returns = self.add_weight(
+            shape=table, initializer="zeros", dtype="float32", trainable=False, name="num_returns"
+        )
 
     def call(self, task_id, training=False):
         if not (training and self.trainable):
@@ -198,14 +205,11 @@ class RoutingPolicy(Allocation):
     def _drawn(self, task_id):
         policy = ops.stop_gradient(self.probabilities())
         if self.draws == "task":
-            return take_rows(self._draw(policy), task_id)
-        return self._draw(take_rows(policy, task_id))
-
-    def _draw(self, probabilities):
-        noise = gumbel_noise(ops.shape(probabilities), self.seed_generator)
-        drawn = ops.argmax(ops.log(probabilities) + noise, axis=-1)
-        unknown = ops.isnan(probabilities)
-        return ops.where(unknown, probabilities, ops.one_hot(drawn, self.num_components))
+            noise = gumbel_noise(policy.shape, self.seed_generator)
+            return take_rows(drawn_from(policy, noise), task_id)
+        rows = take_rows(policy, task_id)
+        noise = drawn_by_row(gumbel_noise, ops.shape(rows), self.seed_generator)
+        return drawn_from(rows, noise)
 
     @property
     def chooses_one(self):
@@ -247,45 +251,57 @@ class RoutingPolicy(Allocation):
             What the optimizer minimizes for the policy to learn; zero, unless it is a softmax.
         """
         (task_id, rows), self.decisions = self.decisions, None  # JAX must not keep what it traces
+        policy = ops.stop_gradient(self.probabilities())
+        count, total = self._sums(task_id, rows, rewards, valid)
+        lesson = self._lesson(policy, count, total)
+        if self.projection == "softmax":
+            log_policy = ops.log_softmax(ops.convert_to_tensor(self.scores), axis=-1)
+            num_rows = at_least_one(ops.sum(count, axis=1, keepdims=True))
+            return -ops.sum(log_policy * lesson * count / num_rows)
+        moved = policy + self.learning_rate * lesson
+        moved = PROJECTIONS[self.projection](moved, self.epsilon)
+        present = ops.any(count > 0, axis=1, keepdims=True)
+        self.policy.assign(ops.where(present, moved, policy))
+        return ops.zeros(())
+
+    def _sums(self, task_id, rows, rewards, valid):
+        """Returns how often each task drew each component, and the sums of what it returned."""
         known = (task_id >= 0) & (task_id < self.num_tasks) & ops.isfinite(rewards)
         known = known & (self.batches > self.warm_up)
         valid = ops.cast(valid, "float32") * ops.cast(known, "float32")
         rewards = ops.stop_gradient(ops.where(valid > 0, rewards, 0.0))
         task_id = ops.clip(task_id, 0, self.num_tasks - 1)
         place = task_id * self.num_components + ops.cast(ops.argmax(rows, axis=-1), "int32")
-        count = self._table(valid, place)
-        policy = ops.stop_gradient(self.probabilities())
-        baseline = self._baseline(policy, count, self._table(valid * rewards, place))
-        advantage = rewards - _at(baseline, place)
-        if self.learner == "wpl":
-            chance = _at(policy, place)
-            advantage = advantage * ops.where(advantage > 0, 1.0 - chance, chance)
-        advantage = valid * advantage
-        if self.projection == "softmax":
-            num_rows = ops.take(at_least_one(ops.sum(count, axis=1)), task_id)
-            log_policy = ops.log_softmax(ops.convert_to_tensor(self.scores), axis=-1)
-            return -ops.sum(_at(log_policy, place) * advantage / num_rows)
-        moved = policy + self.learning_rate * self._table(advantage, place) / at_least_one(count)
-        moved = _PROJECTIONS[self.projection](moved, self.epsilon)
-        present = ops.any(count > 0, axis=1, keepdims=True)
-        self.policy.assign(ops.where(present, moved, policy))
-        return ops.zeros(())
+        return self._table(valid, place), self._table(valid * rewards, place)
 
     def _table(self, values, place):
-        """Returns the sums of values per task and component."""
+        """Returns the sums of values over the rows of a batch, per task and component."""
         size = self.num_tasks * self.num_components
-        return ops.reshape(ops.segment_sum(values, place, size), (self.num_tasks, -1))
+        table = ops.reshape(ops.segment_sum(values, place, size), (self.num_tasks, -1))
+        return over_replicas(table)
 
-    def _baseline(self, policy, count, total):
-        """Moves the estimates of returns, and returns what each choice is compared with."""
+    def _lesson(self, policy, count, total):
+        """Moves the estimates of returns, and returns by how much to raise each choice."""
         before = ops.convert_to_tensor(self.returns)
-        after = before + self.returns_rate * (total / at_least_one(count) - before)
-        after = ops.where(count > 0, after, before)
-        self.returns.assign(after)
-        if self.baseline == "action":
-            return after
-        expected = ops.sum(policy * after, axis=1, keepdims=True)
-        return ops.broadcast_to(expected, after.shape)
+        returns, num_returns = with_batch(before, self.num_returns, count, total)
+        compared = before
+        if self.baseline == "row":
+            compared = expected_return(policy, returns, num_returns)
+        if self.baseline == "row" and self.learner == "wpl":
+            lesson = advantages(returns, num_returns, compared)
+        else:
+            lesson = advantages(total / at_least_one(count), count, compared)
+        if self.learner == "wpl":
+            lesson = weighted(lesson, policy, self.wpl_form)
+        self.returns.assign(returns)
+        self.num_returns.assign(num_returns)
+        return lesson
+
+    def load_own_variables(self, store):
+        """Takes what a file holds, also one that does not say how many rows it has seen."""
+        saved = {key: store[key] for key in store.keys()}
+        saved.setdefault(str(len(self.weights) - 1), np.zeros(self.num_returns.shape))
+        super().load_own_variables(saved)
 
     def get_config(self):
         return {
@@ -294,14 +310,12 @@ class RoutingPolicy(Allocation):
             "num_components": self.num_components,
             **{name: getattr(self, name) for name in _CHOICES},
             "learning_rate": self.learning_rate,
-            "returns_rate": self.returns_rate,
             "collaboration": self.collaboration,
             "epsilon": self.epsilon,
             "warm_up": self.warm_up,
             "seed": self.seed,
         }
 
-
-def _at(table, place):
-    """Returns the entries of a (T, C) table at places `task * C + component`."""
-    return ops.take(ops.reshape(table, (-1,)), place)
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{name: value for name, value in config.items() if name != "returns_rate"})

@@ -1,21 +1,16 @@
 """Named terms of the loss that keep shared and private states apart."""
 
-import math
-import numbers
-
 import keras
 from keras import ops
 
+from keras_mtl import checks
+from keras_mtl.layers.charging import charge
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.gradient_reversal import GradientReversal
+from keras_mtl.layers.means import at_least_one
+from keras_mtl.replicas import over_replicas
 
 _TINY = 1e-12  # squared length under which a row is not stretched to length 1
-
-
-def _checked_weight(layer, weight):
-    if not isinstance(weight, numbers.Real) or not 0 <= weight < math.inf:
-        raise ValueError(f"{layer.name!r} needs a weight of at least 0. Received: {weight!r}")
-    return float(weight)
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -59,8 +54,8 @@ class AdversarialPenalty(keras.layers.Layer):
 
     def __init__(self, num_tasks, weight=0.05, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.num_tasks = num_tasks
-        self.weight = _checked_weight(self, weight)
+        self.num_tasks = checks.count("num_tasks", num_tasks)
+        self.weight = float(checks.number("weight", weight, least=0))
         self.reversal = GradientReversal(dtype="float32")
         self.supports_masking = True
 
@@ -84,9 +79,13 @@ class AdversarialPenalty(keras.layers.Layer):
         states = self.reversal(ops.cast(states, "float32"))
         guesses = ops.log_softmax(ops.matmul(states, self.kernel) + self.bias)
         is_task = ops.equal(ops.reshape(task_id, (-1, 1)), ops.arange(self.num_tasks))
-        value = -self.weight * ops.mean(ops.sum(ops.where(is_task, guesses, 0.0), axis=-1))
-        self.add_loss(value)
-        self.penalties["adversarial_penalty"].assign(value)
+        total = ops.sum(ops.where(is_task, guesses, 0.0))
+        rows = ops.sum(ops.ones_like(guesses[:, 0]))
+
+        def price(total, rows):
+            return -self.weight * total / at_least_one(rows)
+
+        charge(self, "adversarial_penalty", (total, rows), price)
         return features
 
     frozen = passes_through
@@ -144,13 +143,8 @@ class OrthogonalityPenalty(keras.layers.Layer):
 
     def __init__(self, weight=0.01, reduction="normalised_mean", **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.weight = _checked_weight(self, weight)
-        if reduction not in _REDUCTIONS:
-            raise ValueError(
-                f"reduction must be one of {', '.join(map(repr, _REDUCTIONS))}. "
-                f"Received: {reduction!r}"
-            )
-        self.reduction = reduction
+        self.weight = float(checks.number("weight", weight, least=0))
+        self.reduction = checks.word("reduction", reduction, tuple(REDUCTIONS))
         self.supports_masking = True
 
     def build(self, features_shape, shared_shape, private_shape, task_id_shape=None):
@@ -165,16 +159,14 @@ class OrthogonalityPenalty(keras.layers.Layer):
 
     def call(self, features, shared, private, task_id=None):
         shared = ops.cast(shared, "float32")
-        value = 0.0
+        parts = []
         for index, states in enumerate(private):
             belongs = ops.ones_like(shared[:, :1])
             if task_id is not None:
                 belongs = ops.cast(ops.reshape(task_id, (-1, 1)) == index, "float32")
-            of_task = _REDUCTIONS[self.reduction]
-            value = value + of_task(shared, ops.cast(states, "float32"), belongs)
-        value = self.weight * value
-        self.add_loss(value)
-        self.penalties["orthogonality_penalty"].assign(value)
+            parts.append((ops.cast(states, "float32"), belongs))
+        sums, price = REDUCTIONS[self.reduction](shared, parts)
+        charge(self, "orthogonality_penalty", sums, lambda *sums: self.weight * price(*sums))
         return features
 
     frozen = passes_through
@@ -183,27 +175,47 @@ class OrthogonalityPenalty(keras.layers.Layer):
         return {**super().get_config(), "weight": self.weight, "reduction": self.reduction}
 
 
-def _squares(shared, private):
-    """Returns `||S^T H||_F^2`."""
-    return ops.sum(ops.square(ops.matmul(ops.transpose(shared), private)))
+def _product(shared, private, belongs):
+    """Returns `S^T H` over the rows where `belongs`, `(batch, 1)`, is 1."""
+    return ops.matmul(ops.transpose(belongs * shared), private)
 
 
-def _sum_of_task(shared, private, belongs):
-    """Returns a task's penalty over the rows where `belongs`, `(batch, 1)`, is 1."""
-    return _squares(belongs * shared, private)
+def _sum(shared, parts):
+    """Returns sums over rows, and the function of them that is the penalty."""
+    products = tuple(_product(shared, states, belongs) for states, belongs in parts)
+    return products, lambda *products: sum(ops.sum(ops.square(each)) for each in products)
 
 
-def _mean_of_task(shared, private, belongs):
-    """Returns the same of directions and per row, times the task's share of the batch."""
-    count = ops.maximum(ops.sum(belongs), 1.0)
+def _normalised_mean(shared, parts):
+    """Returns the same of directions and per row, weighted by the tasks' shares of the batch."""
+    rows = ops.sum(ops.ones_like(shared[:, 0]))
+    by_task = [
+        (ops.sum(belongs), ops.sum(belongs * shared, axis=0), ops.sum(belongs * states, axis=0))
+        for states, belongs in parts
+    ]
 
-    def directions(states):
-        centred = states - ops.sum(belongs * states, axis=0, keepdims=True) / count
-        length = ops.sum(ops.square(centred), axis=-1, keepdims=True)
-        return centred / ops.sqrt(ops.maximum(length, _TINY))
+    def price(rows, by_task):
+        products = []
+        for (states, belongs), (count, of_shared, of_states) in zip(parts, by_task, strict=True):
+            count = at_least_one(count)
+            directions = (
+                _directions(shared, of_shared / count),
+                _directions(states, of_states / count),
+            )
+            products.append(_product(*directions, belongs))
+        products = over_replicas(products)  # a second sum, of what rests on the first
+        return sum(
+            count / at_least_one(rows) * ops.sum(ops.square(product / at_least_one(count)))
+            for product, (count, _, _) in zip(products, by_task, strict=True)
+        )
 
-    mean = _squares(belongs * directions(shared), directions(private)) / ops.square(count)
-    return ops.mean(belongs) * mean
+    return (rows, by_task), price
 
 
-_REDUCTIONS = {"normalised_mean": _mean_of_task, "sum": _sum_of_task}
+def _directions(states, mean):
+    centred = states - mean
+    length = ops.sum(ops.square(centred), axis=-1, keepdims=True)
+    return centred / ops.sqrt(ops.maximum(length, _TINY))
+
+
+REDUCTIONS = {"normalised_mean": _normalised_mean, "sum": _sum}

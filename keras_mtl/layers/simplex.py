@@ -29,3 +29,6 @@ def nearest_on_simplex(rows, floor=0.0):
     num_kept = ops.sum(ops.cast(falling > shifts, "int32"), axis=-1, keepdims=True)
     shift = ops.take_along_axis(shifts, num_kept - 1, axis=-1)
     return floor + (1.0 - size * floor) * ops.relu(rows - shift)
+
+
+PROJECTIONS = {"clip": clipped_to_simplex, "euclidean": nearest_on_simplex}

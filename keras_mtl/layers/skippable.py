@@ -47,6 +47,8 @@ class SkippableBlock(keras.layers.Layer):
 
     def __init__(self, block, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(block, keras.layers.Layer):
+            raise ValueError(f"block must be a Keras layer. Received: {block!r}")
         self.block = block
         self.supports_masking = True
 

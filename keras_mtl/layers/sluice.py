@@ -4,7 +4,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl.layers.stitch import Stitch, mixed, serialized_start, start_of_alpha
+from keras_mtl import checks
+from keras_mtl.layers.stitch import (
+    STARTS,
+    Stitch,
+    checked_start,
+    mixed,
+    serialized_start,
+    start_of_alpha,
+)
 
 _FIXED = -1  # a tie that no weight stands behind
 
@@ -61,14 +69,12 @@ class Sluice(Stitch):
 
     def __init__(self, num_subspaces=2, alpha="imbalanced", ties=None, normalize=False, **kwargs):
         super().__init__(**kwargs)
-        if num_subspaces < 1:
-            raise ValueError(f"num_subspaces must be at least 1. Received: {num_subspaces}")
+        self.num_subspaces = checks.count("num_subspaces", num_subspaces)
+        self.normalize = checks.flag("normalize", normalize)
+        self.start = checked_start("alpha", alpha, STARTS)
         if normalize and ties is not None:
             raise ValueError("normalize=True makes every row sum to 1, so ties cannot hold.")
-        self.num_subspaces = num_subspaces
-        self.start = alpha
-        self.ties = None if ties is None else np.asarray(ties, "int32")
-        self.normalize = normalize
+        self.ties = None if ties is None else _checked_ties(ties)
 
     def add_alpha(self, num_tasks, width):
         self.fixed = start = start_of_alpha(self.start, num_tasks, self.num_subspaces)
@@ -122,6 +128,15 @@ class Sluice(Stitch):
             "ties": None if self.ties is None else self.ties.tolist(),
             "normalize": self.normalize,
         }
+
+
+def _checked_ties(ties):
+    wanted = "whole numbers from -1 (fixed), in the shape of alpha"
+    found = checks.array("ties", ties, wanted)
+    whole = np.round(found).astype("int32")
+    if np.any(whole != found):
+        raise ValueError(f"ties must be {wanted}. Received: {ties}")
+    return whole
 
 
 def _means_by_tie(start, ties):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.stock_sum import stock_sum
 
 
@@ -86,6 +87,14 @@ def cut_alpha(alpha, num_subspaces, cut_below):
     return np.where(kept[:, None, :, None, None], blocks, 0).reshape(alpha.shape)
 
 
+def checked_start(name, start, words):
+    """Returns a start of weights that is one of some words, or an array of numbers."""
+    if isinstance(start, str) and start in words:
+        return start
+    wanted = f"one of {', '.join(map(repr, words))}, a number or an array"
+    return checks.array(name, start, wanted)
+
+
 def start_of_alpha(start, num_tasks, num_subspaces):
     """Returns the initial (T * S, T * S) weights that a name, number or array stands for."""
     size = num_tasks * num_subspaces
@@ -95,12 +104,7 @@ def start_of_alpha(start, num_tasks, num_subspaces):
                 'alpha="sluice2" is the start of the reference code for 2 tasks and 2 subspaces. '
                 f"Received {num_tasks} tasks and {num_subspaces} subspaces."
             )
-        if start not in _STARTS:
-            raise ValueError(
-                f"alpha must be one of {', '.join(map(repr, _STARTS))}, a number or an array. "
-                f"Received: {start!r}"
-            )
-        return _STARTS[start](size)
+        return STARTS[start](size)
     array = np.asarray(start, "float32")
     if array.shape not in ((), (size, size)):
         raise ValueError(
@@ -121,7 +125,7 @@ def _sluice2(size):
     return np.repeat([[0.05, 0.95] * 2, [0.95, 0.05] * 2], 2, axis=0).astype("float32")
 
 
-_STARTS = {
+STARTS = {
     "imbalanced": _imbalanced,
     "balanced": lambda size: np.full((size, size), 1 / size, "float32"),
     "identity": lambda size: np.eye(size, dtype="float32"),
@@ -167,8 +171,8 @@ class CrossStitch(Stitch):
 
     def __init__(self, alpha="imbalanced", per_channel=False, **kwargs):
         super().__init__(**kwargs)
-        self.start = alpha
-        self.per_channel = per_channel
+        self.start = checked_start("alpha", alpha, STARTS)
+        self.per_channel = checks.flag("per_channel", per_channel)
 
     def add_alpha(self, num_tasks, width):
         start = start_of_alpha(self.start, num_tasks, 1)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.expert_mixture import OpenExperts
 from keras_mtl.layers.instance_gate import mean_of_places
 from keras_mtl.layers.task_gates import checked_closed
@@ -47,13 +48,17 @@ class StreamGates(keras.layers.Layer):
 
     def __init__(self, closed, per_step=False, **kwargs):
         super().__init__(**kwargs)
-        self.closed = checked_closed(closed, *np.shape(closed))
+        wanted = "a matrix of zeros and ones, a row for each stream"
+        closed = checks.array("closed", closed, wanted)
+        if closed.ndim != 2:
+            raise ValueError(f"closed must be {wanted}. Received: {closed.tolist()}")
+        self.closed = checked_closed(closed, *closed.shape)
         if np.any(np.sum(~self.closed, axis=1) < 2):
             raise ValueError(
                 "A gate weighs two experts or more. Received closed, with at most one left: "
                 f"{self.closed.astype(int).tolist()}"
             )
-        self.per_step = per_step
+        self.per_step = checks.flag("per_step", per_step)
         self.supports_masking = True
         self.gates = [
             keras.layers.Dense(number, "softmax", dtype=self.dtype_policy, name=f"gate_{place}")

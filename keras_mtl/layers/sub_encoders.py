@@ -5,6 +5,7 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.gumbel import GumbelRouter
 from keras_mtl.layers.means import at_least_one
 from keras_mtl.layers.mlp import MLP
@@ -82,11 +83,11 @@ class SubEncoders(keras.layers.Layer):
         self, num_sub_encoders, units, policy_units, temperature=None, seed=None, **kwargs
     ):
         super().__init__(**kwargs)
-        self.num_sub_encoders = num_sub_encoders
-        self.units = tuple(units)
-        self.policy_units = tuple(policy_units)
+        self.num_sub_encoders = checks.count("num_sub_encoders", num_sub_encoders)
+        self.units = checks.sizes("units", units, length=1)
+        self.policy_units = checks.sizes("policy_units", policy_units)
         self.temperature = HalvingSchedule() if temperature is None else temperature
-        self.seed = seed
+        self.seed = checks.seed("seed", seed)
         own = {"dtype": self.dtype_policy}
         numbers = range(1, num_sub_encoders + 1)
         self.policies = [

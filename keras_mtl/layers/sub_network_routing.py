@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.fused import fused_call, fusible
 from keras_mtl.layers.hard_concrete import HardConcrete
 from keras_mtl.layers.masks import joint_mask
@@ -76,12 +77,9 @@ class SubNetworkRouting(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if connection not in ("transform", "sum"):
-            raise ValueError(f'connection must be "transform" or "sum". Received: {connection!r}')
-        check_setting("penalty_weight", penalty_weight)
-        self.num_targets = num_targets
-        self.connection = connection
-        self.penalty_weight = penalty_weight
+        self.num_targets = checks.count("num_targets", num_targets)
+        self.connection = checks.word("connection", connection, ("transform", "sum"))
+        self.penalty_weight = check_setting("penalty_weight", penalty_weight)
         self.codes = HardConcrete(temperature, stretch, seed, dtype="float32", name="codes")
         self.supports_masking = True
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.expert_mixture import OpenExperts
 from keras_mtl.layers.instance_gate import mean_of_places
 from keras_mtl.layers.task_logits import add_task_kernel, check_rows, task_logits
@@ -60,11 +61,11 @@ class TaskGates(keras.layers.Layer):
     def __init__(self, num_tasks, num_experts, closed=None, rows="mixed", per_step=False, **kwargs):
         super().__init__(**kwargs)
         check_rows(rows)
-        self.num_tasks = num_tasks
-        self.num_experts = num_experts
+        self.num_tasks = checks.count("num_tasks", num_tasks)
+        self.num_experts = checks.count("num_experts", num_experts)
         self.closed = checked_closed(closed, num_tasks, num_experts)
         self.rows = rows
-        self.per_step = per_step
+        self.per_step = checks.flag("per_step", per_step)
         self.supports_masking = True
 
     @property
@@ -124,11 +125,13 @@ def checked_closed(closed, num_tasks, num_experts):
     """Returns which experts are closed to which task as a boolean (T, E) array."""
     if closed is None:
         return np.zeros((num_tasks, num_experts), bool)
-    closed = np.asarray(closed)
+    wanted = f"zeros and ones, a row for each of {num_tasks} tasks"
+    closed = checks.array("closed", closed, wanted)
     if closed.shape != (num_tasks, num_experts) or not np.isin(closed, (0, 1)).all():
         raise ValueError(
-            f"closed must be zeros and ones, a row for each of {num_tasks} tasks and a column for "
-            f"each of {num_experts} experts. Received shape {closed.shape}: {closed.tolist()}"
+            f"closed must be zeros and ones, a row for each of {num_tasks} tasks (num_tasks) and a "
+            f"column for each of {num_experts} experts (num_experts). Received shape "
+            f"{closed.shape}: {closed.tolist()}"
         )
     without = np.flatnonzero(closed.all(axis=1)).tolist()
     if without:

@@ -3,17 +3,18 @@
 import keras
 from keras import ops
 
-ROWS = ("mixed", "shared", "blocks")
+from keras_mtl import checks
+
+ROWS = {
+    "mixed": "each row is of the task that task_id names",
+    "shared": "each row is of all tasks",
+    "blocks": "there is a block of rows per task already",
+}
 
 
 def check_rows(rows):
     """Raises a `ValueError` for an unknown layout of rows."""
-    if rows not in ROWS:
-        raise ValueError(
-            'rows must be "mixed" (each row is of the task that task_id names), "shared" (each row '
-            'is of all tasks) or "blocks" (there is a block of rows per task already). '
-            f"Received: {rows!r}"
-        )
+    checks.word("rows", rows, ROWS)
 
 
 def add_task_kernel(layer, features, num_tasks, units, scale=None, name="kernel", bias="bias"):

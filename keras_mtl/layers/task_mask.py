@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.allocation import take_rows
 from keras_mtl.layers.stock_sum import stock_sum
 
@@ -51,14 +52,9 @@ class TaskMask(keras.layers.Layer):
 
     def __init__(self, num_tasks, keep_ratio=0.5, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 < keep_ratio <= 1:
-            raise ValueError(
-                "keep_ratio is the share of a layer's channels that a task keeps, in (0, 1]. "
-                f"Received: {keep_ratio}"
-            )
-        self.num_tasks = num_tasks
-        self.keep_ratio = keep_ratio
-        self.seed = seed
+        self.num_tasks = checks.count("num_tasks", num_tasks)
+        self.keep_ratio = checks.fraction("keep_ratio", keep_ratio)
+        self.seed = checks.seed("seed", seed)
         self.supports_masking = True
 
     def build(self, x_shape, task_id_shape):

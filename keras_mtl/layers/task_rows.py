@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.growing import one_more_block
@@ -14,7 +15,7 @@ class _Blocks(keras.layers.Layer):
 
     def __init__(self, num_tasks, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.num_tasks = num_tasks
+        self.num_tasks = checks.count("num_tasks", num_tasks)
 
     def grown(self, new):
         """Knows one more block."""

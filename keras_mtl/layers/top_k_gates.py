@@ -4,10 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.allocation import take_rows
+from keras_mtl.layers.charging import charge
 from keras_mtl.layers.expert_mixture import OpenExperts
 from keras_mtl.layers.instance_gate import mean_of_places
 from keras_mtl.layers.task_logits import check_rows, valid_rows
+from keras_mtl.replicas import drawn_by_row
 from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 _CLOSED = -1e9  # score of an expert that is not among the k
@@ -86,21 +89,17 @@ class NoisyTopKGates(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         check_rows(rows)
-        check_setting("balance_weight", balance_weight)
-        if top_k is not None and top_k not in range(1, num_experts + 1):
-            raise ValueError(
-                f"top_k must be a whole number between 1 and {num_experts}, the number of experts, "
-                f"or None for all. Received: {top_k}"
-            )
-        self.num_tasks = num_tasks
-        self.num_experts = num_experts
+        self.num_tasks = checks.count("num_tasks", num_tasks)
+        self.num_experts = num_experts = checks.count("num_experts", num_experts)
         self.top_k = top_k
-        self.noise = noise
-        self.balance_weight = balance_weight
-        self.by_task = by_task
+        if top_k is not None:
+            self.top_k = checks.count("top_k", top_k, 1, num_experts, ", or None for all")
+        self.noise = checks.flag("noise", noise)
+        self.balance_weight = check_setting("balance_weight", balance_weight)
+        self.by_task = checks.flag("by_task", by_task)
         self.rows = rows
-        self.per_step = per_step
-        self.seed = seed
+        self.per_step = checks.flag("per_step", per_step)
+        self.seed = seed = checks.seed("seed", seed)
         self.supports_masking = True
         settings = {"use_bias": not by_task, "dtype": self.dtype_policy}
         self.linear = {"scores": keras.layers.Dense(num_experts, name="scores", **settings)}
@@ -146,7 +145,7 @@ class NoisyTopKGates(keras.layers.Layer):
         if self.noise:
             spread = ops.softplus(self._linear("noise", x, task_id))
             if training:
-                draws = keras.random.normal(ops.shape(scores), seed=self.seed_generator)
+                draws = drawn_by_row(_normal, ops.shape(scores), self.seed_generator)
                 noisy = scores + spread * draws
         weights = top_k_weights(noisy, self.top_k)
         weights = ops.where(ops.isnan(noisy), noisy, weights)  # a NaN need not be the largest
@@ -179,12 +178,14 @@ class NoisyTopKGates(keras.layers.Layer):
         return 0.5 * (1.0 + ops.erf((scores - bar) / spread / np.sqrt(2.0)))
 
     def _add_penalty(self, weights, chances, valid, training):
-        value = squared_variation(weights, valid)
-        if chances is not None:
-            value = value + squared_variation(chances, valid)
-        value = value_at(self.balance_weight, self.updates) * value
-        self.add_loss(value)
-        self.penalties["balance_penalty"].assign(value)
+        parts = (weights,) if chances is None else (weights, chances)
+        totals = tuple(totals_of_experts(each, valid) for each in parts)
+        weight = value_at(self.balance_weight, self.updates)
+
+        def price(*totals):
+            return weight * sum(squared_variation(each) for each in totals)
+
+        charge(self, "balance_penalty", totals, price)
         if training:
             self.updates.assign_add(1)
 
@@ -227,6 +228,11 @@ class NoisyTopKGates(keras.layers.Layer):
         return cls(**{**config, "balance_weight": weight})
 
 
+def _normal(shape, seed):
+    """Returns standard normal draws."""
+    return keras.random.normal(shape, seed=seed)
+
+
 def top_k_weights(scores, top_k):
     """Returns a softmax over the k largest scores, exact zeros elsewhere; of all for `None`."""
     if top_k is not None and top_k < scores.shape[-1]:
@@ -238,10 +244,14 @@ def top_k_weights(scores, top_k):
     return ops.softmax(scores, axis=-1)
 
 
-def squared_variation(parts, valid=None):
-    """Returns CV**2 over experts of the sums of `(rows, ..., E)` over rows that are valid."""
+def totals_of_experts(parts, valid=None):
+    """Returns the sums of `(rows, ..., E)` over rows that are valid."""
     if valid is not None:
         parts = parts * ops.expand_dims(valid, axis=-1)
-    totals = ops.sum(ops.reshape(parts, (-1, parts.shape[-1])), axis=0)
+    return ops.sum(ops.reshape(parts, (-1, parts.shape[-1])), axis=0)
+
+
+def squared_variation(totals):
+    """Returns CV**2 of `(E,)` numbers."""
     mean = ops.mean(totals)
     return ops.mean(ops.square(totals - mean)) / (ops.square(mean) + 1e-10)

@@ -3,7 +3,9 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.layers.freezing import passes_through
+from keras_mtl.replicas import drawn_by_row
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -41,18 +43,16 @@ class WordDropout(keras.layers.Layer):
 
     def __init__(self, rate, unknown_id=1, seed=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate must be a probability in [0, 1). Received: {rate}")
-        self.rate = rate
-        self.unknown_id = unknown_id
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.rate = checks.number("rate", rate, least=0, below=1)
+        self.unknown_id = checks.count("unknown_id", unknown_id, least=0)
+        self.seed = checks.seed("seed", seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True
 
     def call(self, word_ids, training=False):
         if not training:
             return word_ids
-        draw = keras.random.uniform(ops.shape(word_ids), seed=self.seed_generator)
+        draw = drawn_by_row(_uniform, ops.shape(word_ids), self.seed_generator)
         hidden = (draw < self.rate) & (word_ids != 0)
         return ops.where(hidden, ops.cast(self.unknown_id, word_ids.dtype), word_ids)
 
@@ -68,3 +68,7 @@ class WordDropout(keras.layers.Layer):
         }
 
     frozen = passes_through
+
+
+def _uniform(shape, seed):
+    return keras.random.uniform(shape, seed=seed)

@@ -1,10 +1,11 @@
 """AdaShare: each task learns which blocks of a backbone it executes."""
 
+from keras_mtl import checks
 from keras_mtl.layers import BlockPolicy, PolicyPenalty
 from keras_mtl.models.blocks import num_blocks, send_through_blocks
 from keras_mtl.models.graph import Network, TaskStream
 from keras_mtl.models.making import seeded
-from keras_mtl.phases import CycleTemperature, PolicyPhases
+from keras_mtl.phases import CycleTemperature, PolicyPhases, checked_phases
 
 
 def build_adashare(
@@ -14,6 +15,7 @@ def build_adashare(
     *,
     task_data="shared",
     stem=(),
+    tower_units=(),
     phases=None,
     cycles_per_block=3,
     init_probability=0.5,
@@ -77,8 +79,10 @@ def build_adashare(
     >>> keras_mtl.sample_policy(model, seed=0).shape
     (2, 4)
     """
-    phases = PolicyPhases() if phases is None else phases
+    phases = PolicyPhases() if phases is None else checked_phases(phases)
     total = num_blocks(layers)
+    most = (checks.MOST - phases.warm_up) // (phases.cycle_length * total)
+    cycles_per_block = checks.count("cycles_per_block", cycles_per_block, 0, most)
     starts = [phases.start_of_cycle(cycles_per_block * index) for index in reversed(range(total))]
     penalty = PolicyPenalty(
         starts, sparsity_weight, sharing_weight, sparsity, sharing, name="penalty"
@@ -95,6 +99,7 @@ def build_adashare(
                 hard,
                 starts[number - 1],
                 seed=None if seed is None else seed + number,
+                phases=phases,
                 name=f"policy_{number}",
             )
 
@@ -102,4 +107,4 @@ def build_adashare(
             stream, stem, layers, new_policy, lambda number, block: None
         )
         stream.features = penalty(stream.features, logits)
-        return network.finish(stream.by_task(), name, seed)
+        return network.finish(stream.by_task(), name, seed, tower_units)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_mtl.layers import Allocation, ModularDecoder
+from keras_mtl.layers import Allocation, ConnectionPenalty, ModularDecoder
 from keras_mtl.layers.copying import copied_layer, new_layer_like
 from keras_mtl.models.graph import Network
 from keras_mtl.models.recurrent_modular import connect
@@ -40,7 +40,8 @@ def add_recurrent_task(model, name, task):
     own = {"name": f"decoder_{len(tasks)}", "seed": None, "trainable": True}
     new_decoder = new_layer_like(old_decoders[0], own)
     decoders = [*map(_settled, old_decoders), new_decoder]
-    penalty = new_layer_like(model.get_layer("decoder_sparsity_penalty"))
+    old_penalty = model.get_layer("decoder_sparsity_penalty")
+    penalty = new_layer_like(old_penalty, {"num_tasks": len(tasks)})
     reads_base = old_decoders[0].projection is not None
     read = connect(network, encoded, streams, decoders, penalty, reads_base)
     if network.separate:
@@ -64,7 +65,8 @@ def _settled(layer):
     """Returns a copy of a layer that learns no more, or an operation as it is."""
     if not isinstance(layer, keras.layers.Layer):
         return layer
-    copy = copied_layer(layer)
+    one_more = {"num_tasks": layer.num_tasks + 1} if isinstance(layer, ConnectionPenalty) else ()
+    copy = copied_layer(layer, one_more)
     copy.trainable = False
     return copy
 

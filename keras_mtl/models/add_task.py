@@ -14,7 +14,9 @@ from keras_mtl.layers import (
 from keras_mtl.layers.copying import copied_layer, copy_state
 from keras_mtl.layers.growing import NewTask
 from keras_mtl.models.add_recurrent_task import add_recurrent_task, is_recurrent_modular
+from keras_mtl.models.graph import streams_before_heads
 from keras_mtl.models.making import layer_names
+from keras_mtl.models.task_towers import is_in_tower, new_tower, tower_of
 from keras_mtl.tasks import as_task, check_task_name
 from keras_mtl.training import MultiTaskModel
 
@@ -22,7 +24,8 @@ from keras_mtl.training import MultiTaskModel
 def add_task(model, name, task, *, init_probability=None, allocation=None):
     """Returns a copy of a trained network with one more task.
 
-    Training it learns the new task's rows of the allocation and its head, nothing else:
+    Training it learns the new task's rows of the allocation, its head and, where tasks have
+    towers before their heads, a tower like theirs, nothing else:
     old weights stay bit for bit under any optimizer, and old outputs agree. The new rows
     cool down from the start of the temperature schedule. Tasks can be added again and again;
     only the newest trains.
@@ -81,7 +84,11 @@ def add_task(model, name, task, *, init_probability=None, allocation=None):
 
 def _check_network(model):
     """Raises a `ValueError` when a new task would have nothing to start from."""
+    towers, reads = zip(*map(tower_of, streams_before_heads(model)), strict=True)
+    picks = any(towers) and len({id(tensor) for tensor in reads}) == 1  # one tower of several
     for layer in model.layers:
+        if picks and layer.name == "pick_task":
+            continue
         if not hasattr(layer, "grown") and _is_made_for_its_tasks(layer, model):
             raise ValueError(
                 f"add_task knows networks whose tasks choose among components. Layer "
@@ -90,11 +97,18 @@ def _check_network(model):
                 "method grown(new) how it grows.)"
             )
     if model.task_data == "shared" and not any(isinstance(x, SplitTasks) for x in model.layers):
-        if len({id(model.get_layer(name).input) for name in model.tasks}) > 1:
+        if len({id(tensor) for tensor in reads}) > 1:
             raise ValueError(
                 "The tasks of this model are predicted from different layers, so add_task cannot "
                 'know which the new one reads. Build it with task_data="separate", or anew.'
             )
+    sizes = [[layer.units for layer in tower] for tower in towers]
+    units = dict(zip(model.tasks, sizes, strict=True))
+    if len(set(map(tuple, sizes))) > 1:
+        raise ValueError(
+            "The towers of this model are of different sizes, so add_task cannot know what the new "
+            f"task has before its head. tower_units: {units}. Give all tasks one tuple."
+        )
 
 
 def _is_made_for_its_tasks(layer, model):
@@ -132,7 +146,7 @@ class _Grower:
     def __init__(self, model, new):
         self._model, self._new = model, new
         self._pairs = []
-        self._new_features = None
+        self._new_features = None  # before its tower, if it has one
         self._outputs = None  # of the heads of separate data, in the kinds that there are now
 
     def grown(self):
@@ -145,7 +159,7 @@ class _Grower:
         outputs = self._outputs
         if model.task_data == "shared":
             head = TaskHead(self._new.task, len(model.tasks), name=self._new.name)
-            outputs = {**graph.output, self._new.name: head(self._new_features)}
+            outputs = {**graph.output, self._new.name: head(self._through_tower())}
         grown = MultiTaskModel(graph.input, outputs, name=model.name)
         for old, new in self._pairs:
             if hasattr(new, "take_over"):
@@ -167,11 +181,22 @@ class _Grower:
 
     def _call(self, layer, *args, mask=None, **kwargs):
         # that mask has rows of the old tasks alone: the inputs bring their own
+        if layer.name == "pick_task":
+            streams, task_id = args
+            args = [*streams, self._through_tower()], task_id
         outputs = layer(*args, **kwargs)
         if isinstance(layer, SplitTasks):
             self._new_features = outputs[-1]
-        elif isinstance(layer, TaskHead) and self._new_features is None:
+        elif self._new_features is None and (isinstance(layer, TaskHead) or is_in_tower(layer)):
             self._new_features = args[0]
         elif isinstance(layer, TaskHeads):
             self._outputs = outputs
         return outputs
+
+    def _through_tower(self):
+        """Returns what the head of the new task reads."""
+        tower, _ = tower_of(streams_before_heads(self._model)[0])
+        features = self._new_features
+        for layer in new_tower(tower, len(self._model.tasks) + 1):
+            features = layer(features)
+        return features

@@ -1,12 +1,12 @@
 """A backbone of blocks that tasks execute or skip."""
 
 from keras_mtl.layers import SkippableBlock, TaskRows
-from keras_mtl.models.making import check_lists, made_layers
+from keras_mtl.models.making import check_has_list, made_layers
 
 
 def num_blocks(layers):
     """Returns how many entries of `layers` are blocks, lists of one callable."""
-    check_lists(layers=layers)
+    check_has_list(layers, "one callable", "execute or skip", "[[block], [block]]")
     blocks = [entry for entry in layers if isinstance(entry, list | tuple)]
     for place, entry in enumerate(layers):
         if isinstance(entry, list | tuple) and len(entry) > 1:
@@ -14,12 +14,6 @@ def num_blocks(layers):
                 f"layers[{place}] has {len(entry)} components, but a block that tasks execute or "
                 "skip is a list of one callable. Make one layer of them, as keras.Sequential does."
             )
-    if not blocks:
-        raise ValueError(
-            "There is no block that a task may skip: put a list of one callable into `layers` for "
-            "each, such as [partial(keras_mtl.layers.ResidualDense, 64)]. A bare callable is a "
-            "layer that every task executes."
-        )
     return len(blocks)
 
 

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_mtl import checks
 from keras_mtl.layers import CommunicatingLSTM
 from keras_mtl.models.graph import Network
 from keras_mtl.models.making import seeded
@@ -55,8 +56,8 @@ def build_communicating(
     >>> model.get_layer("shared_lstm").output.shape
     (None, None, 50)
     """
-    if graph not in ("complete", "star"):
-        raise ValueError(f'graph must be "complete" or "star". Received: {graph!r}')
+    checks.word("graph", graph, ("complete", "star"))
+    units = checks.count("units", units)
     with seeded(seed):
         network = Network(inputs, tasks, task_data)
         if graph == "complete" and len(network.tasks) == 1:

@@ -11,9 +11,9 @@ def build_cross_stitch(
     *,
     task_data="shared",
     stem=(),
+    tower_units=(),
     alpha="imbalanced",
     per_channel=False,
-    head_units=(),
     seed=None,
     name=None,
 ):
@@ -32,8 +32,6 @@ def build_cross_stitch(
             one component per task. A bare callable is a layer that all towers pass.
         alpha: As in `keras_mtl.layers.CrossStitch`. Defaults to `"imbalanced"`.
         per_channel: Whether every channel has its own weights. Defaults to `False`.
-        head_units: Sizes of dense ReLU layers that each task has before its head. Defaults to
-            `()`.
 
     The other arguments are those of `keras_mtl.build_gumbel_matrix`.
 
@@ -61,5 +59,5 @@ def build_cross_stitch(
 
     return build_towers(
         inputs, tasks, layers, stitch,
-        task_data=task_data, stem=stem, head_units=head_units, seed=seed, name=name,
+        task_data=task_data, stem=stem, tower_units=tower_units, seed=seed, name=name,
     )  # fmt: skip

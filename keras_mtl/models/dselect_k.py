@@ -30,7 +30,6 @@ def build_dselect_k(
     gates for each example.
 
     Args:
-        tower_units: As of `keras_mtl.build_mmoe`. Defaults to `()`.
         num_selected: Number of experts that a task selects for an example. Defaults to 2.
         gamma: Width, above 0, of the scores between choosing and not choosing. Defaults to 1.0.
         entropy_weight: Weight of the entropy of selectors, logged as `entropy_penalty`: a

@@ -1,9 +1,10 @@
 """DynaShare: a fixed policy of the tasks over blocks, refined by gates for each example."""
 
-import numbers
+from numbers import Real
 
 import numpy as np
 
+from keras_mtl import checks
 from keras_mtl.layers import (
     FixedAllocation,
     InstanceGate,
@@ -15,6 +16,7 @@ from keras_mtl.layers import (
 from keras_mtl.models.blocks import num_blocks, send_through_blocks
 from keras_mtl.models.graph import Network, TaskStream
 from keras_mtl.models.making import seeded
+from keras_mtl.schedules import check_setting
 from keras_mtl.tasks import as_tasks
 
 
@@ -25,6 +27,7 @@ def build_dynashare(
     *,
     task_data="shared",
     stem=(),
+    tower_units=(),
     policy=None,
     target_rates=1.0,
     target_weight=25.0,
@@ -91,6 +94,11 @@ def build_dynashare(
     total = num_blocks(layers)
     policy = _checked_policy(policy, list(as_tasks(tasks)), total)
     rates = _checked_rates(target_rates, total)
+    target_weight = check_setting("target_weight", target_weight)
+    checks.flag("normalize", normalize)
+    gate_units = checks.count("gate_units", gate_units)
+    checks.flag("gates_per_step", gates_per_step)
+    checks.flag("stochastic", stochastic)
     with seeded(seed):
         network = Network(inputs, tasks, task_data)
         stream = TaskStream(network)
@@ -118,7 +126,7 @@ def build_dynashare(
                 name="target_rate_penalty",
             )  # fmt: skip
             stream.features = penalty(stream.features, *_by_task(stream, gates))
-        model = network.finish(stream.by_task(), name, seed)
+        model = network.finish(stream.by_task(), name, seed, tower_units)
     if start_from is not None:
         _copy_weights(start_from, model)
     return model
@@ -133,8 +141,8 @@ def _copy_weights(learned, model):
         if shape != variable.shape:
             raise ValueError(
                 "start_from must be a network of keras_mtl.build_adashare with the same tasks, "
-                f"layers and task_data. Its {variable.path!r} has the shape {shape}, here it is "
-                f"{variable.shape}."
+                f"layers, tower_units and task_data. Its {variable.path!r} has the shape {shape}, "
+                f"here it is {variable.shape}."
             )
     for variable in own:
         variable.assign(np.array(known[variable.path].numpy()))
@@ -153,7 +161,8 @@ def _by_task(stream, gates):
 
 
 def _checked_policy(policy, names, total):
-    policy = np.ones((len(names), total)) if policy is None else np.asarray(policy, "float32")
+    policy = np.ones((len(names), total)) if policy is None else policy
+    policy = checks.array("policy", policy, "zeros and ones").astype("float32")
     if policy.shape != (len(names), total) or not np.isin(policy, (0, 1)).all():
         raise ValueError(
             f"policy must be zeros and ones, a row for each of {len(names)} tasks "
@@ -164,9 +173,10 @@ def _checked_policy(policy, names, total):
 
 
 def _checked_rates(target_rates, total):
-    if isinstance(target_rates, numbers.Real):
-        target_rates = [target_rates] * total
-    rates = np.asarray(target_rates, "float32")
+    if isinstance(target_rates, Real):
+        target_rates = [checks.number("target_rates", target_rates)] * total
+    rates = checks.array("target_rates", target_rates, "a number or a list of numbers")
+    rates = rates.astype("float32")
     if rates.shape != (total,):
         raise ValueError(
             f"target_rates must be a number or a list of {total}, one for each block. "

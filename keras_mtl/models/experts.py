@@ -2,7 +2,7 @@
 
 from keras_mtl.layers import Modular, TaskRows
 from keras_mtl.models.graph import Network, TaskStream
-from keras_mtl.models.making import check_different_starts, made_layers, seeded
+from keras_mtl.models.making import check_different_starts, check_has_list, made_layers, seeded
 
 _PROBE = 64  # steps of a sequence, to see whether an expert keeps them
 
@@ -16,10 +16,10 @@ def build_gated(
         new_gates: Function of a list's index (from 1), its number of experts and the settings
             `rows` and `per_step` of `keras_mtl.layers.TaskGates` that returns gates. Lists with
             one expert are not asked.
-        tower_units: Sizes of dense ReLU layers that a task has before its head.
 
     The other arguments are those of every builder.
     """
+    check_has_list(layers, "experts", "weigh")
     with seeded(seed):
         stream = TaskStream(Network(inputs, tasks, task_data))
         for index, made in made_layers(stem, layers):

@@ -4,9 +4,10 @@ import random
 
 import numpy as np
 
+from keras_mtl import checks
 from keras_mtl.layers import FixedAllocation
 from keras_mtl.models.graph import build_allocated
-from keras_mtl.models.making import check_lists
+from keras_mtl.models.making import check_has_list
 from keras_mtl.tasks import as_tasks
 
 
@@ -17,6 +18,7 @@ def build_fixed_random(
     *,
     task_data="shared",
     stem=(),
+    tower_units=(),
     components_per_task=1,
     balanced=False,
     routes=None,
@@ -63,7 +65,10 @@ def build_fixed_random(
     [[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
     """
     names = list(as_tasks(tasks))
-    check_lists(layers=layers)
+    check_has_list(layers, "components", "draw from")
+    seed = checks.seed("seed", seed)
+    components_per_task = checks.count("components_per_task", components_per_task)
+    checks.flag("balanced", balanced)
     if components_per_task != 1 and (balanced or routes is not None):
         raise ValueError(
             "balanced=True and routes give each task one component of a layer. "
@@ -87,12 +92,13 @@ def build_fixed_random(
 
     return build_allocated(
         inputs, tasks, layers, allocate,
-        task_data=task_data, stem=stem, combine=combine, seed=seed, name=name,
+        task_data=task_data, stem=stem, combine=combine, tower_units=tower_units, seed=seed,
+        name=name,
     )  # fmt: skip
 
 
 def _drawn(rng, num_tasks, index, num_components, components_per_task):
-    if components_per_task not in range(1, num_components + 1):
+    if components_per_task > num_components:
         raise ValueError(
             f"components_per_task must be a whole number between 1 and {num_components}, the "
             f"number of components of modular layer {index}. Received: {components_per_task}"
@@ -105,7 +111,7 @@ def _checked(routes, names, layers):
     """Returns routes as an array `(tasks, layers)` of places of components."""
     lists = [entry for entry in layers if isinstance(entry, list | tuple)]
     sizes = {number: len(entry) for number, entry in enumerate(lists, start=1) if len(entry) > 1}
-    routes = np.asarray(routes)
+    routes = checks.array("routes", routes, "places of components, whole numbers from 0")
     if routes.shape != (len(names), len(sizes)):
         raise ValueError(
             f"routes must have a row for each of {len(names)} tasks and a column for each of "

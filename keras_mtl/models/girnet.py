@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_mtl import checks
 from keras_mtl.layers import CompositeLSTM
 from keras_mtl.models.graph import Network
 from keras_mtl.models.making import seeded
@@ -60,9 +61,11 @@ def build_girnet(
     >>> model.get_layer("gates").output.shape
     (None, None, 3)
     """
+    units = checks.count("units", units)
+    gate_units = checks.count("gate_units", gate_units)
     with seeded(seed):
         network = Network(inputs, tasks, task_data)
-        if primary not in network.tasks:
+        if not isinstance(primary, str) or primary not in network.tasks:
             raise ValueError(
                 f"primary names {primary!r}, which is no task. Tasks: {', '.join(network.tasks)}"
             )

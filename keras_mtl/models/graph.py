@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_mtl import checks
 from keras_mtl.layers import (
     FixedAllocation,
     JoinDirections,
@@ -22,19 +23,21 @@ from keras_mtl.models.making import (
     new_input,
     seeded,
 )
+from keras_mtl.models.task_towers import through_towers, units_by_task
 from keras_mtl.tasks import as_tasks, check_task_name
 from keras_mtl.training import MultiTaskModel
+
+_FORMS_OF_DATA = {
+    "shared": "one input, a label per task",
+    "separate": "each example belongs to one task",
+}
 
 
 class Network:
     """What every network begins and ends with: its inputs, and heads for its tasks."""
 
     def __init__(self, inputs, tasks, task_data):
-        if task_data not in ("shared", "separate"):
-            raise ValueError(
-                'task_data must be "shared" (one input, a label per task) or "separate" (each '
-                f"example belongs to one task). Received: {task_data!r}"
-            )
+        checks.word("task_data", task_data, _FORMS_OF_DATA)
         self.tasks = as_tasks(tasks)
         self.separate = task_data == "separate"
         self.inputs = new_input(inputs)
@@ -52,12 +55,13 @@ class Network:
             network.inputs = inputs
         return network
 
-    def finish(self, streams, name, seed=None, head_units=(), sequences=False):
+    def finish(self, streams, name, seed=None, tower_units=(), sequences=False):
         """Adds the heads to each task's features and returns the model.
 
         Args:
             streams: List of the features of each task.
-            head_units: Sizes of dense layers that a task has before its head.
+            tower_units: Sizes of dense layers that a task has before its head, for all tasks or
+                by task.
             sequences: Whether the features are sequences. Tasks without a label at every step
                 then read the last one.
         """
@@ -65,11 +69,7 @@ class Network:
         if per_step:
             join = JoinDirections(name="join_directions")  # steps need one vector each
             streams = each_once(lambda x: join(x) if len(x.shape) == 4 else x, streams)
-        for depth, units in enumerate(head_units, start=1):
-            streams = [
-                keras.layers.Dense(units, activation="relu", name=f"tower_{depth}_{index}")(stream)
-                for index, stream in enumerate(streams, start=1)
-            ]
+        streams = through_towers(streams, units_by_task(tower_units, list(self.tasks)))
         ends = self._separate_heads if self.separate else self._shared_heads
         return MultiTaskModel(*ends(streams, seed, per_step or sequences), name=name)
 
@@ -194,7 +194,9 @@ class TaskStream:
         return [self.features] * num_tasks
 
 
-def build_allocated(inputs, tasks, layers, allocate, *, task_data, stem, combine, seed, name):
+def build_allocated(
+    inputs, tasks, layers, allocate, *, task_data, stem, combine, tower_units, seed, name
+):  # fmt: skip
     """Builds a network whose components are weighted by task.
 
     Args:
@@ -203,10 +205,11 @@ def build_allocated(inputs, tasks, layers, allocate, *, task_data, stem, combine
 
     The other arguments are those of every builder.
     """
+    checks.word("combine", combine, ("mean", "sum"))
     with seeded(seed):
         stream = TaskStream(Network(inputs, tasks, task_data))
         send_through(stream, stem, layers, allocate, combine)
-        return stream.network.finish(stream.by_task(), name, seed)
+        return stream.network.finish(stream.by_task(), name, seed, tower_units)
 
 
 def send_through(stream, stem, layers, allocate, combine):

@@ -4,9 +4,10 @@ import itertools
 
 import numpy as np
 
+from keras_mtl import checks
 from keras_mtl.layers import AllocationMatrix, AllocationPenalty
 from keras_mtl.models.graph import Network, TaskStream, send_through
-from keras_mtl.models.making import check_lists, seeded
+from keras_mtl.models.making import check_has_list, seeded
 
 
 def build_gumbel_matrix(
@@ -16,6 +17,7 @@ def build_gumbel_matrix(
     *,
     task_data="shared",
     stem=(),
+    tower_units=(),
     init_probability=0.5,
     temperature=None,
     budget=None,
@@ -52,6 +54,10 @@ def build_gumbel_matrix(
         task_data: `"shared"`: one input with a label for each task; `"separate"`: each
             example belongs to one task, `{"inputs", "task_id"}`. Defaults to `"shared"`.
         stem: Callables of layers before `layers`. Defaults to `()`.
+        tower_units: Sizes of dense ReLU layers that each task has before its head: a tuple for
+            all tasks, or a dict, task -> tuple, in which a task may be missing. With separate
+            data, where the examples of all tasks pass the same head layer, every tower reads
+            every example, and towers end in one size. Defaults to `()`.
         init_probability: Chance in (0, 1) that a task starts with a component: a number, a
             (tasks, components) matrix, or a list of these, one per routed layer.
             Defaults to 0.5.
@@ -97,7 +103,8 @@ def build_gumbel_matrix(
         budget, budget_weight, budget_scope, entropy_weight, disconnect_weight, name="penalty"
     )
 
-    check_lists(stem=stem, layers=layers)
+    checks.word("combine", combine, ("mean", "sum"))
+    check_has_list(layers, "components", "allocate")
     starts = _by_routed_layer(init_probability, layers)
     with seeded(seed):
         network = Network(inputs, tasks, task_data)
@@ -120,7 +127,7 @@ def build_gumbel_matrix(
         if probabilities:
             penalty.num_repeats = stream.num_rows
             stream.features = penalty(stream.features, stream.task_id, probabilities)
-        return network.finish(stream.by_task(), name, seed)
+        return network.finish(stream.by_task(), name, seed, tower_units)
 
 
 def _by_routed_layer(init_probability, layers):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_mtl import checks
 from keras_mtl.layers import FixedAllocation
 from keras_mtl.models.graph import Network, TaskStream
 from keras_mtl.models.making import check_lists, made_layers, seeded
@@ -16,6 +17,7 @@ def build_low_supervision(
     *,
     task_data="shared",
     stem=(),
+    tower_units=(),
     levels,
     combine="mean",
     seed=None,
@@ -57,6 +59,7 @@ def build_low_supervision(
     (None, None, 9)
     """
     check_lists(stem=stem, layers=layers)
+    checks.word("combine", combine, ("mean", "sum"))
     names = list(as_tasks(tasks))
     _check_levels(levels, names, len(layers))
     with seeded(seed):
@@ -71,10 +74,11 @@ def build_low_supervision(
             after_entries.append(stream.features)
         last = len(layers)
         streams = [after_entries[len(stem) + levels.get(task, last) - 1] for task in names]
-        return network.finish(streams, name, seed)
+        return network.finish(streams, name, seed, tower_units)
 
 
 def _check_levels(levels, names, num_entries):
+    checks.mapping("levels", levels, "task -> how many entries of `layers` its head comes after")
     for task, level in levels.items():
         if task not in names:
             raise ValueError(f"levels names {task!r}, which is no task. Tasks: {', '.join(names)}")

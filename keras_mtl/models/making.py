@@ -6,6 +6,7 @@ import weakref
 
 import keras
 
+from keras_mtl import checks
 from keras_mtl.layers import ExpertStreams, Modular
 
 _GIVEN_LAYERS: weakref.WeakSet = weakref.WeakSet()  # so that no layer is built in twice
@@ -20,7 +21,7 @@ def layer_names(model):
 
 def new_input(inputs):
     """Returns inputs like the given ones, a `keras.Input` or a dict of them."""
-    if isinstance(inputs, dict):
+    if isinstance(inputs, dict) and inputs:
         return {key: _input_like(tensor, key) for key, tensor in inputs.items()}
     return _input_like(inputs, "inputs")
 
@@ -30,6 +31,13 @@ def _input_like(tensor, name):
         raise ValueError(
             "inputs must be a keras.Input, such as keras.Input((28, 28, 1)), or a dict of them. "
             f"Received: {tensor!r}"
+        )
+    history = getattr(tensor, "_keras_history", None)
+    if history is not None and not isinstance(history.operation, keras.layers.InputLayer):
+        raise ValueError(
+            "inputs must be a keras.Input, of which the network makes its own, or a dict of them. "
+            f"Received the output of layer {history.operation.name!r}, which would be cut off "
+            "there: give the keras.Input that the layer reads, and the layer as a callable in stem."
         )
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
 
@@ -97,6 +105,24 @@ def check_lists(**lists):
             )
 
 
+def check_has_list(layers, holds, purpose, example="[[dense] * 4]"):
+    """Raises a `ValueError` for layers without any list, where a bracket was forgotten.
+
+    Args:
+        layers: What a builder was given, for a method that is nothing without lists.
+        holds: What the method calls the entries of a list.
+        purpose: What it does with them.
+        example: Such layers. Defaults to `"[[dense] * 4]"`.
+    """
+    check_lists(layers=layers)
+    if not any(isinstance(entry, list | tuple) for entry in layers):
+        raise ValueError(
+            f"layers has no list of {holds}, so there is nothing to {purpose}: a bare callable is "
+            "a layer that every task passes. Put a list of callables into `layers`, such as "
+            f"layers={example}."
+        )
+
+
 @contextlib.contextmanager
 def seeded(seed):
     """Makes everything that is drawn inside reproducible; `None` changes nothing.
@@ -104,11 +130,11 @@ def seeded(seed):
     Keras takes the seeds of initializers and dropout from Python's generator, whose state
     is put back afterwards.
     """
-    if seed is None:
+    if checks.seed("seed", seed) is None:
         yield
         return
     state = random.getstate()
-    random.seed(seed)
+    random.seed(int(seed))
     try:
         yield
     finally:

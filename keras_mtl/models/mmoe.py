@@ -22,9 +22,6 @@ def build_mmoe(
     Args:
         layers: List of callables that return a new Keras layer, and of lists of these. A list
             holds experts, whose outputs have one shape.
-        tower_units: Sizes of dense ReLU layers that a task has before its head; for separate
-            data, where the examples of all tasks pass the same head layer, every tower reads
-            every example. Defaults to `()`.
 
     The other arguments are those of `keras_mtl.build_gumbel_matrix`.
 

@@ -4,9 +4,15 @@ import random
 
 import numpy as np
 
+from keras_mtl import checks
 from keras_mtl.layers import TaskGates
 from keras_mtl.models.experts import build_gated
 from keras_mtl.tasks import as_tasks
+
+_MODES = {
+    "exclusivity": "marked experts serve one task",
+    "exclusion": "they serve all tasks but one",
+}
 
 
 def build_mmoeex(
@@ -36,7 +42,6 @@ def build_mmoeex(
     optimization is `compile(balancing=keras_mtl.FirstOrderMAML())`, for any network.
 
     Args:
-        tower_units: As of `keras_mtl.build_mmoe`. Defaults to `()`.
         exclusivity: Fraction of marked experts, in [0, 1]; 0 is `keras_mtl.build_mmoe`.
             Defaults to 0.5.
         mode: `"exclusivity"` or `"exclusion"`. Defaults to `"exclusivity"`.
@@ -63,16 +68,9 @@ def build_mmoeex(
     >>> model.get_layer("gates_1").closed.sum(axis=1).tolist()  # each misses what the other has
     [2, 2]
     """
-    if not 0 <= exclusivity <= 1:
-        raise ValueError(
-            "exclusivity is the fraction of experts that are marked with a task, in [0, 1]. "
-            f"Received: {exclusivity}"
-        )
-    if mode not in ("exclusivity", "exclusion"):
-        raise ValueError(
-            'mode must be "exclusivity" (marked experts serve one task) or "exclusion" (all but '
-            f"one). Received: {mode!r}"
-        )
+    exclusivity = checks.number("exclusivity", exclusivity, least=0, most=1)
+    checks.word("mode", mode, _MODES)
+    seed = checks.seed("seed", seed)
     names = list(as_tasks(tasks))
     rng = np.random.default_rng(random.getrandbits(32) if seed is None else seed)
 

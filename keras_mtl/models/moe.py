@@ -34,7 +34,6 @@ def build_moe(
     network of several tasks, with `top_k` falling and the balance weight cooling.
 
     Args:
-        tower_units: As of `keras_mtl.build_mmoe`. Defaults to `()`.
         top_k: Number of experts of an example, `None` for all; or a list of these, one for each
             list of several experts. Defaults to 2.
         noise: Whether scores are noisy in training. Defaults to `True`.

@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 
+from keras_mtl import checks
 from keras_mtl.layers import ExpertStreams, OwnRows, StreamGates
 from keras_mtl.models.experts import keeps_steps
 from keras_mtl.models.graph import Network, each_once
-from keras_mtl.models.making import check_different_starts, check_lists, made_layers, seeded
+from keras_mtl.models.making import check_different_starts, check_has_list, made_layers, seeded
 
 
 def build_ple(
@@ -38,7 +39,6 @@ def build_ple(
             holds experts, at least one of them shared; one expert alone, as a bare layer, is
             passed by all tasks.
         task_experts: How many experts each task has of its own in each list. Defaults to 1.
-        tower_units: As of `keras_mtl.build_mmoe`. Defaults to `()`.
 
     The other arguments are those of `keras_mtl.build_gumbel_matrix`. With separate data the
     features of all tasks are computed for every example, as in other networks of towers.
@@ -60,9 +60,8 @@ def build_ple(
     >>> keras_mtl.sharing_report(model).components  # of the first list all, through what is shared
     {'a': 8, 'b': 8}
     """
-    check_lists(stem=stem, layers=layers)
-    if task_experts < 1:
-        raise ValueError(f"task_experts must be at least 1. Received: {task_experts}")
+    check_has_list(layers, "experts", "weigh", "[[dense] * (number of tasks + 1)]")
+    task_experts = checks.count("task_experts", task_experts)
     num_levels = sum(isinstance(entry, list | tuple) and len(entry) > 1 for entry in layers)
     with seeded(seed):
         network = Network(inputs, tasks, task_data)
@@ -109,8 +108,8 @@ def closed_to(names, num_experts, task_experts, index):
     if num_experts <= num_own:
         raise ValueError(
             f"List {index} of `layers` has {num_experts} experts, but {len(names)} tasks with "
-            f"{task_experts} of their own each need {num_own}, and at least one shared: "
-            f"{num_own + 1} or more."
+            f"{task_experts} of their own each (task_experts) need {num_own}, and at least one "
+            f"shared: {num_own + 1} or more."
         )
     owner = np.concatenate([np.arange(num_own) // task_experts, np.full(num_experts - num_own, -1)])
     rows = [(owner != -1) & (owner != task) for task in range(len(names))]

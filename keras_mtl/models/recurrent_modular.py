@@ -5,6 +5,7 @@ from functools import partial
 
 import keras
 
+from keras_mtl import checks
 from keras_mtl.layers import (
     ConnectionPenalty,
     LayerConcat,
@@ -13,9 +14,11 @@ from keras_mtl.layers import (
     RecurrentModular,
     RecurrentModularCell,
 )
+from keras_mtl.layers.connection_penalty import SCOPES
 from keras_mtl.models.graph import Network, streams_before_heads
 from keras_mtl.models.making import seeded
 from keras_mtl.models.sequences import sequence_after
+from keras_mtl.schedules import check_setting
 from keras_mtl.tasks import Task, as_tasks
 from keras_mtl.training import MultiTaskModel
 
@@ -88,7 +91,9 @@ def build_recurrent_modular(
             encoder, one for the decoders; a number or a schedule. Defaults to 1.0.
         sparsity_scope: As `scope` of `keras_mtl.layers.ConnectionPenalty`. With `"step"` decoders
             have been seen to close nearly all connections: look at
-            `keras_mtl.analysis.open_connections`. Defaults to `"batch"`.
+            `keras_mtl.analysis.open_connections`. With `"batch"` and separate data each task has
+            a limit of its own; with shared data all decoders have one (Eq. 11). Defaults to
+            `"batch"`.
         seed: Integer that makes initial weights and draws reproducible, or `None`. Defaults to
             `None`.
         name: Name of the model. Defaults to `None`.
@@ -111,8 +116,19 @@ def build_recurrent_modular(
     ((None, 3), (None, None, 5))
     """
     tasks = as_tasks(tasks)
-    policy_units = units if policy_units is None else policy_units
+    num_cells = checks.count("num_cells", num_cells)
+    cell_units = checks.count("cell_units", cell_units)
+    num_sub_encoders = checks.sizes("num_sub_encoders", num_sub_encoders, length=1)
+    units = checks.sizes("units", units, length=1)
+    policy_units = units if policy_units is None else checks.sizes("policy_units", policy_units)
+    if decoder_units is not None:
+        checks.sizes("decoder_units", decoder_units, length=1)
     decoder_units = units if decoder_units is None else decoder_units
+    checks.flag("policy_reads_base", policy_reads_base)
+    checks.flag("tie_layers", tie_layers)
+    checks.fraction("open_fraction", open_fraction)
+    sparsity_weight = check_setting("sparsity_weight", sparsity_weight)
+    checks.word("sparsity_scope", sparsity_scope, tuple(SCOPES))
     base = partial(_lstm_per_task, units=cell_units) if base is None else base
     with seeded(seed):
         network, features, streams = _extended(base, inputs, tasks, task_data, stem, seed)
@@ -121,8 +137,11 @@ def build_recurrent_modular(
             seed, name="cell",
         )  # fmt: skip
         encoded, decisions = RecurrentModular(cell, name="encoder")(features)
-        penalty = partial(ConnectionPenalty, open_fraction, sparsity_weight, sparsity_scope)
-        encoded = penalty(name="encoder_sparsity_penalty")(encoded, decisions)
+        penalty = partial(
+            ConnectionPenalty, open_fraction, sparsity_weight, sparsity_scope, len(tasks)
+        )
+        encoder_penalty = penalty(name="encoder_sparsity_penalty")
+        encoded = encoder_penalty(encoded, decisions, network.task_id)
         decoders = [
             ModularDecoder(
                 num_sub_encoders, decoder_units, policy_units, temperature,
@@ -149,7 +168,7 @@ def connect(network, encoded, streams, decoders, penalty, policy_reads_base):
         decisions = LayerConcat(name="all_decisions")(decided)
     else:
         (decisions,) = decided
-    return penalty(read, decisions)
+    return penalty(read, decisions, network.task_id)
 
 
 def _lstm_per_task(inputs, tasks, *, task_data, stem, seed, units):

@@ -1,8 +1,9 @@
 """Routing networks: each task is sent to one component per layer, learned from rewards."""
 
+from keras_mtl import checks
 from keras_mtl.layers import RoutingPolicy
 from keras_mtl.models.graph import build_allocated
-from keras_mtl.models.making import check_lists
+from keras_mtl.models.making import check_has_list
 from keras_mtl.tasks import as_tasks
 
 
@@ -13,12 +14,13 @@ def build_routing_network(
     *,
     task_data="shared",
     stem=(),
+    tower_units=(),
     projection="clip",
     learner="wpl",
+    wpl_form="original",
     baseline="row",
     reward="accuracy",
-    policy_learning_rate=0.02,
-    returns_rate=0.1,
+    policy_learning_rate=0.05,
     collaboration=0.0,
     epsilon=0.0,
     draws="example",
@@ -42,10 +44,10 @@ def build_routing_network(
     Args:
         projection: As in `keras_mtl.layers.RoutingPolicy`. Defaults to `"clip"`.
         learner: The same. Defaults to `"wpl"`.
+        wpl_form: The same. Defaults to `"original"`.
         baseline: The same. Defaults to `"row"`.
         reward: The same. Defaults to `"accuracy"`.
-        policy_learning_rate: Its `learning_rate`, of tables. Defaults to 0.02.
-        returns_rate: The same. Defaults to 0.1.
+        policy_learning_rate: Its `learning_rate`, of tables. Defaults to 0.05.
         collaboration: Weight of the collaboration reward, shared out over the routed layers.
             Defaults to 0.0.
         epsilon: As in `keras_mtl.layers.RoutingPolicy`. Defaults to 0.0.
@@ -70,8 +72,10 @@ def build_routing_network(
     >>> keras_mtl.allocation_probabilities(model)[0].tolist()
     [[0.25, 0.25, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25]]
     """
+    policy_learning_rate = checks.number("policy_learning_rate", policy_learning_rate, above=0)
+    collaboration = checks.number("collaboration", collaboration, least=0)
     num_tasks = len(as_tasks(tasks))
-    check_lists(layers=layers)
+    check_has_list(layers, "components", "choose from")
     num_routed = sum(isinstance(entry, list | tuple) and len(entry) > 1 for entry in layers)
 
     def allocate(index, num_components):
@@ -80,10 +84,10 @@ def build_routing_network(
             num_components,
             projection=projection,
             learner=learner,
+            wpl_form=wpl_form,
             baseline=baseline,
             reward=reward,
             learning_rate=policy_learning_rate,
-            returns_rate=returns_rate,
             collaboration=collaboration / num_routed,
             epsilon=epsilon,
             draws=draws,
@@ -94,5 +98,6 @@ def build_routing_network(
 
     return build_allocated(
         inputs, tasks, layers, allocate,
-        task_data=task_data, stem=stem, combine="mean", seed=seed, name=name,
+        task_data=task_data, stem=stem, combine="mean", tower_units=tower_units, seed=seed,
+        name=name,
     )  # fmt: skip

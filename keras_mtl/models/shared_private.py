@@ -2,7 +2,9 @@
 
 import keras
 
+from keras_mtl import checks
 from keras_mtl.layers import AdversarialPenalty, LastStep, LayerConcat, OrthogonalityPenalty
+from keras_mtl.layers.shared_private import REDUCTIONS
 from keras_mtl.models.graph import Network, TaskStream
 from keras_mtl.models.making import made_layers, seeded
 
@@ -69,6 +71,11 @@ def build_shared_private(
     >>> model.get_layer("heads").input[0].shape  # private and shared, 50 each
     (None, 100)
     """
+    units = checks.count("units", units)
+    if adversarial_weight is not None:
+        adversarial_weight = checks.number("adversarial_weight", adversarial_weight, least=0)
+    orthogonality_weight = checks.number("orthogonality_weight", orthogonality_weight, least=0)
+    checks.word("orthogonality_reduction", orthogonality_reduction, tuple(REDUCTIONS))
     with seeded(seed):
         network = Network(inputs, tasks, task_data)
         if adversarial_weight is None:

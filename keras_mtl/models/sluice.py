@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 
+from keras_mtl import checks
 from keras_mtl.layers import BiLSTM, LayerConcat, LayerMixture, Sluice, SubspaceOrthogonality
 from keras_mtl.layers.copying import new_layer_like
-from keras_mtl.layers.orthogonality import lstm_orthogonality
+from keras_mtl.layers.orthogonality import PARTS, lstm_orthogonality
 from keras_mtl.models.making import check_lists
 from keras_mtl.models.sluice_presets import check_preset, checked_levels, stitch_settings
 from keras_mtl.models.towers import build_towers
@@ -21,6 +22,7 @@ def build_sluice(
     *,
     task_data="shared",
     stem=(),
+    tower_units=(),
     num_subspaces=2,
     alpha="imbalanced",
     normalize_alpha=False,
@@ -30,7 +32,6 @@ def build_sluice(
     levels=None,
     orthogonality_weight=0.0,
     orthogonality="input_gate_recurrent",
-    head_units=(),
     seed=None,
     name=None,
 ):
@@ -43,7 +44,8 @@ def build_sluice(
 
     Source: Ruder et al., "Learning what to share between loosely related tasks", 2017,
     https://arxiv.org/abs/1705.08142. Differs from the paper: weights start at the normalized
-    values of `keras_mtl.layers.Sluice`.
+    values of `keras_mtl.layers.Sluice`; heads have no layer before them, where the paper has
+    `tower_units=(100,)`.
 
     Args:
         layers: List of callables that return a new Keras layer, and of lists of these with
@@ -72,8 +74,6 @@ def build_sluice(
         orthogonality: Which weights of an LSTM it reads: `"input_gate_recurrent"`,
             `"input_kernel"` or `"all"`. Dense and convolution layers have one kernel.
             Defaults to `"input_gate_recurrent"`.
-        head_units: Sizes of dense ReLU layers that each task has before its head; the paper
-            has one of 100. Defaults to `()`.
 
     The other arguments are those of `keras_mtl.build_gumbel_matrix`.
 
@@ -96,11 +96,11 @@ def build_sluice(
     ((4, 4), [0.10000000149011612, 0.8999999761581421])
     """
     check_lists(stem=stem, layers=layers)
-    if connections not in _CONNECTIONS:
-        raise ValueError(
-            f"connections must be one of {', '.join(map(repr, _CONNECTIONS))}. "
-            f"Received: {connections!r}"
-        )
+    num_subspaces = checks.count("num_subspaces", num_subspaces)
+    checks.flag("normalize_alpha", normalize_alpha)
+    checks.word("connections", connections, _CONNECTIONS)
+    orthogonality_weight = checks.number("orthogonality_weight", orthogonality_weight, least=0)
+    checks.word("orthogonality", orthogonality, tuple(PARTS))
     check_preset(preset, alpha, normalize_alpha, connections, beta)
     if preset == "cross_stitch":
         num_subspaces, connections = 1, "none"
@@ -129,7 +129,7 @@ def build_sluice(
 
     return build_towers(
         inputs, tasks, layers, stitch,
-        task_data=task_data, stem=stem, head_units=head_units, seed=seed, name=name,
+        task_data=task_data, stem=stem, tower_units=tower_units, seed=seed, name=name,
         prepare=prepare, connect=connect,
     )  # fmt: skip
 

@@ -3,9 +3,9 @@
 Source: Ruder et al. 2017, https://arxiv.org/abs/1705.08142, section 3.
 """
 
-from numbers import Integral
-
 import numpy as np
+
+from keras_mtl import checks
 
 PRESETS = (
     "hard_sharing",
@@ -53,15 +53,15 @@ def _easy_adaptation(num_tasks, size):
 
 def is_level(level, most):
     """Returns whether a level is a whole number from 1 to `most`."""
-    return isinstance(level, Integral) and not isinstance(level, bool) and 1 <= level <= most
+    try:
+        return bool(checks.count("level", level, 1, most))
+    except ValueError:
+        return False
 
 
 def check_preset(preset, alpha, normalize_alpha, connections, beta):
     """Raises a `ValueError` for an unknown preset, or settings that it would not read."""
-    if preset not in (None, *PRESETS):
-        raise ValueError(
-            f"preset must be None or one of {', '.join(map(repr, PRESETS))}. Received: {preset!r}"
-        )
+    checks.word("preset", preset, (None, *PRESETS))
     given = []
     if preset not in (None, "cross_stitch"):
         given += ["alpha"] * _is_given(alpha) + ["normalize_alpha"] * bool(normalize_alpha)
@@ -92,7 +92,7 @@ def checked_levels(preset, levels, names, num_lists, num_subspaces):
             "which list of `layers` a task is predicted, and no other preset takes it. "
             f"Received: preset={preset!r}, levels={levels!r}"
         )
-    levels = levels or {}
+    levels = checks.mapping("levels", levels or {}, "task -> list of `layers`, from 1")
     wrong = [task for task, level in levels.items() if not is_level(level, num_lists)]
     unknown = [task for task in levels if task not in names]
     if unknown or wrong:

@@ -2,7 +2,7 @@
 
 from keras_mtl.layers import SubNetworkRouting
 from keras_mtl.models.graph import Network, each_once
-from keras_mtl.models.making import made_layers, seeded
+from keras_mtl.models.making import check_has_list, made_layers, seeded
 from keras_mtl.models.towers import run_each
 
 
@@ -45,7 +45,6 @@ def build_snr(
             the same answer. Defaults to 0.001.
         temperature: As of `keras_mtl.layers.HardConcrete`. Defaults to 0.9.
         stretch: The same. Defaults to `(-0.1, 1.1)`.
-        tower_units: As of `keras_mtl.build_mmoe`. Defaults to `()`.
 
     The other arguments are those of `keras_mtl.build_gumbel_matrix`. With separate data the
     features of all tasks are computed for every example, as in other networks of towers.
@@ -69,6 +68,8 @@ def build_snr(
     [(4, 3), (2, 4)]
     """
 
+    check_has_list(layers, "sub-networks", "connect")
+
     def routed(streams, index, num_targets):
         routing = SubNetworkRouting(
             num_targets, connection, penalty_weight, temperature, stretch,
@@ -85,9 +86,4 @@ def build_snr(
                 continue
             read = routed(streams, lists, len(made)) if lists else streams * len(made)
             streams, lists = run_each(made, read, index), index
-        if not lists:
-            raise ValueError(
-                "layers has no list of sub-networks, so there is nothing to connect. Put one into "
-                "`layers`, such as [partial(keras.layers.Dense, 64)] * 4."
-            )
         return network.finish(routed(streams, lists, len(network.tasks)), name, seed, tower_units)

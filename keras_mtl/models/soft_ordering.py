@@ -1,12 +1,22 @@
 """Soft layer ordering: one set of layers, used at every depth in a task's own order."""
 
+from keras_mtl import checks
 from keras_mtl.layers import Modular, SoftAllocation
 from keras_mtl.models.graph import Network, TaskStream
-from keras_mtl.models.making import check_different_starts, made_layers, seeded
+from keras_mtl.models.making import check_different_starts, check_has_list, made_layers, seeded
 
 
 def build_soft_ordering(
-    inputs, tasks, layers, *, task_data="shared", stem=(), num_depths=None, seed=None, name=None
+    inputs,
+    tasks,
+    layers,
+    *,
+    task_data="shared",
+    stem=(),
+    tower_units=(),
+    num_depths=None,
+    seed=None,
+    name=None,
 ):
     """Builds a network whose tasks learn in which order to use the same layers.
 
@@ -45,8 +55,9 @@ def build_soft_ordering(
     >>> [matrix.shape for matrix in keras_mtl.allocation(model)]  # three depths
     [(2, 3), (2, 3), (2, 3)]
     """
-    if num_depths is not None and num_depths < 1:
-        raise ValueError(f"num_depths must be at least 1. Received: {num_depths}")
+    if num_depths is not None:
+        num_depths = checks.count("num_depths", num_depths)
+    check_has_list(layers, "components", "put in order")
     with seeded(seed):
         network = Network(inputs, tasks, task_data)
         stream, depth = TaskStream(network), 0
@@ -67,8 +78,9 @@ def build_soft_ordering(
                     raise ValueError(
                         f"The components of list {index} of `layers` are used at several depths, "
                         "so their output must have the shape of their input. Received: "
-                        f"{stream.features.shape} became {features.shape}."
+                        f"{stream.features.shape} became {features.shape}. A layer in stem can "
+                        "make that shape of the inputs."
                     )
                 stream.features = features
             check_different_starts(made)
-        return network.finish(stream.by_task(), name, seed)
+        return network.finish(stream.by_task(), name, seed, tower_units)

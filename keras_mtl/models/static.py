@@ -4,12 +4,21 @@ import numpy as np
 
 from keras_mtl.layers import FixedAllocation
 from keras_mtl.models.graph import build_allocated
-from keras_mtl.models.making import check_lists, new_input, new_layer, seeded
+from keras_mtl.models.making import check_has_list, check_lists, new_input, new_layer, seeded
 from keras_mtl.tasks import as_tasks
 
 
 def build_shared_bottom(
-    inputs, tasks, layers, *, task_data="shared", stem=(), combine="mean", seed=None, name=None
+    inputs,
+    tasks,
+    layers,
+    *,
+    task_data="shared",
+    stem=(),
+    tower_units=(),
+    combine="mean",
+    seed=None,
+    name=None,
 ):
     """Builds a network in which every task uses every component.
 
@@ -37,7 +46,8 @@ def build_shared_bottom(
 
     return build_allocated(
         inputs, tasks, layers, allocate,
-        task_data=task_data, stem=stem, combine=combine, seed=seed, name=name,
+        task_data=task_data, stem=stem, combine=combine, tower_units=tower_units, seed=seed,
+        name=name,
     )  # fmt: skip
 
 
@@ -48,6 +58,7 @@ def build_no_sharing(
     *,
     task_data="shared",
     stem=(),
+    tower_units=(),
     partition=None,
     combine="mean",
     seed=None,
@@ -79,7 +90,7 @@ def build_no_sharing(
     [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]]
     """
     names = list(as_tasks(tasks))
-    check_lists(layers=layers)
+    check_has_list(layers, "components", "deal out to the tasks", "[[dense] * number of tasks]")
     owners = _owners(partition, names, [e for e in layers if isinstance(e, list | tuple)])
 
     def allocate(index, num_components):
@@ -88,12 +99,19 @@ def build_no_sharing(
 
     return build_allocated(
         inputs, tasks, layers, allocate,
-        task_data=task_data, stem=stem, combine=combine, seed=seed, name=name,
+        task_data=task_data, stem=stem, combine=combine, tower_units=tower_units, seed=seed,
+        name=name,
     )  # fmt: skip
 
 
 def _owners(partition, names, modular_layers):
     """Returns the owners of the components of each modular layer."""
+    given = isinstance(partition, list | tuple) and len({type(each) for each in partition}) == 1
+    if partition is not None and not (given and isinstance(partition[0], str | list | tuple)):
+        raise ValueError(
+            "partition must be a list with the name of the owning task for each component, or a "
+            f"list of such lists, one for each modular layer. Received: {partition!r}"
+        )
     by_layer = names if partition is None else partition
     if not by_layer or isinstance(by_layer[0], str):
         by_layer = [by_layer] * len(modular_layers)
@@ -128,7 +146,9 @@ def _check_owners(owners, num_components, index, names, partition):
         )
 
 
-def build_single_tasks(inputs, tasks, layers, *, task_data="shared", stem=(), seed=None, name=None):
+def build_single_tasks(
+    inputs, tasks, layers, *, task_data="shared", stem=(), tower_units=(), seed=None, name=None
+):
     """Builds one network per task, side by side in one model.
 
     Nothing that has weights is shared: stem and bare layers stand once per task, and a
@@ -158,7 +178,8 @@ def build_single_tasks(inputs, tasks, layers, *, task_data="shared", stem=(), se
 
     return build_allocated(
         inputs, tasks, towers, allocate,
-        task_data=task_data, stem=(), combine="mean", seed=seed, name=name,
+        task_data=task_data, stem=(), combine="mean", tower_units=tower_units, seed=seed,
+        name=name,
     )  # fmt: skip
 
 

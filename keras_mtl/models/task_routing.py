@@ -2,11 +2,20 @@
 
 from keras_mtl.layers import TaskMask
 from keras_mtl.models.graph import Network, TaskStream
-from keras_mtl.models.making import check_lists, made_layers, seeded
+from keras_mtl.models.making import check_has_list, made_layers, seeded
 
 
 def build_task_routing(
-    inputs, tasks, layers, *, task_data="shared", stem=(), keep_ratio=0.5, seed=None, name=None
+    inputs,
+    tasks,
+    layers,
+    *,
+    task_data="shared",
+    stem=(),
+    tower_units=(),
+    keep_ratio=0.5,
+    seed=None,
+    name=None,
 ):
     """Builds a network whose tasks pass the same layers, each with channels of its own choice.
 
@@ -53,11 +62,11 @@ def build_task_routing(
             seed_of_draw = None if seed is None else seed + index
             mask = TaskMask(len(network.tasks), keep_ratio, seed_of_draw, name=f"mask_{index}")
             stream.features = mask(stream.features, stream.task_id)
-        return network.finish(stream.by_task(), name, seed)
+        return network.finish(stream.by_task(), name, seed, tower_units)
 
 
 def _check_lists_of_one(layers):
-    check_lists(layers=layers)
+    check_has_list(layers, "one callable", "mask", "[[dense], [dense]]")
     lists = [(at, entry) for at, entry in enumerate(layers) if isinstance(entry, list | tuple)]
     for place, entry in lists:
         if len(entry) > 1:
@@ -66,9 +75,3 @@ def _check_lists_of_one(layers):
                 "of one layer that all tasks pass: a list of one callable. Make one layer of them, "
                 "with as many channels as they have together."
             )
-    if not lists:
-        raise ValueError(
-            "There is no layer of which tasks keep a part: put a list of one callable into "
-            "`layers`, such as [partial(keras.layers.Dense, 64)]. All tasks keep the whole of a "
-            "bare callable."
-        )

@@ -4,7 +4,7 @@ from keras_mtl.keras_internals import mask_of
 from keras_mtl.layers import SharedMask
 from keras_mtl.layers.masks import keeps_steps
 from keras_mtl.models.graph import Network, each_once
-from keras_mtl.models.making import check_different_starts, check_lists, made_layers, seeded
+from keras_mtl.models.making import check_different_starts, check_has_list, made_layers, seeded
 
 
 class Towers:
@@ -66,7 +66,7 @@ def build_towers(
     *,
     task_data,
     stem,
-    head_units,
+    tower_units,
     seed,
     name,
     prepare=None,
@@ -83,7 +83,7 @@ def build_towers(
 
     The other arguments are those of every builder.
     """
-    check_lists(stem=stem, layers=layers)
+    check_has_list(layers, "components, one per task", "stitch", "[[dense] * number of tasks]")
     num_lists = sum(isinstance(entry, list | tuple) for entry in layers)
     with seeded(seed):
         network = Network(inputs, tasks, task_data)
@@ -98,6 +98,4 @@ def build_towers(
             after_lists.append(towers.streams)
             if connect and index == num_lists:
                 towers.streams = connect(after_lists)
-        if not num_lists:
-            raise ValueError("layers has no list of components, one per task: there is no tower.")
-        return network.finish(towers.streams, name, seed, head_units)
+        return network.finish(towers.streams, name, seed, tower_units)

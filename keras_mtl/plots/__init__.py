@@ -5,6 +5,7 @@ from keras_mtl.plots.alpha import plot_alpha
 from keras_mtl.plots.beta import plot_beta
 from keras_mtl.plots.compute import plot_compute
 from keras_mtl.plots.execution import plot_executed_blocks, plot_gate_rates
+from keras_mtl.plots.experts import plot_expert_usage
 from keras_mtl.plots.history import plot_allocation_history
 from keras_mtl.plots.learning_curves import plot_learning_curves
 from keras_mtl.plots.loss_by_group import plot_loss_by_group
@@ -19,6 +20,7 @@ __all__ = [
     "plot_beta",
     "plot_compute",
     "plot_executed_blocks",
+    "plot_expert_usage",
     "plot_gate_rates",
     "plot_learning_curves",
     "plot_loss_by_group",

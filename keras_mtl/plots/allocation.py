@@ -13,6 +13,9 @@ from keras_mtl.plots.axes import (
     separate_layers,
     show_matrix,
 )
+from keras_mtl.plots.given import is_network, number_arrays, task_names
+
+_WANTED = "a network that allocates components, or a (tasks, components) matrix for each layer"
 
 
 def plot_allocation(model, ax=None, probabilities=False):
@@ -22,7 +25,8 @@ def plot_allocation(model, ax=None, probabilities=False):
 
     Args:
         model: A model that allocates components, such as `keras_mtl.build_gumbel_matrix`
-            makes.
+            makes, or what `keras_mtl.allocation` or `keras_mtl.allocation_probabilities` returns,
+            whose tasks then have numbers.
         ax: Matplotlib axes to draw into, or `None` for a new figure, `ax.figure`.
             Defaults to `None`.
         probabilities: Whether to draw probabilities instead of the most likely
@@ -33,7 +37,7 @@ def plot_allocation(model, ax=None, probabilities=False):
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: The model allocates nothing.
+        ValueError: The model allocates nothing, or is neither a model nor such numbers.
 
     Example:
 
@@ -45,13 +49,16 @@ def plot_allocation(model, ax=None, probabilities=False):
     >>> ax.get_title()
     'Components in use'
     """
-    matrices = allocation_probabilities(model) if probabilities else allocation(model)
+    if is_network(model):
+        matrices = allocation_probabilities(model) if probabilities else allocation(model)
+    else:
+        matrices = number_arrays("plot_allocation", model, _WANTED)
     matrix, sizes = np.concatenate(matrices, axis=1), [m.shape[1] for m in matrices]
     num_tasks, num_components = matrix.shape
     ax = given_or_new(ax, 2 + 0.3 * num_components, 1.2 + 0.3 * num_tasks)
     colors = PROBABILITY_COLORS if probabilities else None
-    image = show_matrix(ax, matrix, list(model.tasks), colors)
-    separate_layers(ax, layer_labels(allocation_layers(model)), sizes)
+    image = show_matrix(ax, matrix, task_names(model, num_tasks), colors)
+    separate_layers(ax, _labels(model, sizes), sizes)
     if probabilities:
         add_colorbar(ax, image, "probability of use")
     ax.set_title("Allocation probabilities" if probabilities else "Components in use")
@@ -64,7 +71,7 @@ def plot_usage_by_depth(model, ax=None):
     A dotted line marks the mean of each layer.
 
     Args:
-        model: As for `plot_allocation`.
+        model: As for `plot_allocation`, or what `keras_mtl.analysis.usage_by_depth` returns.
         ax: As for `plot_allocation`. Defaults to `None`.
 
     Returns:
@@ -83,7 +90,7 @@ def plot_usage_by_depth(model, ax=None):
     >>> [float(bar.get_height()) for bar in plot_usage_by_depth(model).patches]
     [1.0, 1.0, 1.0, 1.0]
     """
-    usage = usage_by_depth(model)
+    usage = usage_by_depth(model) if is_network(model) else _usage(model)
     sizes = [len(fractions) for fractions in usage]
     ax = given_or_new(ax, max(4.5, 1.5 + 0.25 * sum(sizes)), 3)
     ax.bar(range(sum(sizes)), np.concatenate(usage), width=0.8, color=BAR_COLOR)
@@ -92,10 +99,23 @@ def plot_usage_by_depth(model, ax=None):
         end = start + len(fractions)
         ax.hlines(fractions.mean(), start, end, color="black", linestyle=":")
         start = end
-    separate_layers(ax, layer_labels(allocation_layers(model)), sizes)
+    separate_layers(ax, _labels(model, sizes), sizes)
     ax.set_xlim(-0.5, sum(sizes) - 0.5)
     ax.set_ylim(0, 1)
     ax.yaxis.set_major_formatter("{x:.0%}")
-    ax.set_ylabel(f"share of {len(model.tasks)} tasks")
+    ax.set_ylabel(f"share of {len(model.tasks)} tasks" if is_network(model) else "share of tasks")
     ax.set_title("Use of components (dotted: layer mean)")
     return ax
+
+
+def _usage(given):
+    wanted = (
+        "a network that allocates components, or what keras_mtl.analysis.usage_by_depth returns"
+    )
+    return number_arrays("plot_usage_by_depth", given, wanted, ndim=1)
+
+
+def _labels(given, sizes):
+    if is_network(given):
+        return layer_labels(allocation_layers(given))
+    return [f"layer {index + 1}" for index in range(len(sizes))]

@@ -13,7 +13,9 @@ from keras_mtl.plots.axes import (
     show_matrix,
     write_values,
 )
+from keras_mtl.plots.given import is_network, number_arrays, task_names
 
+_WANTED = "a network of stitched towers, or what keras_mtl.analysis.alphas returns"
 _MOST_NUMBERS = 200  # cells; with more of them, numbers in cells are too small to read
 
 
@@ -28,7 +30,8 @@ def plot_alpha(model, ax=None):
 
     Args:
         model: A model of stitched towers, such as `keras_mtl.build_cross_stitch` and
-            `keras_mtl.build_sluice` make.
+            `keras_mtl.build_sluice` make, or what `keras_mtl.analysis.alphas` returns, whose rows
+            then have numbers.
         ax: Matplotlib axes to draw into, or `None` for a new figure, `ax.figure`.
             Defaults to `None`.
 
@@ -37,7 +40,7 @@ def plot_alpha(model, ax=None):
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: The model stitches nothing.
+        ValueError: The model stitches nothing, or is neither a model nor such numbers.
 
     Example:
 
@@ -49,15 +52,20 @@ def plot_alpha(model, ax=None):
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['a 1', 'a 2', 'b 1', 'b 2']
     """
-    matrices = [alpha if alpha.ndim == 2 else alpha.mean(axis=-1) for alpha in alphas(model)]
+    if is_network(model):
+        found, labels = alphas(model), layer_labels(stitch_layers(model))
+    else:
+        found = number_arrays("plot_alpha", model, _WANTED, (2, 3))
+        labels = [f"layer {index + 1}" for index in range(len(found))]
+    matrices = [alpha if alpha.ndim == 2 else alpha.mean(axis=-1) for alpha in found]
     matrix, sizes = np.concatenate(matrices, axis=1), [len(alpha) for alpha in matrices]
-    names = _subspace_names(list(model.tasks), num_rows=len(matrix))
+    names = _subspace_names(task_names(model, len(matrix)), num_rows=len(matrix))
     largest = np.abs(matrix).max() or 1.0
     ax = given_or_new(ax, 2.5 + 0.4 * sum(sizes), 1.8 + 0.4 * len(matrix))
     image = show_matrix(ax, matrix, names, SIGNED_COLORS, limits=(-largest, largest))
     if matrix.size <= _MOST_NUMBERS:
-        write_values(ax, matrix, largest)
-    separate_layers(ax, layer_labels(stitch_layers(model)), sizes)
+        write_values(ax, image)
+    separate_layers(ax, labels, sizes)
     ax.set_xticks(range(sum(sizes)), names * len(sizes), rotation=90)
     ax.set_xlabel("source")
     ax.set_ylabel("target")

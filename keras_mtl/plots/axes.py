@@ -9,7 +9,6 @@ PROBABILITY_COLORS = "RdBu"  # pale at one half, where nothing is decided; blue 
 SIGNED_COLORS = "RdBu"  # pale at 0; blue is positive
 BAR_COLOR = USE_COLORS[-1]
 _GRID_COLOR = "0.9"
-_DARK = 0.7  # share of the largest value from which on a cell's number is white
 
 
 def given_or_new(ax, width, height):
@@ -46,11 +45,21 @@ def show_matrix(ax, matrix, row_names, colors=None, limits=(0, 1)):
     return image
 
 
-def write_values(ax, matrix, largest=1.0):
-    """Writes its number into each cell, legibly where values reach `largest`."""
-    for (row, column), value in np.ndenumerate(matrix):
-        color = "white" if abs(value) > _DARK * largest else "black"
+def write_values(ax, image):
+    """Writes its number into each cell of an image, in black or white, whichever is legible."""
+    values = np.ma.getdata(image.get_array())
+    colors = image.cmap(image.norm(image.get_array()))
+    for (row, column), value in np.ndenumerate(values):
+        color = _legible_on(colors[row, column])
         ax.text(column, row, f"{value:z.2f}", ha="center", va="center", color=color, fontsize=8)
+
+
+def _legible_on(color):
+    """Returns black or white, whichever has the higher contrast in the sense of WCAG 2."""
+    channels = np.asarray(color[:3])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ (0.2126, 0.7152, 0.0722)
+    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
 
 
 def add_colorbar(ax, image, label):

@@ -1,17 +1,22 @@
 """What networks cost, against how good they are."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from keras_mtl.plots.axes import BAR_COLOR, given_or_new
+from keras_mtl.plots.given import refuse
+
+_WANTED = "dicts, name of a network -> its FLOPs by task, and name -> its score"
 
 
 def plot_compute(flops, scores, ax=None):
     """Draws a point for each network: what an example costs, and the score of the network.
 
     Args:
-        flops: Dict, name of a network -> its FLOPs by task, as `executed_flops` in
-            `keras_mtl.analysis` returns them, or the `flops` of a `keras_mtl.sharing_report`.
-            Drawn is the mean over examples, and over tasks.
+        flops: Dict, name of a network -> its FLOPs, one number or a dict by task, as
+            `executed_flops` in `keras_mtl.analysis` returns them, or the `flops` of a
+            `keras_mtl.sharing_report`. Drawn is the mean over examples, and over tasks.
         scores: Dict, name of a network -> a number.
         ax: Matplotlib axes to draw into, or `None` for a new figure, `ax.figure`.
             Defaults to `None`.
@@ -25,22 +30,23 @@ def plot_compute(flops, scores, ax=None):
 
     Example:
 
-    >>> import numpy as np
+    >>> from collections.abc import Mapping
+
+    import numpy as np
     >>> ax = plot_compute(
     ...     {"all blocks": {"a": 400}, "gates": {"a": np.array([100.0, 200.0])}},
     ...     {"all blocks": 0.5, "gates": 0.75})
     >>> ax.collections[0].get_offsets().tolist()
     [[400.0, 0.5], [150.0, 0.75]]
     """
+    if not (isinstance(flops, Mapping) and isinstance(scores, Mapping)):
+        refuse("plot_compute", scores if isinstance(flops, Mapping) else flops, _WANTED)
     if not flops or set(flops) != set(scores):
         raise ValueError(
             "flops and scores must have an entry for each network, under one name. Received: "
             f"flops of {', '.join(flops) or 'none'}; scores of {', '.join(scores) or 'none'}"
         )
-    points = {
-        name: (np.mean([np.mean(one) for one in by_task.values()]), scores[name])
-        for name, by_task in flops.items()
-    }
+    points = {name: (_mean(by_task), scores[name]) for name, by_task in flops.items()}
     ax = given_or_new(ax, 5, 3.2)
     from matplotlib.ticker import EngFormatter
 
@@ -52,3 +58,8 @@ def plot_compute(flops, scores, ax=None):
     ax.set_xlabel("FLOPs per example")
     ax.set_ylabel("score")
     return ax
+
+
+def _mean(by_task):
+    tasks = by_task.values() if isinstance(by_task, Mapping) else [by_task]
+    return np.mean([np.mean(one) for one in tasks])

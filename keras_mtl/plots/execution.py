@@ -3,6 +3,9 @@
 import numpy as np
 
 from keras_mtl.plots.axes import add_colorbar, given_or_new, show_matrix, write_values
+from keras_mtl.plots.given import by_task
+
+_MADE_BY = "keras_mtl.analysis.executed_blocks(model, x)"
 
 
 def plot_gate_rates(executed, ax=None, labels=None):
@@ -37,14 +40,14 @@ def plot_gate_rates(executed, ax=None, labels=None):
     >>> [text.get_text() for text in ax.texts]
     ['1.00', '0.50', '1.00', '1.00', '0.00', '1.00']
     """
-    _check_tasks(executed)
+    executed = by_task("plot_gate_rates", executed, _MADE_BY)
     rows = _rows(executed, {} if labels is None else labels)
     matrix = np.array(list(rows.values()))
     num_rows, num_blocks = matrix.shape
     ax = given_or_new(ax, 3 + 0.5 * num_blocks, 1.5 + 0.3 * num_rows)
     image = show_matrix(ax, matrix, list(rows))
     ax.set_aspect("auto")
-    write_values(ax, matrix)
+    write_values(ax, image)
     ax.set_xticks(range(num_blocks), range(1, num_blocks + 1))
     ax.set_xlabel("block")
     add_colorbar(ax, image, "execution rate")
@@ -102,7 +105,7 @@ def plot_executed_blocks(executed, ax=None):
     >>> [float(bar.get_height()) for bar in ax.patches]  # no block, one, both
     [0.0, 0.75, 0.25]
     """
-    _check_tasks(executed)
+    executed = by_task("plot_executed_blocks", executed, _MADE_BY)
     num_blocks = max(shares.shape[1] for shares in executed.values())
     numbers, width = np.arange(num_blocks + 1), 0.8 / len(executed)
     ax = given_or_new(ax, 3 + 0.12 * len(numbers) * len(executed), 3)
@@ -116,11 +119,3 @@ def plot_executed_blocks(executed, ax=None):
     ax.set_ylabel("share of examples")
     ax.legend()
     return ax
-
-
-def _check_tasks(executed):
-    if not executed:
-        raise ValueError(
-            "executed is empty. Give what keras_mtl.analysis.executed_blocks returns, a dict by "
-            "task."
-        )

@@ -8,6 +8,7 @@ from keras_mtl.plots.axes import (
     given_or_new,
     separate_layers,
 )
+from keras_mtl.plots.given import refuse
 
 
 def plot_allocation_history(recorder, tasks, task, ax=None):
@@ -48,6 +49,8 @@ def plot_allocation_history(recorder, tasks, task, ax=None):
     >>> plot_allocation_history(recorder, tasks, "a").get_title()
     'Allocation of task a'
     """
+    if not hasattr(recorder, "probabilities"):
+        refuse("plot_allocation_history", recorder, "a keras_mtl.AllocationRecorder after fit")
     names = list(getattr(tasks, "tasks", tasks))
     if task not in names:
         raise ValueError(f"Unknown task {task!r}. Tasks: {', '.join(names)}")

@@ -1,12 +1,20 @@
 """How fast methods learn, such as how fast they fit noise."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from keras_mtl.plots.axes import given_or_new
+from keras_mtl.plots.given import refuse
+
+_WANTED = (
+    "a dict, name of a curve -> what fit returned, a list of that for each seed, or (seeds, epochs)"
+    " numbers; or what one fit returned"
+)
 
 
-def plot_learning_curves(curves, ax=None):
-    """Draws the training accuracy of methods, epoch after epoch: mean over seeds.
+def plot_learning_curves(curves, ax=None, log=None):
+    """Draws a number that training logs, epoch after epoch: mean over seeds.
 
     A band shows one standard error of the mean on each side; a single seed has none. A method
     that fits random labels more slowly regularizes more.
@@ -15,34 +23,40 @@ def plot_learning_curves(curves, ax=None):
     https://arxiv.org/abs/1705.08142, figure 3. The band is ours.
 
     Args:
-        curves: Dict, name of a method -> `(seeds, epochs)` numbers, such as
-            `history.history["chunk_accuracy"]` of a `fit` for each seed.
+        curves: Dict, name of a curve, such as a method -> what `fit` returned or its `history`
+            dict, a list of these with one for each seed, or `(seeds, epochs)` numbers. What one
+            `fit` returned may stand alone.
         ax: As for `plot_alpha`. Defaults to `None`.
+        log: Name of the log to draw of histories, and what the axis is called. `None` draws
+            `"loss"`, and calls numbers `value`. Defaults to `None`.
 
     Returns:
         The axes.
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: No method, or numbers of another shape.
+        ValueError: No curve, no such log, runs of different lengths, or numbers of another shape.
 
     Example:
 
-    >>> ax = plot_learning_curves({"single task": [[0.5, 0.75], [0.25, 0.75]], "sluice": [[0, 1]]})
-    >>> ax.lines[0].get_ydata().tolist()
-    [0.375, 0.75]
+    >>> ax = plot_learning_curves(
+    ...     {"single task": [[0.5, 0.75], [0.25, 0.75]], "sluice": [[0, 1]]}, log="accuracy")
+    >>> ax.lines[0].get_ydata().tolist(), ax.get_ylabel()
+    ([0.375, 0.75], 'accuracy')
     """
-    curves = {name: np.asarray(runs, float) for name, runs in curves.items()}
+    if hasattr(curves, "history"):
+        curves = {log or "loss": curves}
+    if not isinstance(curves, Mapping):
+        refuse("plot_learning_curves", curves, _WANTED)
     if not curves:
-        raise ValueError("curves is empty. Give a dict, name of a method -> (seeds, epochs) array.")
-    for name, runs in curves.items():
-        if runs.ndim != 2 or not runs.size:
-            raise ValueError(
-                f"curves[{name!r}] must have a row for each seed and a column for each epoch, "
-                f"shape (seeds, epochs). Received: {runs.shape}"
-            )
+        raise ValueError(f"curves is empty. Give {_WANTED}.")
+    drawn = {
+        name: logged(f"curves[{name!r}]", runs, log or "loss") for name, runs in curves.items()
+    }
+    if log is None:
+        log = "loss" if all(map(_are_histories, curves.values())) else "value"
     ax = given_or_new(ax, 5, 3.2)
-    for name, runs in curves.items():
+    for name, runs in drawn.items():
         num_seeds, num_epochs = runs.shape
         epochs, mean = np.arange(1, num_epochs + 1), runs.mean(axis=0)
         (line,) = ax.plot(epochs, mean, label=name)
@@ -53,6 +67,47 @@ def plot_learning_curves(curves, ax=None):
             )
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("epoch")
-    ax.set_ylabel("training accuracy")
+    ax.set_ylabel(log)
     ax.legend()
     return ax
+
+
+def logged(what, runs, log):
+    """Returns the numbers of runs, `(seeds, epochs)`, of a log where they are histories."""
+    if _is_history(runs):
+        runs = [runs]
+    if _are_histories(runs):
+        runs = [_numbers_of(what, getattr(run, "history", run), log) for run in runs]
+        lengths = sorted({len(numbers) for numbers in runs})
+        if len(lengths) > 1:
+            raise ValueError(
+                f"The runs of {what} must have as many epochs each, to have a mean. "
+                f"Received: {', '.join(map(str, lengths))} epochs"
+            )
+    try:
+        numbers = np.asarray(runs, float)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.ndim == 1:
+        numbers = numbers[None]  # of one seed
+    if numbers.ndim != 2 or not numbers.size:
+        raise ValueError(
+            f"{what} must be what fit returned, a list of that for each seed, or numbers with a "
+            f"row for each seed and a column for each epoch. Received: {runs!r}"
+        )
+    return numbers
+
+
+def _is_history(run):
+    return hasattr(run, "history") or isinstance(run, Mapping)
+
+
+def _are_histories(runs):
+    several = isinstance(runs, list | tuple) and runs
+    return _is_history(runs) or bool(several and all(map(_is_history, runs)))
+
+
+def _numbers_of(what, logs, log):
+    if log not in logs:
+        raise ValueError(f"{what} has no log {log!r}. Logs of its runs: {', '.join(logs)}")
+    return logs[log]

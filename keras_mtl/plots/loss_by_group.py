@@ -1,6 +1,11 @@
 """Whether related tasks learn faster together than unrelated ones."""
 
-from keras_mtl.plots.learning_curves import plot_learning_curves
+from collections.abc import Mapping
+
+from keras_mtl.plots.given import refuse
+from keras_mtl.plots.learning_curves import logged, plot_learning_curves
+
+_WANTED = "a dict, name of a group -> what fit returned, or a list of that for each seed"
 
 
 def plot_loss_by_group(histories, ax=None, log="loss"):
@@ -12,8 +17,9 @@ def plot_loss_by_group(histories, ax=None, log="loss"):
     ours.
 
     Args:
-        histories: Dict, name of a group, such as `"related"` -> list of what `fit` returned for
-            its tasks, one for each seed; or of their `history` dicts.
+        histories: Dict, name of a group, such as `"related"` -> what `fit` returned for its
+            tasks, or its `history` dict; a list of these, one for each seed; or numbers, as for
+            `plot_learning_curves`.
         ax: Matplotlib axes to draw into, or `None` for a new figure, `ax.figure`.
             Defaults to `None`.
         log: Name of the log to draw. Defaults to `"loss"`.
@@ -33,28 +39,11 @@ def plot_loss_by_group(histories, ax=None, log="loss"):
     >>> ax.lines[0].get_ydata().tolist()
     [0.75, 0.375]
     """
+    if not isinstance(histories, Mapping):
+        refuse("plot_loss_by_group", histories, _WANTED)
     if not histories:
-        raise ValueError("histories is empty. Give a dict, name of a group -> list of histories.")
-    curves = {group: _curves(group, runs, log) for group, runs in histories.items()}
-    ax = plot_learning_curves(curves, ax)
-    ax.set_ylabel(log)
-    return ax
-
-
-def _curves(group, runs, log):
-    """Returns the numbers of a log, a list for each run."""
-    logs = [getattr(run, "history", run) for run in runs]
-    if not logs:
-        raise ValueError(f"histories[{group!r}] is empty. Give one history for each seed.")
-    for run in logs:
-        if log not in run:
-            raise ValueError(
-                f"histories[{group!r}] has no log {log!r}. Logs of its runs: {', '.join(run)}"
-            )
-    lengths = sorted({len(run[log]) for run in logs})
-    if len(lengths) > 1:
-        raise ValueError(
-            f"The runs of histories[{group!r}] must have as many epochs each, to have a mean. "
-            f"Received: {', '.join(map(str, lengths))} epochs"
-        )
-    return [run[log] for run in logs]
+        raise ValueError(f"histories is empty. Give {_WANTED}.")
+    curves = {
+        group: logged(f"histories[{group!r}]", runs, log) for group, runs in histories.items()
+    }
+    return plot_learning_curves(curves, ax, log)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from keras_mtl.plots.axes import given_or_new
+from keras_mtl.plots.given import is_network, refuse
 
 _NUM_COLORS = 10  # of matplotlib's cycle
 _LINE_STYLES = ("-", "--", ":", "-.")
@@ -35,6 +36,9 @@ def plot_relatedness_over_time(relatedness, tasks, ax=None):
     >>> [line.get_label() for line in ax.lines]
     ['a, b', 'a, c', 'b, c']
     """
+    if is_network(relatedness):
+        made_by = "keras_mtl.analysis.relatedness_over_time(model, x)"
+        refuse("plot_relatedness_over_time", relatedness, f"what {made_by} returns")
     names, relatedness = list(getattr(tasks, "tasks", tasks)), np.asarray(relatedness)
     if len(names) < 2:
         raise ValueError(

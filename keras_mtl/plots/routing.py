@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_mtl.plots.axes import add_colorbar, given_or_new, separate_layers, show_matrix
+from keras_mtl.plots.given import by_task
 
 _ABSENT_COLOR = "0.8"
 
@@ -37,7 +38,8 @@ def plot_routing_over_time(routing, ax=None, num_steps=6):
     >>> ax.images[0].get_array().shape  # 3 sub-encoders of 2 tasks, 2 layers at 6 steps
     (6, 12)
     """
-    _check_tasks(routing, "routing", "keras_mtl.routing_over_time")
+    made_by = "keras_mtl.routing_over_time(model, x)"
+    routing = by_task("plot_routing_over_time", routing, made_by)
     num_steps = min(num_steps, max(map(len, routing.values())))
     matrix = np.concatenate([_steps_across(shares, num_steps) for shares in routing.values()])
     _, num_layers, num_sub_encoders = next(iter(routing.values())).shape
@@ -86,7 +88,8 @@ def plot_sub_encoder_usage(usage, ax=None):
     >>> [float(bar.get_height()) for bar in ax.patches]
     [0.25, 1.0, 0.75, 0.0]
     """
-    _check_tasks(usage, "usage", "keras_mtl.analysis.sub_encoder_usage")
+    made_by = "keras_mtl.analysis.sub_encoder_usage(model, x)"
+    usage = by_task("plot_sub_encoder_usage", usage, made_by)
     there = ~np.isnan(next(iter(usage.values())))
     sizes = there.sum(axis=1).tolist()
     places, bottom = range(sum(sizes)), np.zeros(sum(sizes))
@@ -102,8 +105,3 @@ def plot_sub_encoder_usage(usage, ax=None):
     ax.set_ylabel("share of open connections")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)  # bars fill the axes
     return ax
-
-
-def _check_tasks(result, name, made_by):
-    if not result:
-        raise ValueError(f"{name} is empty. Give what {made_by} returns, a dict by task.")

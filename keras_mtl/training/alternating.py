@@ -5,6 +5,10 @@ import re
 import keras
 from keras import ops
 
+from keras_mtl.data import AlternatingBatches
+from keras_mtl.layers import BlockPolicy
+from keras_mtl.phases import checked_phases
+from keras_mtl.training.grouped_optimizer import GroupedOptimizer
 from keras_mtl.training.optimizers import check_single_optimizer
 
 _POLICY = r"(.*/)?policy_\d+/logits(_added_\d+)?"
@@ -27,10 +31,13 @@ def alternating_optimizer(weights, policy, phases):
         phases: `keras_mtl.PolicyPhases`, those of the builder.
 
     Returns:
-        A `keras.optimizers.MultiOptimizer`.
+        A `keras.optimizers.MultiOptimizer`. Its `global_clipnorm`, that of both, limits one norm,
+        over all variables.
 
     Raises:
-        ValueError: Anything but two single Keras optimizers.
+        ValueError: Anything but two single Keras optimizers, of one `global_clipnorm`, without
+            `gradient_accumulation_steps`; in `compile`, other phases than those of the network, or
+            a network without a policy that learns; in `fit`, batches of other phases.
 
     Example:
 
@@ -43,12 +50,55 @@ def alternating_optimizer(weights, policy, phases):
     """
     check_single_optimizer("weights", weights)
     check_single_optimizer("policy", policy)
+    checked_phases(phases)
+    for optimizer in (weights, policy):
+        if optimizer.gradient_accumulation_steps:
+            raise ValueError(
+                "alternating_optimizer counts the batches of its phases, and cannot wait for "
+                "several of them before it takes a step. Leave gradient_accumulation_steps out of "
+                f"{type(optimizer).__name__} and use larger batches."
+            )
     optimizer_map = keras.optimizers.OptimizerMap(weights, {_POLICY: policy})
     return AlternatingOptimizer(optimizer_map, phases=phases)
 
 
+def check_network(optimizer, layers):
+    """Raises a `ValueError` where an optimizer alternates and the network does not, or otherwise.
+
+    A task that was added later learns in phases that its network was not built for: they may be
+    any.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not isinstance(optimizer, AlternatingOptimizer):
+        return
+    policies = [layer for layer in layers if isinstance(layer, BlockPolicy)]
+    if not any(layer.trainable for layer in policies):
+        raise ValueError(
+            "alternating_optimizer trains weights and a policy over blocks in turns, but this "
+            "network has no policy that learns. Give compile the optimizer of the weights alone."
+        )
+    for layer in policies:
+        if layer.phases is not None and not layer.num_added_tasks:
+            _check_same("The network was built", layer.phases, optimizer)
+
+
+def check_batches_in_turns(optimizer, batches):
+    """Raises a `ValueError` where batches alternate otherwise than the optimizer does."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if isinstance(optimizer, AlternatingOptimizer) and isinstance(batches, AlternatingBatches):
+        _check_same("The batches were made", batches.phases, optimizer)
+
+
+def _check_same(made, phases, optimizer):
+    if phases.get_config() != optimizer.phases.get_config():
+        raise ValueError(
+            f"{made} with {phases}, alternating_optimizer with {optimizer.phases}. Give the same "
+            "keras_mtl.PolicyPhases to builder, optimizer and batches."
+        )
+
+
 @keras.saving.register_keras_serializable("keras_mtl")
-class AlternatingOptimizer(keras.optimizers.MultiOptimizer):
+class AlternatingOptimizer(GroupedOptimizer):
     """A `MultiOptimizer` that moves one group of variables at a time.
 
     Made by `alternating_optimizer`.

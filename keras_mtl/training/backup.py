@@ -7,6 +7,8 @@ from pathlib import Path
 
 import keras
 
+from keras_mtl import checks
+
 _NAME = re.compile(r"epoch_(\d+)\.weights\.h5")
 _UNFINISHED = "unfinished.weights.h5"
 
@@ -46,7 +48,7 @@ class AtomicBackup(keras.callbacks.Callback):
         if os.path.exists(backup_dir) and not os.path.isdir(backup_dir):
             raise ValueError(f"backup_dir must be a folder, but {backup_dir} is a file.")
         self.backup_dir = Path(backup_dir)
-        self.delete_checkpoint = delete_checkpoint
+        self.delete_checkpoint = checks.flag("delete_checkpoint", delete_checkpoint)
 
     def on_train_begin(self, logs=None):
         if not self.model.built:

@@ -1,9 +1,33 @@
 """What weighs tasks against each other while a network trains, whatever its architecture."""
 
+import dataclasses
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl.data import TaskBatches
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchLosses:
+    """What balancing knows of a batch in training.
+
+    Attributes:
+        model: The model, for its weights, its forward pass and gradients.
+        data: `(x, y, sample_weight)`, the batch or, with several replicas, a part of it.
+        means: `(T,)` mean losses over labelled examples.
+        shares: `(T,)` by what each counts in the loss; 0 for a task without labels.
+        loss: Scalar, `sum(shares * means)`.
+        rest: Scalar, what is added to the loss of the tasks, such as penalties.
+    """
+
+    model: Any
+    data: tuple
+    means: Any
+    shares: Any
+    loss: Any
+    rest: Any
 
 
 class Balancing(keras.layers.Layer):
@@ -20,7 +44,8 @@ class Balancing(keras.layers.Layer):
     within_batches = False  # has nothing to weigh in a batch of one task
     weighs_losses = True  # has a weight per task
     takes_gradients = False  # looks at each task's own gradient
-    smallest_batch = 1
+    follows_task_gradients = False  # in the step that the network takes anyway
+    splits_batches = False  # looks at a part of the examples after another
 
     def __init__(self, **kwargs):
         super().__init__(**{"name": "balancing", "dtype": "float32", **kwargs})
@@ -55,6 +80,11 @@ class Balancing(keras.layers.Layer):
 
     def current_weights(self):
         return self.latest
+
+    def follow(self, batch):
+        """Returns the loss of a `BatchLosses`, whose gradient is the one to follow."""
+        objective = self.objective(batch.means, batch.shares)
+        return objective + ops.stop_gradient(batch.loss - objective) + batch.rest
 
     def objective(self, means, shares):
         """Returns the number that a batch minimizes instead of `sum(shares * means)`.
@@ -103,12 +133,43 @@ class GradientBalancing(Balancing):
     within_batches = True
     weighs_losses = False
     takes_gradients = True
+    follows_task_gradients = True
 
     def make_state(self, tasks):
         self.shares = self.add_state("shares", "zeros")
 
     def current_weights(self):
         return ops.ones((len(self.task_names),))
+
+    def follow(self, batch):
+        self.shares.assign(batch.shares)
+        return batch.model.by_task_gradients(ops.append(batch.shares * batch.means, batch.rest))
+
+    def balanced(self, terms, gradients):
+        """Returns the gradient to follow of each variable.
+
+        Args:
+            terms: `(T + 1,)`: what each task adds to the loss, and what the rest does.
+            gradients: List with the gradients `(T + 1, *shape)` of the terms in each variable.
+        """
+        num_terms = len(self.task_names) + 1
+        by_term = [
+            ops.stop_gradient(ops.reshape(ops.cast(gradient, "float32"), (num_terms, -1)))
+            for gradient in gradients
+        ]
+        shared = [_meet(gradient[:-1]) for gradient in by_term]
+        gram = sum(
+            ops.where(meet, ops.matmul(gradient[:-1], ops.transpose(gradient[:-1])), 0.0)
+            for gradient, meet in zip(by_term, shared, strict=True)
+        )
+        losses = ops.stop_gradient(terms[:-1])
+        shares = ops.convert_to_tensor(self.shares)
+        for_shared, for_own = self.coefficients(gram, losses, shares)
+        coefficients = [ops.append(ops.where(meet, for_shared, for_own), 1.0) for meet in shared]
+        return [
+            ops.reshape(ops.matmul(factors, flat), gradient.shape[1:])
+            for factors, flat, gradient in zip(coefficients, by_term, gradients, strict=True)
+        ]
 
     def coefficients(self, gram, losses, shares):
         """Returns what the tasks' gradients are multiplied with before they are added up.
@@ -122,6 +183,12 @@ class GradientBalancing(Balancing):
             (T,) for shared variables and (T,) for others.
         """
         raise NotImplementedError
+
+
+def _meet(gradients):
+    """Returns whether some entry of a variable has a gradient from two of (T, size) or more."""
+    reached = ops.sum(ops.cast(ops.not_equal(gradients, 0.0), "int32"), axis=0)
+    return ops.any(reached >= 2)
 
 
 def check_balancing(balancing, loss, optimizer, loss_scaling):
@@ -161,18 +228,11 @@ def check_batches(balancing, batches, batch_size):
             'one task each. Use keras_mtl.task_batches(..., order="mixed").'
         )
     sizes = [batch_size or 32, *(part.batch_size for part in parts)]
-    if min(sizes) < balancing.smallest_batch:
+    if balancing.splits_batches and min(sizes) < 2:
         raise ValueError(
-            f"{type(balancing).__name__} cannot split batches of {min(sizes)} example in two. "
-            f"Use a batch_size of at least {balancing.smallest_batch}."
+            f"{type(balancing).__name__} cannot split batches of 1 example in two. Use a "
+            "batch_size of at least 2."
         )
-
-
-def check_number(name, number, fits, wanted):
-    """Raises a `ValueError` unless a setting is a number in its range."""
-    is_number = isinstance(number, int | float) and not isinstance(number, bool)
-    if not is_number or not fits(number) or not abs(number) < float("inf"):
-        raise ValueError(f"{name} must be a number {wanted}. Received: {name}={number!r}")
 
 
 def softmax_of_present(scores, present):

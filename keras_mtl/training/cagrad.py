@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_mtl.training.balancing import GradientBalancing, check_number
+from keras_mtl import checks
+from keras_mtl.training.balancing import GradientBalancing
 
 _ITERATIONS = 60  # leaves an error near that of float32 for 20 tasks
 
@@ -35,8 +36,7 @@ class CAGrad(GradientBalancing):
 
     def __init__(self, c=0.5, **kwargs):
         super().__init__(**kwargs)
-        check_number("c", c, lambda number: 0 <= number < 1, "in [0, 1)")
-        self.c = float(c)
+        self.c = float(checks.number("c", c, least=0, below=1))
 
     def coefficients(self, gram, losses, shares):
         present = ops.diagonal(gram) > 0

@@ -7,6 +7,7 @@ import keras
 
 from keras_mtl.training.after_errors import WholeAfterErrors
 from keras_mtl.training.checks import check_batch, check_data
+from keras_mtl.training.distribution import check_first_batch
 from keras_mtl.training.reading import prepared
 
 _DATA = ("x", "y", "sample_weight")
@@ -25,6 +26,7 @@ class CheckedData(WholeAfterErrors):
         given = named(super().evaluate, args, kwargs)
         if not given.get("_use_cached_eval_dataset"):
             given = self._checked(given, check_data)
+            check_first_batch(self, given.get("x"), given.get("batch_size"))
         return super().evaluate(**given | {"x": prepared(given.get("x"))})
 
     @functools.wraps(keras.Model.train_on_batch)
@@ -40,6 +42,7 @@ class CheckedData(WholeAfterErrors):
     def _checked_for_fit(self, given):
         """Returns what `fit` is called with, after a check of training and validation data."""
         given = self._checked(given, check_data)
+        check_first_batch(self, given.get("x"), given.get("batch_size"))
         validation = given.get("validation_data")
         if validation is None or not self._uses_task_losses:
             return given

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mtl.data.checks import check_count
+from keras_mtl import checks
 from keras_mtl.layers import Modular
 
 
@@ -41,8 +41,7 @@ class CopyComponents(keras.callbacks.Callback):
 
     def __init__(self, epoch):
         super().__init__()
-        check_count("epoch", epoch, least=0)
-        self.epoch = epoch
+        self.epoch = checks.count("epoch", epoch, least=0)
 
     def on_train_begin(self, logs=None):
         if not self._layers():

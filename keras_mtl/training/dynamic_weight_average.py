@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl.training.balancing import Balancing, check_number
+from keras_mtl import checks
+from keras_mtl.training.balancing import Balancing
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -37,8 +38,7 @@ class DynamicWeightAverage(Balancing):
 
     def __init__(self, temperature=2.0, **kwargs):
         super().__init__(**kwargs)
-        check_number("temperature", temperature, lambda number: number > 0, "above 0")
-        self.temperature = float(temperature)
+        self.temperature = float(checks.number("temperature", temperature, above=0))
 
     def make_state(self, tasks):
         super().make_state(tasks)

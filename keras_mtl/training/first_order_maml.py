@@ -5,7 +5,9 @@ import fractions
 import keras
 from keras import ops
 
-from keras_mtl.training.balancing import Balancing, check_number
+from keras_mtl import checks
+from keras_mtl.training.balancing import Balancing
+from keras_mtl.training.gradients import jacobian, with_gradient
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -52,17 +54,15 @@ class FirstOrderMAML(Balancing):
     within_batches = True
     weighs_losses = False
     takes_gradients = True
-    smallest_batch = 2
+    splits_batches = True
 
     def __init__(self, inner_part=0.8, inner_learning_rate=None, **kwargs):
         super().__init__(**kwargs)
-        check_number("inner_part", inner_part, lambda n: 0 < n < 1, "above 0 and below 1")
-        if inner_learning_rate is not None:
-            wanted = "of at least 0"
-            check_number("inner_learning_rate", inner_learning_rate, lambda n: n >= 0, wanted)
-            inner_learning_rate = float(inner_learning_rate)
-        self.inner_part = float(inner_part)
+        self.inner_part = float(checks.probability("inner_part", inner_part))
         self.inner_learning_rate = inner_learning_rate
+        if inner_learning_rate is not None:
+            rate = checks.number("inner_learning_rate", inner_learning_rate, least=0)
+            self.inner_learning_rate = float(rate)
 
     def make_state(self, tasks):
         pass  # a batch says it all
@@ -78,6 +78,40 @@ class FirstOrderMAML(Balancing):
                 f"{type(optimizer).__name__} has several learning rates, and FirstOrderMAML takes "
                 "its inner steps with one. Give it: FirstOrderMAML(inner_learning_rate=...)."
             )
+
+    def follow(self, batch):
+        variables = batch.model.trainable_variables
+        gradients = self._outer_gradients(batch, [ops.convert_to_tensor(v) for v in variables])
+        return with_gradient(batch.loss, variables, gradients) + batch.rest
+
+    def _outer_gradients(self, batch, values):
+        """Returns, for each value of a variable, the sum of the tasks' outer gradients.
+
+        The weights are never changed: a stateless call of the network takes the stepped ones as
+        arguments, on every backend, and what it would write to variables is dropped.
+        """
+        inner, outer = self.split(batch.data)
+        steps = jacobian(lambda values: batch.model.means_and_shares(values, *inner)[0], values)
+        rate = ops.stop_gradient(self._rate(batch.model))
+        total = [0.0] * len(values)
+        for place in range(len(self.task_names)):
+
+            def outer_loss(values, place=place):
+                means, shares = batch.model.means_and_shares(values, *outer)
+                return (shares * means)[place : place + 1]
+
+            stepped = [
+                value - ops.cast(rate, value.dtype) * step[place]
+                for value, step in zip(values, steps, strict=True)
+            ]
+            gradients = jacobian(outer_loss, stepped)
+            total = [known + new[0] for known, new in zip(total, gradients, strict=True)]
+        return total
+
+    def _rate(self, model):
+        if self.inner_learning_rate is None:
+            return model.optimizer_learning_rate()
+        return ops.convert_to_tensor(self.inner_learning_rate)
 
     def split(self, batch):
         """Returns the inner and the outer part of a structure of arrays, by their first axis."""

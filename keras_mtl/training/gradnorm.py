@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_mtl.training.balancing import GradientBalancing, check_number
+from keras_mtl import checks
+from keras_mtl.training.balancing import GradientBalancing
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -42,10 +43,8 @@ class GradNorm(GradientBalancing):
 
     def __init__(self, alpha=1.5, learning_rate=0.025, **kwargs):
         super().__init__(**kwargs)
-        check_number("alpha", alpha, lambda number: number >= 0, "of at least 0")
-        check_number("learning_rate", learning_rate, lambda number: number > 0, "above 0")
-        self.alpha = float(alpha)
-        self.learning_rate = float(learning_rate)
+        self.alpha = float(checks.number("alpha", alpha, least=0))
+        self.learning_rate = float(checks.number("learning_rate", learning_rate, above=0))
 
     def make_state(self, tasks):
         super().make_state(tasks)

@@ -5,30 +5,29 @@ import warnings
 import keras
 from keras import ops
 
-from keras_mtl.data import AlternatingBatches, ArrayBatches, TaskBatches
-from keras_mtl.layers import GumbelRouter, SubspaceOrthogonality, TaskHead, TaskHeads
-from keras_mtl.training.balancing import GradientBalancing, check_balancing, check_batches
+from keras_mtl.layers import SubspaceOrthogonality, TaskHead, TaskHeads
+from keras_mtl.layers.charging import settled_charges
+from keras_mtl.replicas import num_replicas, over_replicas
+from keras_mtl.training.alternating import check_batches_in_turns, check_network
+from keras_mtl.training.backend_step import BackendStep
+from keras_mtl.training.balancing import BatchLosses, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
 from keras_mtl.training.checked_data import CheckedData, named
+from keras_mtl.training.distribution import check_replicas, scope_of
 from keras_mtl.training.empty_rows import EmptyRowsWarning
-from keras_mtl.training.first_order_maml import FirstOrderMAML
+from keras_mtl.training.epochs import IN_ORDER, FollowEpochs
 from keras_mtl.training.fitting import check_fit
 from keras_mtl.training.forms import check_form
-from keras_mtl.training.gradients import with_gradient
 from keras_mtl.training.losses import loss_measure, metric_measures
 from keras_mtl.training.metrics import TaskMetric
 from keras_mtl.training.quantizing import quantizable
 from keras_mtl.training.reading import prepared, with_batches
-from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards
+from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards, taken_decisions
 from keras_mtl.training.saved_state import SavedState
-from keras_mtl.training.task_gradients import TaskGradients
-from keras_mtl.training.two_steps import TwoSteps
-
-IN_ORDER = (AlternatingBatches, ArrayBatches, TaskBatches)  # they decide on the order of batches
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class MultiTaskModel(SavedState, TaskGradients, TwoSteps, CheckedData, keras.Model):
+class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
     """A functional `keras.Model` that knows its tasks.
 
     `compile(optimizer)` uses the tasks' own losses and metrics, which skip missing labels.
@@ -45,6 +44,11 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, CheckedData, keras.Mod
 
     `compile(optimizer, balancing=...)` takes a method that weighs tasks against each other, such as
     `keras_mtl.PCGrad()`; `balancing.task_weights` says what it arrived at.
+
+    Under `tf.distribute.MirroredStrategy` replicas share each batch: means, penalties, draws and
+    what balancing sees are those of the whole batch, so that losses and weights are those of one
+    device. What Keras does for each replica alone stays so: the clipping of its own optimizers,
+    the draws of `Dropout`, the statistics of `BatchNormalization` unless it is `synchronized`.
     """
 
     def __init__(self, *args, **kwargs):
@@ -83,22 +87,26 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, CheckedData, keras.Mod
                 check_fit(name, task)
         else:
             check_nobody_waits(self.layers)
+        check_network(optimizer, self.layers)
         if balancing is not None:
             half = kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
             scaling = half or isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
             check_balancing(balancing, loss, optimizer, scaling)
-            balancing.build(self.tasks)
+        check_replicas(self, balancing, kwargs.get("steps_per_execution"))
         if self.balancing is not None:
             self._tracker.untrack(self.balancing)
-        self.balancing = balancing
-        super().compile(optimizer, loss, **kwargs)
-        self._uses_task_losses = loss is None
-        self._forget_trackers()
-        if loss is None:
-            self._build_trackers()
-        self._penalty_trackers = {
-            name: keras.metrics.Mean(name=name) for name in self._penalty_values()
-        }
+        with scope_of(self):
+            if balancing is not None:
+                balancing.build(self.tasks)
+            self.balancing = balancing
+            super().compile(optimizer, loss, **kwargs)
+            self._uses_task_losses = loss is None
+            self._forget_trackers()
+            if loss is None:
+                self._build_trackers()
+            self._penalty_trackers = {
+                name: keras.metrics.Mean(name=name) for name in self._penalty_values()
+            }
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -107,7 +115,13 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, CheckedData, keras.Mod
         return config
 
     def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        settings = keras.saving.deserialize_keras_object(config)
+        try:
+            check_network(settings["optimizer"], self.layers)
+        except ValueError as error:  # a file from before this was refused: what it learned is there
+            warnings.warn(f"{error} The network was loaded, and not compiled.", stacklevel=2)
+            return
+        self.compile(**settings)
         self.optimizer.build(self.trainable_variables)
 
     def _forget_trackers(self):
@@ -141,34 +155,46 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, CheckedData, keras.Mod
             values[name] = values[name] + value if name in values else value
         return values
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def _track_penalties(self):
         for name, value in self._penalty_values().items():
             self._penalty_trackers[name].update_state(value)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if not self._uses_task_losses:
-            return super().compute_loss(x, y, y_pred, sample_weight, training)
+            loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+            charges = settled_charges()
+            self._track_penalties()
+            return loss + sum(charges, 0.0) / num_replicas()
         check_form(self, y, sample_weight, y_pred)
+        decisions = taken_decisions(self.layers)
+        charges = [*self.losses, *settled_charges()]
+        self._track_penalties()
         batch = self._batch(x, y, y_pred, sample_weight)
         totals, counts = batch.sums(self._loss_measures)
         self._loss_tracker_by_task.add(totals, counts)
         for tracker in self._metric_trackers:
             tracker.update_state(batch)
+        totals, counts = over_replicas((totals, counts))
         weights = ops.array(self._task_weights, dtype="float32")
         loss = batch.total(weights, totals, counts)
-        rest = sum(ops.sum(ops.cast(term, "float32")) for term in self.losses)
+        rest = sum(ops.sum(ops.cast(term, "float32")) for term in charges)
         if training:
-            rest = rest + learn_from_rewards(self.layers, batch)
+            rest = rest + learn_from_rewards(decisions, batch)
         if training and self.balancing is not None:
-            means = totals / ops.where(counts > 0, counts, 1.0)
-            shares = batch.shares(weights, counts)
-            if isinstance(self.balancing, GradientBalancing):
-                self.balancing.shares.assign(shares)
-                return self.by_task_gradients(shares * means, rest)
-            if isinstance(self.balancing, FirstOrderMAML):
-                gradients = self.two_step_gradients(x, y, sample_weight)
-                return with_gradient(loss, self.trainable_variables, gradients) + rest
-            objective = self.balancing.objective(means, shares)
-            loss = objective + ops.stop_gradient(loss - objective)
-        return loss + rest
+            means, shares = _means(totals, counts), batch.shares(weights, counts)
+            data = (x, y, sample_weight)
+            losses = BatchLosses(self, data, means, shares, loss, ops.convert_to_tensor(rest))
+            return self.balancing.follow(losses) / num_replicas()
+        return (loss + rest) / num_replicas()  # whose gradients are added up
+
+    def means_and_shares(self, values, x, y, sample_weight):
+        """Returns each task's mean loss on data, and by what it counts there, at other weights."""
+        y_pred, _ = self.stateless_call(values, self.non_trainable_variables, x, training=True)
+        taken_decisions(self.layers)  # from which nobody learns
+        batch = self._batch(x, y, y_pred, sample_weight)
+        totals, counts = batch.sums(self._loss_measures)
+        weights = ops.array(self._task_weights, dtype="float32")
+        return _means(totals, counts), batch.shares(weights, counts)
 
     def _batch(self, x, y, y_pred, sample_weight):
         """Returns a batch, or a part of it, in the form that shows it task by task."""
@@ -205,29 +231,18 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, CheckedData, keras.Mod
         given = self._checked_for_fit(named(super().fit, args, kwargs))
         if self.balancing is not None:
             check_batches(self.balancing, given.get("x"), given.get("batch_size"))
+        check_batches_in_turns(self.optimizer, given.get("x"))
         given = with_batches(self, given)
         batches = given.get("x")
-        follow = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: self._begin_epoch(epoch, batches),
+        log_weights = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: logs.update(self._weight_logs()),
         )
-        own = [follow, EmptyRowsWarning()]
+        own = [FollowEpochs(batches), log_weights, EmptyRowsWarning()]
         given["callbacks"] = [*own, *keras.tree.flatten(given.get("callbacks") or [])]
         if isinstance(batches, IN_ORDER):
             given["shuffle"] = False
         given |= {name: prepared(given.get(name)) for name in ("x", "validation_data")}
         return super().fit(**given)
-
-    def _begin_epoch(self, epoch, batches):
-        """Tells who wants to know which epoch it is: batches, routers that cool by epoch."""
-        if isinstance(batches, IN_ORDER):
-            batches.epoch = epoch
-        for layer in self._flatten_layers():
-            if isinstance(layer, GumbelRouter) and layer.counts == "epochs":
-                layer.epochs.assign(epoch)
-
-        if self.balancing is not None:
-            self.balancing.begin_epoch()
 
     def _weight_logs(self):
         """Returns the weights that balancing gives the tasks, for the logs of an epoch."""
@@ -250,3 +265,7 @@ class MultiTaskModel(SavedState, TaskGradients, TwoSteps, CheckedData, keras.Mod
                 stacklevel=2,
             )
         super().quantize(mode, config=config, filters=filters, **kwargs)
+
+
+def _means(totals, counts):
+    return totals / ops.where(counts > 0, counts, 1.0)

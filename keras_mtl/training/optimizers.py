@@ -5,7 +5,11 @@ import re
 import keras
 from keras import ops
 
+from keras_mtl import checks
+from keras_mtl.keras_internals import gradient_accumulator
+from keras_mtl.replicas import over_replicas
 from keras_mtl.schedules import check_setting
+from keras_mtl.training.grouped_optimizer import GroupedOptimizer
 
 _ROWS = r"(.*/)?allocation_\d+/(?:logits|scores)(_added_\d+)?"
 _SHARING = rf"{_ROWS}|(.*/)?stitch_\d+/alpha|(.*/)?mixture_\d+/beta|(.*/)?routing_\d+/logits"
@@ -40,7 +44,8 @@ def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_task
             Defaults to `True`.
 
     Returns:
-        A `keras.optimizers.MultiOptimizer`.
+        A `keras.optimizers.MultiOptimizer`. Its `global_clipnorm` limits one norm, over all
+        variables.
 
     Raises:
         ValueError: No single Keras optimizer, a learning rate that is not above 0.
@@ -52,15 +57,16 @@ def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_task
     [0.0001, 0.002]
     """
     check_single_optimizer("optimizer", optimizer)
-    check_setting("allocation_learning_rate", allocation_learning_rate, above=0)
+    rate = check_setting("allocation_learning_rate", allocation_learning_rate, above=0)
+    checks.flag("update_absent_tasks", update_absent_tasks)
     config = optimizer.get_config()
-    config |= {"name": "allocation", "learning_rate": allocation_learning_rate}
+    config |= {"name": "allocation", "learning_rate": rate if callable(rate) else float(rate)}
     if config.get("weight_decay"):
         config["weight_decay"] = 0.0  # AdamW refuses None
     allocation = type(optimizer).from_config(config)
     optimizer_map = keras.optimizers.OptimizerMap(optimizer, {_SHARING: allocation})
     if update_absent_tasks:
-        return keras.optimizers.MultiOptimizer(optimizer_map)
+        return GroupedOptimizer(optimizer_map)
     return PresentTasksOptimizer(optimizer_map)
 
 
@@ -75,12 +81,12 @@ def check_single_optimizer(name, optimizer):
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class PresentTasksOptimizer(keras.optimizers.MultiOptimizer):
+class PresentTasksOptimizer(GroupedOptimizer):
     """A `MultiOptimizer` that leaves the rows and heads of absent tasks untouched.
 
     A task is absent when its slices of the gradient are all zeros: its rows of every
-    allocation, its columns of the heads. Values and optimizer state of such slices stay
-    bit for bit. Made by `allocation_optimizer`.
+    allocation, its columns of the heads; with `gradient_accumulation_steps`, those of the sum.
+    Values and optimizer state of such slices stay bit for bit. Made by `allocation_optimizer`.
     """
 
     def apply(self, grads, trainable_variables=None):
@@ -96,7 +102,8 @@ class PresentTasksOptimizer(keras.optimizers.MultiOptimizer):
             if gradient is None or group is None:
                 continue
             others = tuple(other for other in range(len(gradient.shape)) if other != axis)
-            moving = ops.any(ops.not_equal(gradient, 0), axis=others)
+            moving = ops.not_equal(gradient + self.accumulated(variable), 0)
+            moving = over_replicas(ops.cast(ops.any(moving, axis=others), "int32")) > 0
             present[group] = ops.logical_or(present.get(group, False), moving)
             for state in [variable, *self._state_of(variable)]:
                 copy = ops.add(state, 0)  # TensorFlow would alias the variable
@@ -108,13 +115,15 @@ class PresentTasksOptimizer(keras.optimizers.MultiOptimizer):
             state.assign(ops.where(ops.reshape(present[group], shape), new, old))
 
     def _state_of(self, variable):
-        """Returns the optimizer's own variables for a model variable, by Keras's naming."""
+        """Returns the optimizer's averages for a model variable, by Keras's naming."""
         prefix = variable.path.replace("/", "_") + "_"
         return [
             state
             for optimizer in self.optimizers
             for state in optimizer.variables
-            if state.name.startswith(prefix) and state.shape == variable.shape
+            if state.name.startswith(prefix)
+            and state.shape == variable.shape
+            and state is not gradient_accumulator(self._optimizer_map(variable), variable)
         ]
 
 

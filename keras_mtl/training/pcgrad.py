@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl import checks
 from keras_mtl.training.balancing import GradientBalancing
 
 
@@ -29,7 +30,7 @@ class PCGrad(GradientBalancing):
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
+        self.seed = checks.seed("seed", seed)
 
     def make_state(self, tasks):
         super().make_state(tasks)

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_mtl import checks
 from keras_mtl.training.balancing import Balancing, softmax_of_present
 
 
@@ -33,7 +34,7 @@ class RandomLossWeighting(Balancing):
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
+        self.seed = checks.seed("seed", seed)
 
     def make_state(self, tasks):
         super().make_state(tasks)

@@ -5,34 +5,42 @@ from keras import ops
 from keras_mtl.training.losses import accuracy_measure, loss_measure
 
 
-def learn_from_rewards(layers, batch):
+def taken_decisions(layers):
+    """Takes away what layers decided in this step: list of pairs, a layer and its decisions.
+
+    A layer that decides keeps `decisions`. Replicas that share a batch go through the same
+    layers, so decisions are taken before one waits for the others.
+    """
+    taken = []
+    for layer in layers:
+        if getattr(layer, "decisions", None) is not None:
+            taken.append((layer, layer.decisions))
+            layer.decisions = None
+    return taken
+
+
+def learn_from_rewards(decisions, batch):
     """Tells layers that decided in this step what each row's answer was worth.
 
-    A layer that decides keeps `decisions` until it has learned, and says in `reward` what it
-    is rewarded for. `bonus(rewards)` is what it pays itself, to it and to those before it;
-    `learn(returns, valid)` moves its policy.
+    A layer that decides says in `reward` what it is rewarded for. `bonus(rewards)` is what it
+    pays itself, to it and to those before it; `learn(returns, valid)` moves its policy.
 
     Args:
-        layers: A model's layers, in order of depth.
+        decisions: What `taken_decisions` returned, layers in order of depth.
         batch: `SharedBatch` or `SeparateBatch`.
 
     Returns:
         What the layers add to the loss.
     """
-    deciding = _deciding(layers)
-    earned = {reward: row_rewards(batch, reward) for reward in {x.reward for x in deciding}}
+    rewards_asked = {layer.reward for layer, _ in decisions}
+    earned = {reward: row_rewards(batch, reward) for reward in rewards_asked}
     loss, bonuses = 0.0, 0.0
-    for layer in reversed(deciding):
+    for layer, its_own in reversed(decisions):
+        layer.decisions = its_own
         rewards, valid = earned[layer.reward]
         bonuses = bonuses + layer.bonus(rewards)
         loss = loss + layer.learn(rewards + bonuses, valid)
     return loss
-
-
-def forget_decisions(layers):
-    """Lets go of decisions from which nobody is going to learn."""
-    for layer in _deciding(layers):
-        layer.decisions = None
 
 
 def check_nobody_waits(layers):
@@ -44,10 +52,6 @@ def check_nobody_waits(layers):
                 "losses do not tell. Leave compile(loss=...) out and put a task's own loss in "
                 "keras_mtl.Task."
             )
-
-
-def _deciding(layers):
-    return [layer for layer in layers if getattr(layer, "decisions", None) is not None]
 
 
 def row_rewards(batch, reward):

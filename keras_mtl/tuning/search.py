@@ -1,8 +1,11 @@
 """A method as something keras_tuner can search."""
 
+import functools
 import importlib.util
+import inspect
 
 _NEEDED = ("keras_tuner", "tensorboard", "sklearn", "scipy")
+_RATES = ("learning_rate", "allocation_learning_rate")  # which no builder takes
 
 
 def hypermodel(builder, inputs, tasks, layers=None, *, space=None, **arguments):
@@ -24,7 +27,8 @@ def hypermodel(builder, inputs, tasks, layers=None, *, space=None, **arguments):
     the bounds of the Gumbel-Matrix.
 
     Args:
-        builder: A builder, such as `keras_mtl.build_gumbel_matrix`.
+        builder: A builder, such as `keras_mtl.build_gumbel_matrix`, or a `functools.partial` of
+            one, whose arguments are fixed like those of `arguments`.
         inputs: As for the builder.
         tasks: As for the builder.
         layers: As for the builder; `None` for recurrent builders, which take none. Defaults to
@@ -41,7 +45,8 @@ def hypermodel(builder, inputs, tasks, layers=None, *, space=None, **arguments):
 
     Raises:
         ImportError: keras_tuner or something that it needs is missing.
-        ValueError: No space is known for the builder.
+        ValueError: No space is known for the builder, no layers for one that needs them,
+            arguments that it does not take.
 
     Example:
 
@@ -65,6 +70,45 @@ def hypermodel(builder, inputs, tasks, layers=None, *, space=None, **arguments):
     from keras_mtl.tuning.spaces import default_space
     from keras_mtl.tuning.trials import BuilderHyperModel
 
-    space = space or default_space(builder, layers, fixed=arguments)
+    builder, layers, arguments = _taken_apart(builder, layers, arguments)
     given = (inputs, tasks) if layers is None else (inputs, tasks, layers)
+    _check_fits(builder, given, arguments)
+    space = space or default_space(builder, layers, fixed=arguments)
     return BuilderHyperModel(builder, given, space, arguments)
+
+
+def _taken_apart(builder, layers, arguments):
+    """Returns a builder that stands in no `functools.partial`, its layers, and its arguments."""
+    while isinstance(builder, functools.partial):
+        if builder.args:
+            raise ValueError(
+                "builder is a functools.partial with arguments that have no name, but hypermodel "
+                f"itself hands over inputs, tasks and layers. Received: {builder!r}"
+            )
+        builder, arguments = builder.func, {**builder.keywords, **arguments}
+    if not callable(builder):
+        raise ValueError(
+            "builder must be a function such as keras_mtl.build_gumbel_matrix, or a "
+            f"functools.partial of one. Received: {builder!r}"
+        )
+    own = arguments.pop("layers", None)
+    return builder, own if layers is None else layers, arguments
+
+
+def _check_fits(builder, given, arguments):
+    """Raises a `ValueError` for what a builder does not take, and for layers that it needs."""
+    name = getattr(builder, "__name__", repr(builder))
+    signature = inspect.signature(builder)
+    needs = [p.name for p in signature.parameters.values() if p.default is p.empty]
+    if len(given) == 2 and "layers" in needs:
+        raise ValueError(
+            f"{name} needs layers. Give them as the fourth argument: "
+            f"hypermodel({name}, inputs, tasks, layers)."
+        )
+    try:
+        signature.bind_partial(*given, **{k: v for k, v in arguments.items() if k not in _RATES})
+    except TypeError as error:
+        raise ValueError(
+            f"{name} does not take what hypermodel would hand over: {error}. It takes: "
+            f"{', '.join(signature.parameters)}."
+        ) from error

@@ -124,7 +124,7 @@ def _entropy_weight(hp, layers):
 
 
 def _policy_learning_rate(hp, layers):
-    return hp.Float("policy_learning_rate", 3e-3, 0.3, sampling="log", default=0.02)
+    return hp.Float("policy_learning_rate", 3e-3, 0.3, sampling="log", default=0.05)
 
 
 def _collaboration(hp, layers):

@@ -1,5 +1,7 @@
 """What the builders' own arguments may be, and what each must refuse by name."""
 
+import inspect
+
 import keras_mtl
 from keras_mtl import TemperatureSchedule
 
@@ -8,7 +10,6 @@ NO_WORD = [None, "x", "", 3, NAN, ("x",)]
 NO_NUMBER = [NAN, INF, "x", None, [1]]
 NO_WEIGHT = [*NO_NUMBER, -1]
 NO_TEMPERATURE = [NAN, INF, 0, -1, "x", [1]]
-TOWERS = [(), (3,), [5, 2]]
 
 
 def levels(tasks, lists, entries):
@@ -33,6 +34,11 @@ def target_rates(tasks, lists, entries):
     return [0.5, [0.5, *[1] * (len(lists) - 1)]]
 
 
+def tower_units(tasks, lists, entries):
+    different = {task: (5, 3) if task == tasks[0] else (3,) for task in tasks}
+    return [(), (3,), [5, 2], different]
+
+
 def a_task(tasks, lists, entries):
     return tasks
 
@@ -55,11 +61,12 @@ VALID = {
     ],
     "build_communicating": [{"graph": ["complete", "star"], "units": [3]}],
     "build_cross_stitch": [
-        {"alpha": ["balanced", 0.6], "per_channel": [True], "head_units": TOWERS}
+        {
+            "alpha": ["balanced", 0.6],
+            "per_channel": [True],
+        }
     ],
-    "build_dselect_k": [
-        {"tower_units": TOWERS, "num_selected": [1, 2], "gamma": [0.5], "entropy_weight": [0]}
-    ],
+    "build_dselect_k": [{"num_selected": [1, 2], "gamma": [0.5], "entropy_weight": [0]}],
     "build_dynashare": [
         {"policy": policy, "normalize": [True]},
         {"target_rates": target_rates, "target_weight": [1.0], "gate_units": [3]},
@@ -86,11 +93,10 @@ VALID = {
         }
     ],
     "build_low_supervision": [{"combine": ["sum"]}],
-    "build_mmoe": [{"tower_units": TOWERS}],
-    "build_mmoeex": [{"tower_units": TOWERS, "exclusivity": [0, 0.3]}],
+    "build_mmoe": [{}],
+    "build_mmoeex": [{"exclusivity": [0, 0.3]}],
     "build_moe": [
         {
-            "tower_units": TOWERS,
             "top_k": [1, None],
             "noise": [False],
             "balance_weight": [0],
@@ -98,7 +104,7 @@ VALID = {
         }
     ],
     "build_no_sharing": [{"combine": ["sum"], "partition": partition}],
-    "build_ple": [{"tower_units": TOWERS}],
+    "build_ple": [{}],
     "build_recurrent_modular": [
         {
             "decoder_units": [(3,)],
@@ -117,12 +123,12 @@ VALID = {
             "baseline": ["row"],
             "reward": ["accuracy"],
             "policy_learning_rate": [0.1],
-            "returns_rate": [0.5],
             "collaboration": [0.3],
             "draws": ["task"],
             "warm_up": [3],
         },
         {"epsilon": [0.01], "learner": ["reinforce"]},
+        {"wpl_form": ["swapped"]},
     ],
     "build_shared_bottom": [{"combine": ["sum"]}],
     "build_shared_private": [{"units": [3], "orthogonality_weight": [0, 0.1]}],
@@ -133,7 +139,6 @@ VALID = {
             "alpha": ["balanced", 0.6],
             "normalize_alpha": [True],
             "connections": ["skip", "concat", "none"],
-            "head_units": TOWERS,
         },
         {"beta": ["balanced"]},
         {"preset": ["hard_sharing", "group_lasso", "easy_adaptation", "cross_stitch"]},
@@ -145,7 +150,6 @@ VALID = {
             "penalty_weight": [0],
             "temperature": [0.5],
             "stretch": [(-0.5, 1.5)],
-            "tower_units": TOWERS,
         }
     ],
     "build_soft_ordering": [{"num_depths": [1, 3]}],
@@ -228,14 +232,14 @@ INVALID = {
         "learner": NO_WORD,
         "baseline": NO_WORD,
         "reward": NO_WORD,
-        "returns_rate": [NAN, INF, 0, -1, 1.5],
+        "wpl_form": NO_WORD,
         "collaboration": [NAN, -1],
         "epsilon": [NAN, INF, -1, 2],
         "draws": NO_WORD,
         "warm_up": [-1],
     },
     "build_shared_bottom": {"combine": NO_WORD},
-    "build_shared_private": {"adversarial_weight": [-1], "orthogonality_weight": [NAN, INF, -1]},
+    "build_shared_private": {"adversarial_weight": [-1, NAN], "orthogonality_weight": NO_WEIGHT},
     "build_single_tasks": {},
     "build_sluice": {
         "num_subspaces": [NAN, INF, 0, -1, 3, 1.5],
@@ -254,7 +258,7 @@ INVALID = {
     "build_task_routing": {"keep_ratio": [NAN, INF, 0, -1, 1.5]},
 }
 
-NAMED_OTHERWISE = {
-    "adversarial_weight": "'adversarial_penalty' needs a weight",
-    "orthogonality_weight": "'orthogonality_penalty' needs a weight",
-}
+for name, ways in VALID.items():
+    if "layers" in inspect.signature(getattr(keras_mtl, name)).parameters:
+        VALID[name] = [{**way, "tower_units": tower_units} for way in ways]
+        INVALID[name]["tower_units"] = [8, "x", None, NAN, (0,), (1.5,), {"x": (3,)}, {"a": 3}]

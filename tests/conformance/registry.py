@@ -274,7 +274,10 @@ LAYERS = {
     "RoutingPolicy": Entry(
         partial(layers.RoutingPolicy, 3, 4, collaboration=0.3, epsilon=0.01, seed=1),
         (TASK_ID,),
-        {"policy": (3, 4), "returns": (3, 4), "batches": (), "recent": (256,)},
+        {
+            "policy": (3, 4), "returns": (3, 4), "batches": (), "recent": (256,),
+            "num_returns": (3, 4),
+        },  # fmt: skip
     ),
     "SharedMask": Entry(
         layers.SharedMask, ([[SEQUENCES, -SEQUENCES], [SEQUENCES]],), {}
@@ -352,22 +355,27 @@ NOT_LAYERS_TO_CALL = {
 }
 
 BUILDERS = {
-    "build_cross_stitch": {"per_channel": True},
+    "build_cross_stitch": {"per_channel": True, "tower_units": (5,)},
     "build_dselect_k": {},
     "build_fixed_random": {"components_per_task": 2},
-    "build_gumbel_matrix": {"budget": 0.2, "entropy_weight": 0.1, "init_probability": 0.99},
+    "build_gumbel_matrix": {
+        "budget": 0.2,
+        "entropy_weight": 0.1,
+        "init_probability": 0.99,
+        "tower_units": (5,),
+    },
     "build_low_supervision": {"levels": {"animal": 3}},
     "build_mmoe": {"tower_units": (5,)},
     "build_mmoeex": {"exclusivity": 0.7},
     "build_moe": {},
-    "build_no_sharing": {},
+    "build_no_sharing": {"tower_units": (5, 3)},
     "build_ple": {},
-    "build_routing_network": {"collaboration": 0.3},
+    "build_routing_network": {"collaboration": 0.3, "tower_units": (5,)},
     "build_shared_bottom": {},
     "build_single_tasks": {},
-    "build_sluice": {"orthogonality_weight": 0.3, "head_units": (5,)},
+    "build_sluice": {"orthogonality_weight": 0.3, "tower_units": (5,)},
     "build_snr": {"tower_units": (5,)},
-    "build_soft_ordering": {"stem": [dense], "num_depths": 2},
+    "build_soft_ordering": {"stem": [dense], "num_depths": 2, "tower_units": (5,)},
 }
 
 
@@ -376,6 +384,7 @@ BLOCK_BUILDERS = {  # whose lists hold one layer: a block to skip, or one that t
         "phases": keras_mtl.PolicyPhases(0, 3, 1),
         "cycles_per_block": 0,
         "sharing_weight": 0.3,
+        "tower_units": (5,),
     },
     "build_dynashare": {"policy": [[1, 0], [1, 1], [0, 1]], "target_rates": [0.5, 1]},
     "build_task_routing": {"keep_ratio": 0.75},

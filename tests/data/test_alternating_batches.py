@@ -108,6 +108,28 @@ def test_a_network_learns_from_them(task_data):
     assert counts == {"SGD": 7, "Adam": 2}
 
 
+@pytest.mark.slow
+def test_a_second_fit_reads_the_part_that_its_optimizer_learns_from():
+    """Batches of the policy's part are read when the policy learns, whatever was before."""
+    model = keras_mtl.build_adashare(
+        keras.Input((1,)), TASKS, [[partial(ResidualDense, 4)]], phases=PHASES, seed=0
+    )
+    weights, policy = keras.optimizers.SGD(1e-3), keras.optimizers.Adam(0.1)
+    model.compile(keras_mtl.alternating_optimizer(weights, policy, PHASES))
+    x, y = part(0, 4)
+    model.train_on_batch(x, y)  # and no whole number of cycles
+    batches, steps = shared(), []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: steps.append(batches.first_step)
+    )
+    for _ in range(2):
+        model.fit(batches, epochs=2, callbacks=[note], verbose=0)
+    assert steps == [1, 4, 7, 10]
+    of_policy = [batches[index][0][0, 0] >= 100 for index in range(3)]
+    assert of_policy == [bool(PHASES.policy_learns(10 + index)) for index in range(3)]
+    assert of_policy == [False, True, False]
+
+
 def test_wrong_labels_are_said_at_once():
     model = keras_mtl.build_adashare(keras.Input((1,)), TASKS, [[partial(ResidualDense, 4)]])
     model.compile("sgd")

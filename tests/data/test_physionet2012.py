@@ -155,7 +155,7 @@ def test_missing_files_are_named(folder):
 
 
 def test_unknown_parts_and_variables_are_refused(folder):
-    with pytest.raises(ValueError, match="part must be one of 'a', 'b', 'c'. Received: 'd'"):
+    with pytest.raises(ValueError, match='part must be "a", "b" or "c". Received: \'d\''):
         load_physionet2012(folder, part="d")
     with open(folder / "set-a" / "40.txt", "a") as file:
         file.write("07:00,Mood,3\n")

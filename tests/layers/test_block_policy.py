@@ -124,7 +124,7 @@ def test_a_block_may_be_skipped_there_is_no_minimum():
 
 
 def test_a_start_is_a_number_of_batches():
-    with pytest.raises(ValueError, match="start is the number of training batches .* Received: -1"):
+    with pytest.raises(ValueError, match="start must be an integer of at least 0. Received: -1"):
         BlockPolicy(3, start=-1)
 
 

@@ -183,7 +183,8 @@ def test_there_is_a_channel_and_a_column_in_each(channels):
 
 @pytest.mark.parametrize("column", [-1, 1.0, True, "heart_rate"])
 def test_columns_are_numbers_from_0(column):
-    with refused(f"'monitor' takes channels of column numbers, counted from 0. .*: {column!r}"):
+    wanted = f"channels of 'monitor', counted from 0, must be an integer .* Received: {column!r}"
+    with refused(wanted):
         ChannelwiseLSTM(2, [[0], [column]], name="monitor")
 
 

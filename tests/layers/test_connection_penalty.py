@@ -44,6 +44,26 @@ def test_what_is_above_the_limit_costs(scope):
     np.testing.assert_allclose(found, 3 * padded, rtol=1e-5)
 
 
+def test_a_task_does_not_pay_for_another_one():
+    """Of 6 connections 4.5 are free: two examples open all, the others none."""
+    decisions = np.zeros((5, 2, 6), "float32")
+    decisions[:2] = 1
+    layer = ConnectionPenalty(0.75, weight=2.0, num_tasks=3)
+    found = [value(layer, decisions, np.array(ids)) for ids in ([0, 0, 2, 2, 2], [1] * 5)]
+    np.testing.assert_allclose(found, [2 * (6 - 4.5) * 2 / 5, 0], rtol=1e-6)
+    mask = np.array([[True, True], [True, False], [True, True], [False, False], [False, False]])
+    found = value(layer, decisions, np.array([0, 0, 0, 0, 2]), decisions_mask=mask)
+    np.testing.assert_allclose(found, 0, atol=1e-6)  # 3 of 5 steps open 6
+    found = value(layer, decisions, np.array([0, 2, 2, 2, 0]), decisions_mask=mask)
+    np.testing.assert_allclose(found, 2 * (6 - 4.5) * 1 / 3, rtol=1e-6)  # 3 examples have steps
+
+
+@pytest.mark.parametrize("scope", BY_HAND)
+def test_a_batch_of_no_examples_costs_nothing(scope):
+    layer = ConnectionPenalty(0.75, scope=scope, num_tasks=3)
+    assert value(layer, np.zeros((0, 2, 6), "float32"), np.zeros(0, "int32")) == 0
+
+
 @pytest.mark.parametrize("scope", BY_HAND)
 def test_padding_does_not_count(scope):
     layer = ConnectionPenalty(0.5, scope=scope)
@@ -162,18 +182,18 @@ def test_a_schedule_survives_the_config_round_trip():
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, float("nan")])
 def test_the_free_share_is_in_0_and_1(share):
-    wanted = r"open_fraction is the share of connections that is free, in \(0, 1\]. Received: "
+    wanted = r"open_fraction must be a number in \(0, 1\].* Received: "
     with pytest.raises(ValueError, match=wanted):
         ConnectionPenalty(share)
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("inf"), None])
 def test_the_weight_is_a_number_of_at_least_0(weight):
-    with pytest.raises(ValueError, match="weight must be a number at least 0 or a schedule"):
+    with pytest.raises(ValueError, match="weight must be a number of at least 0 or a schedule"):
         ConnectionPenalty(0.5, weight)
 
 
 def test_the_scope_is_known():
-    wanted = "scope must be one of step, sequence, batch. Received: 'epoch'"
+    wanted = "scope must be .step., .sequence. or .batch.. Received: 'epoch'"
     with pytest.raises(ValueError, match=wanted):
         ConnectionPenalty(0.5, scope="epoch")

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+import keras_mtl
 from keras_mtl import HalvingSchedule, MultiTaskModel, Task, task_batches
 from keras_mtl.layers import GumbelRouter, TaskHead, TaskHeads, straight_through
 from keras_mtl.layers.gumbel import logistic_noise
@@ -213,12 +214,12 @@ def epoch_model(**compile_options):
 
 
 class SeenEpochs(keras.callbacks.Callback):
-    """Writes down the router's count at the end of every epoch."""
+    """Writes down the router's count as every epoch begins."""
 
     def on_train_begin(self, logs=None):
         self.seen = []
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None):
         self.seen.append(int(self.model.get_layer("router").epochs.value))
 
 
@@ -235,7 +236,35 @@ def test_fit_counts_the_epochs_from_the_first_that_it_is_told():
     assert follow.seen == [7, 8]
     model.evaluate(FEATURES, KINDS, verbose=0)
     model.predict(FEATURES, verbose=0)
-    assert int(model.get_layer("router").epochs.value) == 8
+    assert int(model.get_layer("router").epochs.value) == 9
+
+
+@pytest.mark.slow
+def test_a_second_fit_counts_on():
+    model, follow = epoch_model(), SeenEpochs()
+    settings = {"callbacks": [follow], "verbose": 0}
+    seen = []
+    for epochs in ({"epochs": 2}, {"epochs": 2}, {"initial_epoch": 1, "epochs": 2}):
+        model.fit(FEATURES, KINDS, **epochs, **settings)
+        seen.append(follow.seen)
+    assert seen == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backup", [keras.callbacks.BackupAndRestore, keras_mtl.AtomicBackup])
+def test_a_second_fit_that_is_resumed_counts_on_too(backup, tmp_path):
+    follow = SeenEpochs()
+
+    def second_fit(epochs):
+        model = epoch_model()
+        model.fit(FEATURES, KINDS, epochs=3, verbose=0)
+        backups = [backup(tmp_path / "backup", delete_checkpoint=False), follow]
+        model.fit(FEATURES, KINDS, epochs=epochs, callbacks=backups, verbose=0)
+
+    second_fit(2)
+    assert follow.seen == [3, 4]
+    second_fit(3)
+    assert follow.seen == [5]
 
 
 @pytest.mark.slow
@@ -244,9 +273,11 @@ def test_the_epochs_are_saved_and_go_on_where_they_stopped(tmp_path):
     model.fit(FEATURES, KINDS, epochs=3, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert int(loaded.get_layer("router").epochs.value) == 2
+    assert int(loaded.get_layer("router").epochs.value) == 3
     loaded.fit(FEATURES, KINDS, initial_epoch=3, epochs=4, callbacks=[follow], verbose=0)
     assert follow.seen == [3]
+    loaded.fit(FEATURES, KINDS, epochs=1, callbacks=[follow], verbose=0)
+    assert follow.seen == [4]
 
 
 def test_task_batches_tell_the_epoch_too():

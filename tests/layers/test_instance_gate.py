@@ -91,9 +91,7 @@ def test_every_weight_learns_through_the_decision():
 
 
 def test_a_gate_needs_a_hidden_unit():
-    with pytest.raises(
-        ValueError, match="A gate needs at least one hidden unit. Received: units=0"
-    ):
+    with pytest.raises(ValueError, match="units must be an integer of at least 1. Received: 0"):
         InstanceGate(0)
 
 
@@ -214,5 +212,5 @@ def test_there_must_be_steps_to_decide_at(x):
 
 
 def test_strides_are_at_least_1():
-    with pytest.raises(ValueError, match="strides of a gate must be at least 1. Received: 0"):
+    with pytest.raises(ValueError, match="strides must be an integer of at least 1. Received: 0"):
         InstanceGate(per_step=True, strides=0)

@@ -122,7 +122,12 @@ def test_layers_of_different_shapes_cannot_be_mixed():
         LayerMixture()([OUTPUTS[0], OUTPUTS[1][:, :2]])
 
 
-@pytest.mark.parametrize("start", ["last", [1.0, 2.0], 0.5], ids=str)
+@pytest.mark.parametrize("start", [[1.0, 2.0], 0.5], ids=str)
 def test_there_is_a_weight_per_layer(start):
     with refused('beta must be "imbalanced", "balanced" or 3 numbers, one per layer. Received'):
         beta_of(start)
+
+
+def test_a_start_is_one_of_two_words_or_numbers():
+    with refused("beta must be one of 'imbalanced', 'balanced', a number or an array. .*'last'"):
+        LayerMixture("last")

@@ -48,5 +48,5 @@ def test_an_activation_may_be_a_function():
 
 
 def test_a_network_needs_a_layer():
-    with pytest.raises(ValueError, match="'tower' needs the units of at least one layer"):
+    with pytest.raises(ValueError, match="units must be a tuple of at least 1 sizes"):
         MLP((), name="tower")

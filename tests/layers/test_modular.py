@@ -291,7 +291,9 @@ def test_convolutions_that_shrink_differently_are_an_error():
 
 
 def test_no_component_is_an_error():
-    with pytest.raises(ValueError, match="at least one component. Received an empty list"):
+    with pytest.raises(
+        ValueError, match=r"components must be a list of at least one Keras layer. Received: \[\]"
+    ):
         Modular([])
 
 

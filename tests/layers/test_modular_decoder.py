@@ -190,7 +190,7 @@ def test_a_temperature_survives_the_config_round_trip():
 
 
 def test_a_sub_decoder_needs_units():
-    with pytest.raises(ValueError, match="'sub_decoder_1' needs the units of at least one layer"):
+    with pytest.raises(ValueError, match="units must be a tuple of at least 1 sizes"):
         ModularDecoder((3, 2), (), (4,))
 
 

@@ -210,13 +210,13 @@ def refused(message):
 
 
 def test_an_unknown_orientation_is_an_error():
-    wanted = "orientation must be one of 'units', 'reference'. Received: 'columns'"
+    wanted = 'orientation must be "units" or "reference". Received: \'columns\''
     with refused(wanted):
         SubspaceOrthogonality(orientation="columns")
 
 
 def test_a_negative_weight_is_an_error():
-    with refused("weight must be at least 0. Received: -1"):
+    with refused("weight must be a number of at least 0. Received: -1"):
         SubspaceOrthogonality(weight=-1)
 
 
@@ -228,6 +228,6 @@ def test_a_kernel_that_cannot_be_split_is_an_error(subspaces, gates):
 
 
 def test_an_unknown_part_of_an_lstm_is_an_error():
-    wanted = "orthogonality must be one of 'input_gate_recurrent', 'input_kernel', 'all'"
+    wanted = 'orthogonality must be "input_gate_recurrent", "input_kernel" or "all"'
     with refused(wanted):
         lstm_orthogonality("inputs", 2, 0.1)

@@ -180,13 +180,13 @@ def test_schedules_survive_the_config_round_trip():
 
 @pytest.mark.parametrize("budget", [0, -0.2, 1.1, float("nan")])
 def test_a_budget_outside_0_and_1_is_an_error(budget):
-    with pytest.raises(ValueError, match=r"fraction of components per task, in \(0, 1\], or None"):
+    with pytest.raises(ValueError, match=r"budget must be a number in \(0, 1\]"):
         AllocationPenalty(budget)
 
 
 @pytest.mark.parametrize("name", ["budget_weight", "entropy_weight", "disconnect_weight"])
 def test_a_negative_weight_is_an_error(name):
-    with pytest.raises(ValueError, match=f"{name} must be a number at least 0 or a schedule"):
+    with pytest.raises(ValueError, match=f"{name} must be a number of at least 0 or a schedule"):
         AllocationPenalty(0.5, **{name: -0.1})
 
 

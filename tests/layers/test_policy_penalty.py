@@ -119,8 +119,8 @@ def test_it_survives_the_config_round_trip():
     [
         ({"sparsity": "alpha"}, 'sparsity must be "skip" or "log_alpha". Received: \'alpha\''),
         ({"sharing": "paper"}, 'sharing must be "decreasing" or "reference". Received: \'paper\''),
-        ({"sparsity_weight": -1}, "sparsity_weight must be a number at least 0 or a schedule"),
-        ({"sharing_weight": -1}, "sharing_weight must be a number at least 0 or a schedule"),
+        ({"sparsity_weight": -1}, "sparsity_weight must be a number of at least 0 or a schedule"),
+        ({"sharing_weight": -1}, "sharing_weight must be a number of at least 0 or a schedule"),
     ],
 )
 def test_forms_and_weights_are_checked(wrong, message):

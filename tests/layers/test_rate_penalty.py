@@ -124,8 +124,8 @@ def test_it_survives_the_config_round_trip():
     ("rates", "message"),
     [
         ([0.5], "a rate for each gate. Received shapes"),
-        ([0.0, 0.5], r"Target rates are in \(0, 1\]"),
-        ([0.5, 1.1], r"Target rates are in \(0, 1\]"),
+        ([0.0, 0.5], r"target_rates must be rates in \(0, 1\]"),
+        ([0.5, 1.1], r"target_rates must be rates in \(0, 1\]"),
     ],
 )
 def test_rates_are_checked(rates, message):

@@ -294,18 +294,17 @@ def test_a_layer_around_a_cell_survives_its_config():
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "message"),
     [
-        {"num_cells": 0},
-        {"num_sub_encoders": ()},
-        {"num_sub_encoders": (3, 0)},
-        {"units": ()},
+        ({"num_cells": 0}, "num_cells must be an integer of at least 1. Received: 0"),
+        ({"num_sub_encoders": ()}, "num_sub_encoders must be a tuple of at least 1 sizes"),
+        ({"num_sub_encoders": (3, 0)}, r"num_sub_encoders\[1\] must be an integer of at least 1"),
+        ({"units": ()}, "units must be a tuple of at least 1 sizes"),
     ],
 )
-def test_something_of_everything_is_needed(settings):
+def test_something_of_everything_is_needed(settings, message):
     settings = {"num_cells": 2, "cell_units": 4, **settings}
-    wanted = "needs at least one LSTM cell, one layer of sub-encoders, one sub-encoder in each and"
-    with pytest.raises(ValueError, match=wanted):
+    with pytest.raises(ValueError, match=message):
         RecurrentModularCell(**settings)
 
 

@@ -398,7 +398,7 @@ def refused(message):
 @pytest.mark.parametrize("strides", [0, -1, 1.5, (2, 2)])
 @pytest.mark.parametrize("block", [ResidualConv1D, ResidualConv2D])
 def test_strides_are_an_integer_of_at_least_1(block, strides):
-    with refused("strides of 'tower' must be an integer of at least 1. Received: "):
+    with refused("strides must be an integer of at least 1. Received: "):
         block(4, strides, name="tower")
 
 

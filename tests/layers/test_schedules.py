@@ -59,19 +59,19 @@ def test_a_number_is_its_own_config_and_value():
 @pytest.mark.parametrize("schedule", [TemperatureSchedule, HalvingSchedule])
 @pytest.mark.parametrize("settings", [(0.0, 0.5), (1.0, -1.0), (1.0, 0.0), (float("nan"), 0.5)])
 def test_a_temperature_must_be_above_0(schedule, settings):
-    with pytest.raises(ValueError, match="Temperatures must be above 0"):
+    with pytest.raises(ValueError, match="(initial|minimum) must be a number above 0"):
         schedule(*settings)
 
 
 @pytest.mark.parametrize("settings", [(0, 1.0), (-3, 1.0), (0.5, 1.0), (5, 0.0)])
 def test_a_ramp_needs_steps_and_power(settings):
-    with pytest.raises(ValueError, match="A ramp needs num_steps of at least 1 and power above 0"):
+    with pytest.raises(ValueError, match="(num_steps|power) must be"):
         RampSchedule(1.0, *settings)
 
 
 @pytest.mark.parametrize("setting", [-0.1, float("inf"), float("nan"), None, "much", [1.0]])
 def test_a_setting_is_a_schedule_or_a_finite_number(setting):
-    with pytest.raises(ValueError, match="budget_weight must be a number at least 0 or a schedule"):
+    with pytest.raises(ValueError, match="budget_weight must be a number of at least 0 or"):
         check_setting("budget_weight", setting)
 
 

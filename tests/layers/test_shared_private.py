@@ -254,11 +254,11 @@ def test_a_frozen_network_has_no_penalty(penalty):
     ids=["adversarial", "orthogonality"],
 )
 def test_a_weight_that_is_no_number_of_at_least_0_is_an_error(make, weight):
-    with pytest.raises(ValueError, match="'apart' needs a weight of at least 0. Received: "):
+    with pytest.raises(ValueError, match="weight must be a number of at least 0. Received: "):
         make(weight, name="apart")
 
 
 def test_an_unknown_reduction_is_an_error():
-    wanted = "reduction must be one of 'normalised_mean', 'sum'. Received: 'mean'"
+    wanted = 'reduction must be "normalised_mean" or "sum". Received: \'mean\''
     with pytest.raises(ValueError, match=wanted):
         OrthogonalityPenalty(reduction="mean")

@@ -236,5 +236,5 @@ def test_a_temperature_is_above_0():
 
 
 def test_a_sub_encoder_needs_units():
-    with pytest.raises(ValueError, match="'network_1' needs the units of at least one layer"):
+    with pytest.raises(ValueError, match="units must be a tuple of at least 1 sizes"):
         SubEncoders(2, (), (4,))

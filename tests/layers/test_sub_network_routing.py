@@ -106,5 +106,5 @@ def test_an_unknown_connection_is_refused():
 
 
 def test_a_weight_is_not_negative():
-    with pytest.raises(ValueError, match="penalty_weight must be a number at least 0"):
+    with pytest.raises(ValueError, match="penalty_weight must be a number of at least 0"):
         SubNetworkRouting(2, penalty_weight=-1)

@@ -182,7 +182,7 @@ def test_unknown_rows_are_an_error():
 
 @pytest.mark.parametrize("closed", [[[0, 1]], [[0, 0.5, 1, 0]] * 3, [[0, 1, 1]] * 4])
 def test_closed_is_zeros_and_ones_for_each_task_and_expert(closed):
-    wanted = "closed must be zeros and ones, a row for each of 3 tasks and a column for each of 4"
+    wanted = "closed must be zeros and ones, a row for each of 3 tasks .* a column for each of 4"
     with pytest.raises(ValueError, match=wanted):
         TaskGates(3, 4, closed=closed)
 

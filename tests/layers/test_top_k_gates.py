@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_mtl.layers import NoisyTopKGates
-from keras_mtl.layers.top_k_gates import squared_variation
+from keras_mtl.layers.top_k_gates import squared_variation, totals_of_experts
 from tests.gradients import gradients
 
 RNG = np.random.default_rng(0)
@@ -149,9 +149,13 @@ def penalty(gates, *inputs, **settings):
 
 def test_the_squared_variation_is_that_of_the_sums_over_rows():
     parts = ops.array([[1, 0, 2], [1, 4, 4.0]])  # sums 2, 4, 6: mean 4, variance 8 / 3
-    np.testing.assert_allclose(array(squared_variation(parts)), (8 / 3) / 16, rtol=1e-6)
+    np.testing.assert_allclose(
+        array(squared_variation(totals_of_experts(parts))), (8 / 3) / 16, rtol=1e-6
+    )
     valid = ops.array([0, 1.0])  # sums 1, 4, 4: mean 3, variance 2
-    np.testing.assert_allclose(array(squared_variation(parts, valid)), 2 / 9, rtol=1e-6)
+    np.testing.assert_allclose(
+        array(squared_variation(totals_of_experts(parts, valid))), 2 / 9, rtol=1e-6
+    )
 
 
 def test_uniform_use_costs_nothing():
@@ -219,13 +223,13 @@ def test_the_penalty_teaches_the_width_of_the_noise():
 
 @pytest.mark.parametrize("top_k", [0, 6, 1.5, -1])
 def test_top_k_is_a_number_of_experts(top_k):
-    wanted = "top_k must be a whole number between 1 and 5, the number of experts, or None"
+    wanted = "top_k must be an integer from 1 to 5, or None for all"
     with pytest.raises(ValueError, match=f"{wanted}.* Received: {top_k}"):
         NoisyTopKGates(3, 5, top_k)
 
 
 def test_a_weight_is_not_negative():
     with pytest.raises(
-        ValueError, match="balance_weight must be a number at least 0 or a schedule"
+        ValueError, match="balance_weight must be a number of at least 0 or a schedule"
     ):
         NoisyTopKGates(3, 5, balance_weight=-1)

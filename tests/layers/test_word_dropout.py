@@ -104,5 +104,5 @@ def test_a_frozen_network_has_none(inputs, stem):
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
 def test_a_rate_is_a_probability(rate):
-    with pytest.raises(ValueError, match=rf"rate must be a probability in \[0, 1\). .* {rate}"):
+    with pytest.raises(ValueError, match=rf"rate must be a number in \[0, 1\). .* {rate}"):
         WordDropout(rate)

@@ -141,7 +141,7 @@ def test_a_block_that_a_task_skips_learns_nothing_from_it():
 
 @pytest.mark.slow
 def test_a_policy_is_drawn_by_its_probabilities():
-    model = network(keras_mtl.build_adashare, init_probability=0.3)
+    model = network(keras_mtl.build_adashare, init_probability=0.3, cycles_per_block=0)
     draws = np.array([keras_mtl.sample_policy(model, seed=seed) for seed in range(300)])
     assert draws.shape == (300, 3, 3) and set(draws.flatten()) == {0, 1}
     np.testing.assert_allclose(draws.mean(axis=0), 0.3, atol=4 * np.sqrt(0.21 / 300))
@@ -285,7 +285,10 @@ def test_a_task_alone_has_only_what_it_executes():
 def test_a_block_is_a_list_of_one_callable(build):
     with pytest.raises(ValueError, match=r"layers\[1\] has 2 components, but a block that tasks"):
         network(build, layers=[LAYERS[0], [partial(ResidualDense, 7)] * 2])
-    with pytest.raises(ValueError, match="There is no block that a task may skip"):
+    with pytest.raises(
+        ValueError,
+        match="layers has no list of one callable, so there is nothing to execute or skip",
+    ):
         network(build, layers=[LAYERS[0]])
 
 
@@ -311,6 +314,20 @@ def test_rates_are_above_0_and_at_most_1(rates):
 def test_there_is_a_rate_for_each_block():
     with pytest.raises(ValueError, match="target_rates must be a number or a list of 3, one for"):
         network(target_rates=[0.5, 0.5])
+
+
+def test_blocks_that_nobody_may_skip_yet_are_executed_in_every_analysis():
+    model = network(keras_mtl.build_adashare, phases=PolicyPhases(7), init_probability=0.01)
+    policies = [layer for layer in model.layers if isinstance(layer, BlockPolicy)]
+    policies[-1].batches.assign(7)  # the last is the first that may be skipped
+    executed = np.ones((len(model.tasks), len(policies)))
+    executed[:, -1] = 0
+    for discretize in ("sample", "argmax"):
+        found = keras_mtl.sample_policy(model, discretize, seed=0)
+        np.testing.assert_array_equal(found, executed)
+    np.testing.assert_array_equal(np.hstack(keras_mtl.allocation(model)), executed)
+    likely = np.hstack(keras_mtl.allocation_probabilities(model))
+    np.testing.assert_allclose(likely, np.maximum(executed, 0.01), rtol=1e-5)
 
 
 def test_only_a_learned_policy_can_be_sampled():

@@ -42,6 +42,20 @@ def test_inputs_are_a_keras_input(build, inputs):
         build(inputs, TASKS, [[dense] * 3])
 
 
+def test_inputs_are_not_cut_from_what_they_were_made_of(build):
+    features = keras.layers.Dense(5, name="encoder")(keras.Input((4,)))
+    wanted = "inputs must be a keras.Input, .* Received the output of layer 'encoder', .* cut off"
+    with refused(wanted + ".* in stem"):
+        build(features, TASKS, [[dense] * 3])
+    with refused(wanted):
+        build({"a": keras.Input((4,)), "b": features}, TASKS, [[dense] * 3])
+
+
+def test_an_empty_dict_of_inputs_is_an_error(build):
+    with refused("inputs must be a keras.Input, such as .* or a dict of them. Received: {}"):
+        build({}, TASKS, [[dense] * 3])
+
+
 @pytest.mark.parametrize("tasks", [{}, None, ["color"], 3])
 def test_tasks_are_a_dict_with_an_entry(build, tasks):
     with refused("tasks must be a dict with at least one entry"):
@@ -156,7 +170,7 @@ def test_the_same_layer_twice_in_a_list_is_an_error(build):
         lambda make: [[make, dense, dense], [make, dense, dense]],
         lambda make: [[make, dense, dense], make],
         lambda make: [make, [make, dense, dense]],
-        lambda make: [make, make],
+        lambda make: [make, make, [dense] * 3],
     ],
     ids=["two lists", "list and bare", "bare and list", "two bare"],
 )
@@ -180,6 +194,23 @@ def test_a_layer_of_ones_own_model_is_in_use(build):
     layer(keras.Input((5,)))
     with refused("is in use already"):
         network(build, [lambda: layer, [dense] * 3])
+
+
+NOTHING_WITHOUT_LISTS = sorted(set(BUILDERS) - {"shared_bottom", "single_tasks", "low_supervision"})
+
+
+@pytest.mark.parametrize("layers", [[dense] * 3, []], ids=["a bracket forgotten", "nothing"])
+@pytest.mark.parametrize("name", NOTHING_WITHOUT_LISTS)
+def test_what_weighs_components_needs_a_list(name, layers, task_data):
+    wanted = r"layers has no list of .*, so there is nothing to .* such as layers=\[\["
+    with refused(wanted):
+        network(BUILDERS[name], layers, task_data=task_data)
+
+
+@pytest.mark.parametrize("name", ["shared_bottom", "single_tasks", "low_supervision"])
+def test_what_is_a_network_without_components_needs_none(name):
+    layers = [] if name == "shared_bottom" else [dense] * 3
+    network(BUILDERS[name], layers)
 
 
 def test_an_empty_list_is_an_error(build):
@@ -255,12 +286,12 @@ def test_a_list_of_probabilities_has_an_entry_per_routed_layer(probabilities):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"budget": 0}, r"budget is the wanted fraction .* in \(0, 1\], or None. Received: 0"),
-        ({"budget": 75}, r"budget is the wanted fraction .* Received: 75"),
-        ({"budget": 0.5, "budget_weight": -1}, "budget_weight must be a number at least 0"),
+        ({"budget": 0}, r"budget must be a number in \(0, 1\], or None. Received: 0"),
+        ({"budget": 75}, "budget must be a number .* Received: 75"),
+        ({"budget": 0.5, "budget_weight": -1}, "budget_weight must be a number of at least 0"),
         ({"budget": 0.5, "budget_scope": "layer"}, 'budget_scope must be "task" or "global"'),
-        ({"entropy_weight": -1}, "entropy_weight must be a number at least 0 or a schedule"),
-        ({"disconnect_weight": -1}, "disconnect_weight must be a number at least 0"),
+        ({"entropy_weight": -1}, "entropy_weight must be a number of at least 0 or a schedule"),
+        ({"disconnect_weight": -1}, "disconnect_weight must be a number of at least 0"),
         ({"temperature": 0}, "temperature must be a number above 0 or a schedule. Received: 0"),
         ({"parameterization": "probit"}, 'parameterization must be "two_logits" or "log_odds"'),
     ],
@@ -304,11 +335,16 @@ def test_a_partition_by_layer_has_an_entry_per_modular_layer():
         no_sharing(partition=[["color", "animal", "shape"]])
 
 
-@pytest.mark.parametrize("count", [0, 4, -1, 1.5])
-def test_components_per_task_is_a_number_that_the_layer_has(count):
-    wanted = "components_per_task must be a whole number between 1 and 3, the number of components"
-    with refused(wanted + f" of modular layer 1. Received: {count}"):
+@pytest.mark.parametrize("count", [0, -1, 1.5])
+def test_components_per_task_is_a_number_from_1(count):
+    with refused(f"components_per_task must be an integer of at least 1. Received: {count}"):
         fixed_random(components_per_task=count)
+
+
+def test_components_per_task_is_a_number_that_the_layer_has():
+    wanted = "components_per_task must be a whole number between 1 and 3, the number of components"
+    with refused(wanted + " of modular layer 1. Received: 4"):
+        fixed_random(components_per_task=4)
 
 
 def test_single_tasks_need_a_component_per_task():

@@ -161,7 +161,7 @@ def test_tasks_can_be_permuted_with_their_towers():
 
 
 def test_both_forms_of_data_answer_equally_with_equal_weights():
-    settings = {"head_units": (3,), "stem": [dense]}
+    settings = {"tower_units": (3,), "stem": [dense]}
     shared, separate = stitched(**settings), stitched(task_data="separate", **settings)
     copy_weights(shared, separate)
     assert_equal_answers(answers(shared), answers(separate), 1e-5)
@@ -186,7 +186,7 @@ def test_layers_are_named_by_role_and_place(task_data):
         build_cross_stitch,
         [[dense] * 3, partial(keras.layers.Dropout, 0.5), [dense] * 3],
         stem=[dense],
-        head_units=(3, 2),
+        tower_units=(3, 2),
         task_data=task_data,
     )
     names = {layer.name for layer in model.layers}
@@ -306,7 +306,7 @@ def test_a_list_has_a_component_per_task():
 
 @pytest.mark.parametrize("layers", [[], [dense]], ids=["none", "bare"])
 def test_towers_need_a_list(layers):
-    with refused("layers has no list of components, one per task: there is no tower"):
+    with refused("layers has no list of components, one per task, so there is nothing to stitch"):
         network(build_cross_stitch, layers)
 
 

@@ -88,5 +88,5 @@ def test_gates_know_their_own_tasks_only():
 
 
 def test_a_list_has_as_many_experts_as_are_selected():
-    with pytest.raises(ValueError, match="num_selected must be a whole number between 1 and 3"):
+    with pytest.raises(ValueError, match="num_selected must be an integer from 1 to 3"):
         dselect_k([[dense] * 5, [dense] * 3], num_selected=4)

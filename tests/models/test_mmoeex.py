@@ -129,7 +129,7 @@ def test_a_frozen_task_goes_without_closed_experts(task_data):
 
 @pytest.mark.parametrize("exclusivity", [-0.1, 1.5, float("nan")])
 def test_exclusivity_is_a_fraction(exclusivity):
-    with pytest.raises(ValueError, match=r"fraction of experts that are marked .* in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"exclusivity must be a number in \[0, 1\]"):
         mmoeex([[dense] * 5], exclusivity=exclusivity)
 
 

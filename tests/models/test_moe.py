@@ -86,7 +86,7 @@ def test_a_list_of_k_has_an_entry_for_each_list_of_several_experts(top_k):
 
 
 def test_k_is_a_number_that_the_list_has():
-    with pytest.raises(ValueError, match="top_k must be a whole number between 1 and 3"):
+    with pytest.raises(ValueError, match="top_k must be an integer from 1 to 3"):
         moe([[dense] * 4, [dense] * 3], top_k=4)
 
 

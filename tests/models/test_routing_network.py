@@ -167,8 +167,8 @@ def test_freezing_leaves_the_components_on_a_route():
 
 def test_settings_reach_every_routed_layer():
     settings = {
-        "projection": "euclidean", "learner": "reinforce", "baseline": "action", "reward": "loss",
-        "returns_rate": 0.3, "epsilon": 0.05, "draws": "task", "warm_up": 7,
+        "projection": "euclidean", "learner": "reinforce", "wpl_form": "swapped",
+        "baseline": "action", "reward": "loss", "epsilon": 0.05, "draws": "task", "warm_up": 7,
     }  # fmt: skip
     layers = [[dense] * 3, [dense], dense, [dense] * 4]
     model = routed(layers, policy_learning_rate=0.4, collaboration=0.6, seed=5, **settings)
@@ -180,7 +180,7 @@ def test_settings_reach_every_routed_layer():
 
 
 def test_wrong_settings_are_named():
-    with pytest.raises(ValueError, match="draws must be one of 'example', 'task'"):
+    with pytest.raises(ValueError, match="draws must be .example. or .task."):
         routed(draws="batch")
     with pytest.raises(ValueError, match="layers must be a list"):
         routed(partial(dense))

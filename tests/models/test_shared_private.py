@@ -353,12 +353,12 @@ def test_an_adversary_with_shared_data_is_an_error():
 
 @pytest.mark.parametrize("name", ["adversarial", "orthogonality"])
 def test_negative_weights_are_errors(name):
-    with refused(f"'{name}_penalty' needs a weight of at least 0. Received: -0.1"):
+    with refused(f"{name}_weight must be a number of at least 0. Received: -0.1"):
         network(task_data="separate", **{f"{name}_weight": -0.1})
 
 
 def test_an_unknown_reduction_is_an_error():
-    with refused("reduction must be one of 'normalised_mean', 'sum'. Received: 'mean'"):
+    with refused('reduction must be "normalised_mean" or "sum". Received: \'mean\''):
         network(orthogonality_reduction="mean")
 
 

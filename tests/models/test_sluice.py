@@ -266,7 +266,7 @@ def test_heads_may_read_all_layers_side_by_side():
 
 @pytest.mark.parametrize("connections", ["mixture", "skip", "concat", "none"])
 def test_all_connections_answer_equally_in_both_forms_of_data(connections):
-    settings = {"connections": connections, "head_units": (3,), "stem": [dense]}
+    settings = {"connections": connections, "tower_units": (3,), "stem": [dense]}
     shared, separate = sluice(**settings), sluice(task_data="separate", **settings)
     copy_weights(shared, separate)
     assert_equal_answers(answers(shared), answers(separate), 1e-5)
@@ -281,7 +281,7 @@ def test_layers_of_different_widths_can_be_concatenated_but_not_mixed():
 
 
 def test_heads_may_have_layers_of_their_own(task_data):
-    model = sluice(head_units=(3, 2), task_data=task_data)
+    model = sluice(tower_units=(3, 2), task_data=task_data)
     assert [model.get_layer(f"tower_{depth}_3").units for depth in (1, 2)] == [3, 2]
     head = model.get_layer("color" if task_data == "shared" else "heads")
     assert head.get_weights()[0].shape[0] == 2
@@ -656,16 +656,19 @@ def test_a_list_has_a_component_per_task():
     [
         (
             {"connections": "all"},
-            "connections must be one of 'mixture', 'skip', 'concat', 'none'. Received: 'all'",
+            'connections must be "mixture", "skip", "concat" or "none". Received: \'all\'',
         ),
         (
             {"preset": "soft_sharing"},
-            "preset must be None or one of 'hard_sharing', 'group_lasso',.*Received: 'soft_shar",
+            'preset must be None, "hard_sharing", "group_lasso",.*Received: \'soft_shar',
         ),
         ({"alpha": "sluice2"}, 'alpha="sluice2" .*2 tasks and 2 subspaces. Received 3 tasks and 2'),
         ({"alpha": np.eye(3)}, r"array of shape \(6, 6\).*Received: \(3, 3\)"),
         ({"beta": [1.0]}, "or 2 numbers, one per layer"),
-        ({"orthogonality_weight": -1.0}, "weight must be at least 0. Received: -1.0"),
+        (
+            {"orthogonality_weight": -1.0},
+            "orthogonality_weight must be a number of at least 0. Received: -1.0",
+        ),
         (
             {"preset": "easy_adaptation", "num_subspaces": 1},
             'preset="easy_adaptation" .*needs num_subspaces=2. Received: 1',
@@ -691,7 +694,7 @@ def test_settings_that_make_no_sense_are_errors(settings, message):
 
 @pytest.mark.parametrize("part", ["inputs", "recurrent"])
 def test_an_unknown_part_of_an_lstm_is_an_error(part):
-    with refused("orthogonality must be one of 'input_gate_recurrent', 'input_kernel', 'all'"):
+    with refused('orthogonality must be "input_gate_recurrent", "input_kernel" or "all"'):
         tagger(build_sluice, [[lstm] * 2], orthogonality_weight=0.1, orthogonality=part)
 
 

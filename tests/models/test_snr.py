@@ -201,9 +201,9 @@ def test_there_is_something_to_connect(layers):
 def test_settings_out_of_range_are_errors():
     with refused('connection must be "transform" or "sum". Received: \'aver\''):
         snr(connection="aver")
-    with refused("penalty_weight must be a number at least 0"):
+    with refused("penalty_weight must be a number of at least 0"):
         snr(penalty_weight=-1)
-    with refused("stretch is a pair"):
+    with refused("stretch must be a pair"):
         snr(stretch=(0.1, 1.1))
 
 

@@ -118,7 +118,7 @@ def test_a_list_holds_one_layer():
 
 @pytest.mark.parametrize("layers", [[], [dense]])
 def test_there_is_a_layer_to_mask(layers):
-    with refused("There is no layer of which tasks keep a part: put a list of one callable"):
+    with refused("layers has no list of one callable, so there is nothing to mask"):
         network(keras_mtl.build_task_routing, layers)
 
 

@@ -118,8 +118,8 @@ def test_learning_curves_are_means_with_a_standard_error():
 
 
 def test_curves_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r"curves\['sluice'\] must have .*Received: \(3,\)"):
-        plots.plot_learning_curves({"sluice": [0.1, 0.2, 0.3]})
+    with pytest.raises(ValueError, match=r"curves\['sluice'\] must be .*Received: \[\[\[0.1, 0.2"):
+        plots.plot_learning_curves({"sluice": [[[0.1, 0.2, 0.3]]]})
     with pytest.raises(ValueError, match="curves is empty"):
         plots.plot_learning_curves({})
 

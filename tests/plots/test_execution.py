@@ -125,7 +125,7 @@ def test_labels_are_checked(given, message):
 
 @pytest.mark.parametrize("draw", [plots.plot_gate_rates, plots.plot_executed_blocks])
 def test_empty_results_are_refused(draw):
-    with pytest.raises(ValueError, match="executed is empty.*keras_mtl.analysis.executed_blocks"):
+    with pytest.raises(ValueError, match="was given no task. Give what .*executed_blocks"):
         draw({})
 
 

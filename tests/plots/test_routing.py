@@ -167,14 +167,14 @@ def test_histories_that_cannot_be_drawn_are_refused():
         plots.plot_loss_by_group({"all": RUNS["related"] + RUNS["unrelated"]})
     with pytest.raises(ValueError, match="histories is empty"):
         plots.plot_loss_by_group({})
-    with pytest.raises(ValueError, match=r"histories\['related'\] is empty"):
+    with pytest.raises(ValueError, match=r"histories\['related'\] must be what fit returned"):
         plots.plot_loss_by_group({"related": []})
 
 
 def test_empty_results_are_refused():
-    with pytest.raises(ValueError, match="routing is empty.*keras_mtl.routing_over_time"):
+    with pytest.raises(ValueError, match="was given no task. Give what .*routing_over_time"):
         plots.plot_routing_over_time({})
-    with pytest.raises(ValueError, match="usage is empty.*sub_encoder_usage"):
+    with pytest.raises(ValueError, match="was given no task. Give what .*sub_encoder_usage"):
         plots.plot_sub_encoder_usage({})
 
 

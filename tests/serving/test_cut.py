@@ -27,7 +27,7 @@ SETTINGS = {
     "mixture": (sluice, {}),
     "three subspaces": (sluice, {"num_subspaces": 3, "beta": "balanced"}),
     "skip": (sluice, {"connections": "skip"}),
-    "concat": (sluice, {"connections": "concat", "head_units": (3,)}),
+    "concat": (sluice, {"connections": "concat", "tower_units": (3,)}),
     "none": (sluice, {"connections": "none", "normalize_alpha": True}),
     "hard_sharing": (sluice, {"preset": "hard_sharing"}),
     "group_lasso": (sluice, {"preset": "group_lasso"}),
@@ -248,7 +248,7 @@ def test_a_weight_as_large_as_the_limit_is_cut():
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
 @pytest.mark.parametrize(("builder", "size"), [(cross_stitch, 3), (sluice, 6)])
 def test_a_task_whose_ties_are_cut_keeps_its_own_tower_only(builder, size, task_data):
-    model = network(builder, task_data=task_data, head_units=(3,))
+    model = network(builder, task_data=task_data, tower_units=(3,))
     given_alpha(model, np.random.default_rng(1).uniform(-0.3, 0.3, (size, size)))
     for number, task in enumerate(TASKS, start=1):
         alone = keras_mtl.freeze(model, task, cut_below=0.31)

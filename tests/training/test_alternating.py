@@ -111,6 +111,59 @@ def test_rows_that_were_added_belong_to_the_policy():
     assert len(adam._trainable_variables) == 2
 
 
+# Phases of builder, optimizer and batches
+
+
+def optimizer_of(phases):
+    return alternating_optimizer(keras.optimizers.SGD(0.1), keras.optimizers.Adam(0.1), phases)
+
+
+@pytest.mark.parametrize("temperature", [None, 2.0])
+def test_phases_of_builder_and_optimizer_that_differ_are_named(temperature):
+    model = network(temperature=temperature)
+    model.compile(optimizer_of(PolicyPhases(1, 2, 2)))  # the same numbers
+    message = (
+        r"The network was built with PolicyPhases\(1, weights=2, policy=2\), alternating_optimizer "
+        r"with PolicyPhases\(1, weights=2, policy=3\). Give the same"
+    )
+    for wrap in (lambda x: x, keras.optimizers.LossScaleOptimizer):
+        with pytest.raises(ValueError, match=message):
+            model.compile(wrap(optimizer_of(PolicyPhases(1, 2, 3))))
+
+
+def test_phases_of_batches_that_differ_are_named():
+    batches = keras_mtl.data.alternating_batches((X, Y), (X, Y), PolicyPhases(0, 2, 2), 4)
+    message = r"The batches were made with PolicyPhases\(0, weights=2, policy=2\), alternating"
+    with pytest.raises(ValueError, match=message):
+        network().fit(batches, verbose=0)
+
+
+def test_a_network_without_a_policy_does_not_take_turns():
+    fixed = keras_mtl.build_dynashare(keras.Input((5,)), TASKS, [[partial(ResidualDense, 5)]] * 2)
+    frozen = network()
+    for layer in frozen.layers:
+        if layer.name.startswith("policy_"):
+            layer.freeze()
+    for model in (fixed, frozen):
+        with pytest.raises(ValueError, match="no policy that learns. Give compile the optimizer"):
+            model.compile(optimizer_of(PHASES))
+
+
+def test_a_task_that_was_added_may_have_phases_of_its_own():
+    grown = keras_mtl.add_task(network(), "size", "regression")
+    grown.compile(optimizer_of(PolicyPhases(0, 1, 1)))
+
+
+def test_an_old_file_with_phases_that_differ_loads(tmp_path):
+    model = network()
+    model.optimizer.phases = PolicyPhases(0, 9, 9)
+    model.save(tmp_path / "old.keras")
+    with pytest.warns(UserWarning, match="policy=9.* The network was loaded, and not compiled"):
+        loaded = keras.models.load_model(tmp_path / "old.keras")
+    for one, other in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
 @pytest.mark.parametrize("wrong", ["adam", None])
 def test_both_are_single_keras_optimizers(wrong):
     for arguments in ((wrong, keras.optimizers.Adam()), (keras.optimizers.Adam(), wrong)):

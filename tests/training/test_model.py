@@ -164,7 +164,7 @@ WRONG_WEIGHTS = {
         {**dict.fromkeys(TASKS, np.ones(6)), "wolf": np.ones(6)},
         "sample_weight has an entry 'wolf'",
     ),
-    "one per label": (np.ones((6, 2)), r"one number per example, shape \(6,\).*\(6, 2\)"),
+    "one per label": (np.ones((6, 2)), r"one number per example.*\(6, 2\)"),
     "too few": (
         {**dict.fromkeys(TASKS, np.ones(6)), "sick": np.ones(5)},
         r"sample_weight\['sick'\] must be one number per example, shape \(6,\).*\(5,\)",
@@ -298,6 +298,20 @@ def test_initial_epoch_counts():
     model.fit(batches, initial_epoch=1, epochs=3, verbose=0)
     assert batches.epoch == 2
     assert_equal(model.weights, after_fit(epochs=3))
+
+
+@pytest.mark.slow
+def test_a_second_fit_goes_on_with_the_next_epoch_of_the_batches():
+    model, batches, seen = gumbel_model(SEPARATE_TASKS), separate_batches(), []
+    note = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(batches.epoch)
+    )
+    for _ in range(2):
+        model.fit(batches, epochs=2, callbacks=[note], verbose=0)
+    assert seen == [0, 1, 2, 3]
+    gumbel_model(SEPARATE_TASKS).fit(batches, epochs=1, callbacks=[note], verbose=0)
+    assert seen[4:] == [0]  # of another network
+    assert_equal(model.weights, after_fit(epochs=4))
 
 
 # Saving.

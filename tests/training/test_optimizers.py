@@ -173,7 +173,7 @@ def test_learning_rate_must_be_above_zero(rate):
 
 def test_wrapped_optimizers_are_refused():
     mapped = allocation_optimizer(keras.optimizers.Adam(), 0.1)
-    with pytest.raises(ValueError, match="a single Keras optimizer.*MultiOptimizer"):
+    with pytest.raises(ValueError, match="a single Keras optimizer.*GroupedOptimizer"):
         allocation_optimizer(mapped, 0.1)
 
 
@@ -294,3 +294,95 @@ def test_optimizer_survives_reload_with_its_state(update_absent_tasks, tmp_path)
         train(one, 2)
     for ours, theirs in zip(reloaded.variables, model.variables, strict=True):
         np.testing.assert_array_equal(value(ours), value(theirs))
+
+
+# One norm over all groups, and steps that wait for several batches.
+
+
+def long_step(optimizer):
+    """Applies gradients of ones to a network's variables; returns the step's length by group."""
+    model = model_of(optimizer)
+    before = weights_of(model)
+    variables = model.trainable_variables
+    model.optimizer.apply([ops.ones(variable.shape) for variable in variables], variables)
+    moved = {path: np.sum((now - before[path]) ** 2) for path, now in weights_of(model).items()}
+    logits = moved.pop("allocation_1/logits")
+    return np.sqrt(logits), np.sqrt(sum(moved.values()))
+
+
+@pytest.mark.parametrize("update_absent_tasks", [True, False])
+def test_global_clipnorm_limits_one_norm_over_all_groups(update_absent_tasks):
+    sgd = keras.optimizers.SGD(1.0, global_clipnorm=1.0)
+    logits, weights = long_step(allocation_optimizer(sgd, 1.0, update_absent_tasks))
+    np.testing.assert_allclose(np.hypot(logits, weights), 1.0, rtol=1e-5)  # was 1.41
+    model = model_of("sgd")
+    sizes = {path: array.size for path, array in weights_of(model).items()}
+    share = sizes["allocation_1/logits"] / sum(sizes.values())
+    np.testing.assert_allclose(logits**2, share, rtol=1e-5)
+
+
+def test_a_gradient_below_the_limit_stays_as_it_is():
+    def moved(optimizer):
+        model = model_of(optimizer)
+        train(model, 1)
+        return weights_of(model)
+
+    free = moved(allocation_optimizer(keras.optimizers.SGD(0.1), 0.5))
+    sgd = keras.optimizers.SGD(0.1, global_clipnorm=1e6)
+    for path, weight in moved(allocation_optimizer(sgd, 0.5)).items():
+        np.testing.assert_allclose(weight, free[path], rtol=1e-6, err_msg=path)
+
+
+def accumulating(steps, **options):
+    sgd = keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=steps, **options)
+    return allocation_optimizer(sgd, 0.1, update_absent_tasks=False)
+
+
+def test_a_task_is_present_if_any_of_the_accumulated_batches_held_it():
+    model = model_of(accumulating(3))
+    before = weights_of(model)
+    for task in (0, 2, 2):
+        train(model, task)
+    after = weights_of(model)
+    for path in OF_TASKS:
+        moved = [np.any(split(after[path] - before[path], path, [t])) for t in range(3)]
+        assert moved == [True, False, True], path
+
+
+def test_accumulated_batches_make_the_step_of_their_mean():
+    """Two batches of one task each, and the same examples in one mixed batch."""
+    model = model_of(accumulating(2), keras_mtl.build_shared_bottom, [dense])
+    for task in (0, 1):
+        train(model, task)
+    other = model_of(accumulating(None), keras_mtl.build_shared_bottom, [dense])
+    ids = np.repeat([0, 1], 6).astype("int32")
+    other.train_on_batch({"inputs": np.tile(X, (2, 1)), "task_id": ids}, np.tile(Y, 2))
+    for path, weight in weights_of(other).items():
+        np.testing.assert_allclose(named(model, path), weight, rtol=1e-4, atol=1e-6, err_msg=path)
+
+
+def test_the_norm_of_an_accumulated_gradient_is_that_of_its_mean():
+    model = model_of(accumulating(2, global_clipnorm=1.0))
+    before = weights_of(model)
+    variables = model.trainable_variables
+    for sign in (1.0, 2.0):  # each longer than the limit, and so is their mean
+        gradients = [ops.full(variable.shape, sign) for variable in variables]
+        model.optimizer.apply(gradients, variables)
+    length = sum(np.sum((now - before[path]) ** 2) for path, now in weights_of(model).items())
+    np.testing.assert_allclose(np.sqrt(length), 0.1, rtol=1e-5)
+
+
+def test_optimizers_of_different_norms_are_refused():
+    with pytest.raises(ValueError, match="global_clipnorm .* same for all"):
+        keras_mtl.alternating_optimizer(
+            keras.optimizers.SGD(0.1, global_clipnorm=1.0), keras.optimizers.Adam(),
+            keras_mtl.PolicyPhases(warm_up=1),
+        )  # fmt: skip
+
+
+def test_phases_do_not_wait_for_accumulated_batches():
+    with pytest.raises(ValueError, match="gradient_accumulation_steps"):
+        keras_mtl.alternating_optimizer(
+            keras.optimizers.SGD(0.1, gradient_accumulation_steps=2), keras.optimizers.Adam(),
+            keras_mtl.PolicyPhases(warm_up=1),
+        )  # fmt: skip

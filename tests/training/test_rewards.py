@@ -166,7 +166,7 @@ def test_policies_learn_in_fit_and_nowhere_else(order):
 @pytest.mark.slow
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
 def test_a_missing_label_teaches_nothing(task_data):
-    model = routed(task_data, tasks={"a": 2, "b": 2, "c": 2}, returns_rate=0.5)
+    model = routed(task_data, tasks={"a": 2, "b": 2, "c": 2})
     policy = policy_of(model)
     policy.policy.assign([[1, 0], [0, 1], [0, 1]])  # sure, so that draws are known
     x = np.array([[1.0, 0], [0, 1], [1, 0], [0, 1]], "float32")
@@ -178,7 +178,7 @@ def test_a_missing_label_teaches_nothing(task_data):
         labels = np.array(sum(y.values(), []), "int32")
         model.train_on_batch({"inputs": np.tile(x, (3, 1)), "task_id": task_id}, labels)
     # "a": right, right, wrong on its first component; "b": right on its second.
-    np.testing.assert_allclose(array(policy.returns), [[1 / 6, 0], [0, 0.5], [0, 0]], rtol=1e-6)
+    np.testing.assert_allclose(array(policy.returns), [[1 / 3, 0], [0, 1], [0, 0]], rtol=1e-6)
     np.testing.assert_array_equal(array(policy.policy)[2], [0, 1])
 
 
@@ -199,7 +199,7 @@ def test_the_rewards_of_later_layers_count_for_earlier_ones(reward):
     dense = keras.layers.Dense
     model = keras_mtl.build_routing_network(
         keras.Input((2,)), {"only": 2}, [[lambda: dense(3)] * 2] * 2,
-        collaboration=0.4, returns_rate=1.0, reward=reward, seed=0,
+        collaboration=0.4, reward=reward, seed=0,
     )  # fmt: skip
     model.compile(keras.optimizers.SGD(0.0))
     layers = [layer for layer in model.layers if isinstance(layer, RoutingPolicy)]

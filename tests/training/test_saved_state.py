@@ -121,7 +121,7 @@ DAMAGED_TASKS = {
     "regression": ({"kind": "regression"}, OTHER_KIND),
     "size": ({"size": 4}, "could not be loaded"),
     "text as size": ({"size": "3"}, "needs an integer size of at least 2. Received: size='3'"),
-    "text as weight": ({"weight": "much"}, "weight must be a number .* weight='much'"),
+    "text as weight": ({"weight": "much"}, "weight must be a number .* 'much'"),
     "unknown entry": ({"sort": 1}, "A saved task has entries of .*'sort': 1"),
     "unknown loss": ({"loss": "quadratic"}, "quadratic"),
     "unknown metric": ({"metrics": ["correctness"]}, "correctness"),

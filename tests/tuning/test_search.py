@@ -58,7 +58,7 @@ BUILDERS = {
     keras_mtl.build_ple: {"learning_rate": 1e-3},
     keras_mtl.build_routing_network: {
         "learning_rate": 1e-3,
-        "policy_learning_rate": 0.02,
+        "policy_learning_rate": 0.05,
         "collaboration": 0.0,
     },
     keras_mtl.build_snr: {
@@ -270,3 +270,51 @@ def test_package_imports_without_keras_tuner_and_matplotlib():
         "import keras_mtl.plots, keras_mtl.tuning"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+# What is wrong is told at once
+
+
+def test_a_partial_is_its_builder_with_what_it_fixes():
+    fixed = partial(keras_mtl.build_gumbel_matrix, budget=0.5, init_probability=0.9)
+    hyper = hypermodel(fixed, keras.Input((5,)), TASKS, layers(), budget=0.25)
+    hp = keras_tuner.HyperParameters()
+    model = hyper.build(hp)
+    assert set(hp.values) == {"learning_rate", "allocation_learning_rate"}
+    assert model.get_layer("penalty").budget == 0.25
+    assert keras_mtl.allocation_probabilities(model)[0][0, 0] == pytest.approx(0.9)
+
+
+def test_a_partial_may_bring_the_layers():
+    fixed = partial(partial(keras_mtl.build_fixed_random, layers=layers()), task_data="separate")
+    hyper = hypermodel(fixed, keras.Input((5,)), TASKS)
+    hp = keras_tuner.HyperParameters()
+    assert hyper.build(hp).task_data == "separate"
+    assert set(hp.values) == {"learning_rate", "components_per_task"}
+
+
+def test_a_partial_of_arguments_without_names_is_an_error():
+    fixed = partial(keras_mtl.build_mmoe, keras.Input((5,)))
+    with pytest.raises(ValueError, match="builder is a functools.partial with arguments that have"):
+        hypermodel(fixed, keras.Input((5,)), TASKS, layers())
+
+
+def test_layers_that_are_missing_are_named_at_once():
+    with pytest.raises(ValueError, match="build_mmoe needs layers. Give them as the fourth"):
+        hypermodel(keras_mtl.build_mmoe, keras.Input((5,)), TASKS)
+    with pytest.raises(ValueError, match="build_mmoe needs layers"):
+        hypermodel(partial(keras_mtl.build_mmoe), keras.Input((5,)), TASKS, space=lambda hp: {})
+
+
+@pytest.mark.parametrize(
+    ("builder", "given", "arguments", "message"),
+    [
+        (keras_mtl.build_mmoe, [[]], {"budget": 1}, "build_mmoe does not take .*'budget'"),
+        (keras_mtl.build_girnet, [[]], {}, "build_girnet does not take .*positional arguments"),
+        ("mmoe", [[]], {}, "builder must be a function such as .* Received: 'mmoe'"),
+        (None, [], {}, "builder must be a function"),
+    ],
+)
+def test_what_a_builder_does_not_take_is_told_at_once(builder, given, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        hypermodel(builder, keras.Input((5,)), TASKS, *given, **arguments)
