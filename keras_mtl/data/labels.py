@@ -27,7 +27,7 @@ def check_labels(name, task, labels):
     Raises:
         ValueError: A wrong shape, or a value that is no label of the task.
     """
-    labels = label_array(name, labels)
+    labels = label_array(f'The labels of task "{name}"', labels)
     check_label_shape(f'Task "{name}"', task, labels.shape)
     if one_value(task) and labels.ndim > num_axes(task):
         labels = labels[..., 0]
@@ -47,11 +47,11 @@ def check_labels(name, task, labels):
     return labels.astype("float32")
 
 
-def label_array(name, labels):
-    """Returns a task's labels as an array of numbers, NaN where a `numpy.ma` array hides one."""
+def label_array(owner, labels):
+    """Returns labels as an array of numbers, NaN where a `numpy.ma` array hides one."""
     if np.ma.is_masked(labels):
         labels = labels.astype("float64").filled(np.nan)
-    return as_numbers(f'The labels of task "{name}"', labels)
+    return as_numbers(owner, labels)
 
 
 def num_axes(task):

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 
 from keras_mtl import checks
+from keras_mtl.data.arrays import as_array
+from keras_mtl.data.labels import label_array
 
 
 def sentence_batches(x, y, batch_size, boundaries=(10, 20, 40, 80), seed=None):
@@ -43,7 +45,12 @@ def sentence_batches(x, y, batch_size, boundaries=(10, 20, 40, 80), seed=None):
     >>> sorted(x.shape for x, y, sample_weight in batches)
     [(2, 2), (2, 4)]
     """
-    x, y = keras.tree.map_structure(np.asarray, (x, y))
+    if isinstance(x, Mapping):
+        x = {name: as_array(f"x[{name!r}]", values) for name, values in x.items()}
+    else:
+        x = as_array("x", x)
+    if isinstance(y, Mapping):
+        y = {task: label_array(f"y[{task!r}]", labels) for task, labels in y.items()}
     words = x.get("words") if isinstance(x, Mapping) else x
     _check_shapes(words, x, y)
     checks.count("batch_size", batch_size)

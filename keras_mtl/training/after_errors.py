@@ -40,7 +40,6 @@ class WholeAfterErrors:
     def _whole_after_errors(self):
         try:
             yield
-        except Exception:
+        finally:
             if keras.backend.backend() == "jax":
-                self.jax_state_sync()  # as `fit` does itself
-            raise
+                self.jax_state_sync()  # as `fit` does itself; nothing where all went well

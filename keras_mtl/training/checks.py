@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_mtl.data import AlternatingBatches, TaskBatches
-from keras_mtl.data.arrays import as_array, as_numbers, as_sample_weight
+from keras_mtl.data.arrays import as_array, as_sample_weight
 from keras_mtl.data.labels import check_labels, label_array
 from keras_mtl.training.forms import (
     check_form,
@@ -63,7 +63,7 @@ def check_arrays(model, x, y, sample_weight=None):
         )
     check_is_dict(model.tasks, y)
     check_keys(model.tasks, y, "y", "NaN labels")
-    y = {name: label_array(name, y[name]) for name in model.tasks}
+    y = {name: label_array(f'The labels of task "{name}"', y[name]) for name in model.tasks}
     for name, task in model.tasks.items():
         labels = check_labels(name, task, y[name])
         if task.per_step:
@@ -83,9 +83,9 @@ def check_batch(model, x, y, sample_weight=None):
         return check_arrays(model, x, y, sample_weight)
     x = check_inputs(model, x)
     if isinstance(y, dict):
-        y = {kind: as_numbers(f"The labels of kind {kind!r}", y[kind]) for kind in y}
+        y = {kind: label_array(f"The labels of kind {kind!r}", y[kind]) for kind in y}
     else:
-        y = as_numbers("The labels", y)
+        y = label_array("The labels", y)
     return x, y, _check_weights(model, sample_weight, len(x["task_id"]))
 
 

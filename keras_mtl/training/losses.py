@@ -74,6 +74,11 @@ def metric_measures(name, task):
         metrics = ["mae" if task.kind == "regression" else "accuracy"]
     measures = {}
     for metric, measure in (_metric(task, metric) for metric in metrics):
+        if metric == "loss":
+            raise ValueError(
+                f"Task {name!r} has a metric named 'loss', as its loss is in the logs. Give it "
+                "another name."
+            )
         if metric in measures:
             raise ValueError(
                 f"Task {name!r} has two metrics named {metric!r}. Give one of them another name, "

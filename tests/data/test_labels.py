@@ -209,3 +209,15 @@ def test_sentences_refuse_labels_per_step_of_another_length():
     y = {"signs": np.zeros((2, 3, 2))}
     with pytest.raises(ValueError, match=r"y\['signs'\] has the shape \(2, 3, 2\), .* \(2, 4\)"):
         sentence_batches(np.ones((2, 4)), y, batch_size=1)
+
+
+def test_sentences_take_lists_and_hidden_labels():
+    words = [[5, 4, 0], [7, 6, 6]]
+    pos = np.ma.array([[1, 0, 9], [2, 2, 9]], mask=[[0, 0, 1], [0, 0, 1]])
+    ((x, y, _),) = sentence_batches(words, {"pos": pos, "load": [0.5, 1.5]}, 2, [], seed=0)
+    first = 0 if x[0, 0] == 5 else 1
+    assert x[first].tolist() == [5, 4, 0]
+    np.testing.assert_array_equal(y["pos"][first], [1, 0, NAN])
+    assert y["load"][first] == 0.5
+    with pytest.raises(ValueError, match=r"y\['pos'\] are sequences of different lengths"):
+        sentence_batches(words, {"pos": [[1, 0], [2, 2, 2]]}, 2)

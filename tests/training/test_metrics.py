@@ -317,6 +317,12 @@ def test_two_metrics_of_one_name_are_refused():
         shared_model({"sick": Task("binary", metrics=areas)})
 
 
+def test_a_metric_named_as_the_loss_is_refused():
+    area = keras.metrics.AUC(name="loss")
+    with pytest.raises(ValueError, match="'sick' has a metric named 'loss'.*another name"):
+        shared_model({"sick": Task("binary", metrics=[area])})
+
+
 def test_metric_may_be_a_function():
     def worst(y_true, y_pred):
         return ops.max(ops.abs(y_true - y_pred), axis=-1)
