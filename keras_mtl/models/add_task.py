@@ -7,6 +7,8 @@ from keras_mtl.keras_internals import call_inputs, num_outputs
 from keras_mtl.layers import (
     AllocationMatrix,
     FixedAllocation,
+    JoinDirections,
+    LastStep,
     SplitTasks,
     TaskHead,
     TaskHeads,
@@ -165,7 +167,10 @@ class _Grower:
         outputs = self._outputs
         if model.task_data == "shared":
             head = TaskHead(self._new.task, len(model.tasks), name=self._new.name)
-            outputs = {**graph.output, self._new.name: head(self._through_tower())}
+            features = self._through_tower()
+            if len(features.shape) == 3 and not self._new.task.per_step:
+                features = LastStep(name=f"last_step_{len(model.tasks) + 1}")(features)
+            outputs = {**graph.output, self._new.name: head(features)}
         grown = MultiTaskModel(graph.input, outputs, name=model.name)
         for old, new in self._pairs:
             if hasattr(new, "take_over"):
@@ -193,6 +198,10 @@ class _Grower:
         outputs = layer(*args, **kwargs)
         if isinstance(layer, SplitTasks):
             self._new_features = outputs[-1]
+        elif (
+            isinstance(layer, JoinDirections) and len(getattr(self._new_features, "shape", ())) == 4
+        ):
+            self._new_features = layer(self._new_features)
         elif self._new_features is None and (isinstance(layer, TaskHead) or is_in_tower(layer)):
             self._new_features = args[0]
         elif isinstance(layer, TaskHeads):

@@ -241,6 +241,30 @@ def test_two_tasks_can_be_added_one_after_the_other(task_data, tmp_path):
     assert {layer.name for layer in frozen.layers if "tower" in layer.name} == {"tower_1_5"}
 
 
+SEQUENCES = np.random.default_rng(1).normal(size=(4, 5, 6)).astype("float32")
+CELLS = {
+    "LSTM": partial(keras.layers.LSTM, 4, return_sequences=True),
+    "BiLSTM": partial(keras_mtl.layers.BiLSTM, 4),
+}
+
+
+@pytest.mark.parametrize("towers", [(), (5,)], ids=["plain", "towers"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_new_task_reads_sequences_as_the_others_do(cell, towers):
+    tagging = {"chunk": keras_mtl.Task("tagging", 3), "pos": keras_mtl.Task("tagging", 4)}
+    model = keras_mtl.build_gumbel_matrix(
+        keras.Input((None, 6)), tagging, [[CELLS[cell]] * 2], tower_units=towers
+    )
+    larger = keras_mtl.add_task(model, "ner", keras_mtl.Task("tagging", 5))
+    largest = keras_mtl.add_task(larger, "topic", 6)
+    found, expected = largest(SEQUENCES, training=False), larger(SEQUENCES, training=False)
+    for task in larger.tasks:
+        np.testing.assert_allclose(array(found[task]), array(expected[task]), atol=1e-6)
+    assert found["ner"].shape == (4, 5, 5) and found["topic"].shape == (4, 6)
+    frozen = keras_mtl.freeze(largest, "topic")
+    np.testing.assert_allclose(array(frozen(SEQUENCES)), array(found["topic"]), atol=1e-6)
+
+
 def test_a_new_task_cannot_guess_among_different_towers(task_data):
     units = {"color": (5, 3), "animal": (3,), "shape": (3,)}
     model = gumbel(tower_units=units, task_data=task_data)
