@@ -266,7 +266,7 @@ def test_the_width_must_be_known():
 
 
 def test_there_is_at_least_one_subspace():
-    with refused("num_subspaces must be at least 1. Received: 0"):
+    with refused("num_subspaces must be an integer of at least 1. Received: 0"):
         Sluice(num_subspaces=0)
 
 

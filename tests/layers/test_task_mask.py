@@ -71,7 +71,7 @@ def test_an_id_out_of_range_gives_nan():
 
 @pytest.mark.parametrize("keep_ratio", [0, -0.5, 1.01, float("nan")])
 def test_a_ratio_is_above_0_and_at_most_1(keep_ratio):
-    with pytest.raises(ValueError, match=r"keep_ratio is the share .* in \(0, 1\]. Received"):
+    with pytest.raises(ValueError, match=r"keep_ratio must be a number in \(0, 1\]. Received"):
         TaskMask(3, keep_ratio)
 
 

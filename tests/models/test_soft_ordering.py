@@ -264,7 +264,7 @@ def refused(message):
 
 @pytest.mark.parametrize("num_depths", [0, -1])
 def test_there_is_at_least_one_depth(num_depths):
-    with refused(f"num_depths must be at least 1. Received: {num_depths}"):
+    with refused(f"num_depths must be an integer of at least 1. Received: {num_depths}"):
         soft(num_depths=num_depths)
 
 

@@ -129,7 +129,7 @@ def test_layers_are_a_list():
 
 @pytest.mark.parametrize("keep_ratio", [0, 1.5])
 def test_a_ratio_is_above_0_and_at_most_1(keep_ratio):
-    with refused(f"keep_ratio is the share of a layer's channels.*Received: {keep_ratio}"):
+    with refused(rf"keep_ratio must be a number in \(0, 1\]. Received: {keep_ratio}"):
         task_routing(keep_ratio=keep_ratio)
 
 
