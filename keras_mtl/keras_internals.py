@@ -64,6 +64,25 @@ def with_inner_layers(layer):
     return list(layer._flatten_layers())
 
 
+def optimizer_state(optimizer, variable):
+    """Returns a list of the variables that an optimizer keeps for one that it trains.
+
+    They stand in the same order for all variables: moments, averages, accumulated gradients. For
+    what it does not train there are none.
+    """
+    inner = getattr(optimizer, "optimizers", None) or [getattr(optimizer, "inner_optimizer", None)]
+    found = [state for one in inner if one is not None for state in optimizer_state(one, variable)]
+    key, places = optimizer._var_key(variable), optimizer._trainable_variables_indices
+    if key not in places:
+        return found
+    own = {id(state) for state in optimizer._variables}
+    for name, kept in vars(optimizer).items():
+        if isinstance(kept, list) and len(kept) == len(places) and name != "_variables":
+            state = kept[places[key]]
+            found += [state] if id(state) in own else []
+    return found
+
+
 def gradient_accumulator(optimizer, variable):
     """Returns the variable in which an optimizer sums up gradients of another, or `None`."""
     if not optimizer.gradient_accumulation_steps:

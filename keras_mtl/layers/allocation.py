@@ -135,16 +135,15 @@ class FixedAllocation(Allocation):
                 f"{self.name!r} gives each task its own components. Say which task "
                 f"{new.name!r} uses: allocation=[row for each routed layer]."
             )
-        if len(row) != self.num_components or not all(0 <= weight <= 1 for weight in row):
-            raise ValueError(
-                f"allocation must have a row of {self.num_components} numbers in [0, 1] for "
-                f"{self.name!r}. Received: {list(row)}"
-            )
+        wanted = f"a row of {self.num_components} numbers in [0, 1] for {self.name!r}"
+        row = checks.array("allocation of a new task", row, wanted)
+        if row.shape != (self.num_components,) or not np.all((row >= 0) & (row <= 1)):
+            raise ValueError(f"allocation must have {wanted}. Received: {row.tolist()}")
         if self.same_for_all and not new.has_own_rows and any(row != self.allocation[0]):
             raise ValueError(
                 f"With shared data {self.name!r} computes one row for all tasks, "
                 f"{self.allocation[0].tolist()}, so task {new.name!r} cannot have another. "
-                f"Received: {list(row)}. Leave allocation out, or build the model with "
+                f"Received: {row.tolist()}. Leave allocation out, or build the model with "
                 'task_data="separate".'
             )
         rows = [*self.allocation.tolist(), [float(weight) for weight in row]]

@@ -51,11 +51,11 @@ class HardConcrete(keras.layers.Layer):
     def __init__(self, temperature=0.9, stretch=(-0.1, 1.1), seed=None, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.temperature = checks.number("temperature", temperature, above=0)
-        wanted = "a pair (low, high) with low at most 0 and high at least 1, else 0 or 1 is out of"
-        low_high = checks.array("stretch", stretch, f"{wanted} reach").tolist()
-        if np.shape(low_high) != (2,) or low_high[0] > 0 or low_high[1] < 1:
-            raise ValueError(f"stretch must be {wanted} reach. Received: {stretch}")
-        self.stretch = tuple(low_high)
+        wanted = "a pair (low, high) with low at most 0 and high at least 1, so that both are drawn"
+        ends = checks.array("stretch", stretch, wanted)
+        if ends.shape != (2,) or ends[0] > 0 or ends[1] < 1:
+            raise ValueError(f"stretch must be {wanted}. Received: {stretch}")
+        self.stretch = tuple(ends.tolist())
         self.seed = checks.seed("seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True

@@ -1,6 +1,7 @@
 """A new task on a trained network, which forgets nothing."""
 
 import keras
+import numpy as np
 
 from keras_mtl.keras_internals import call_inputs, num_outputs
 from keras_mtl.layers import (
@@ -128,6 +129,11 @@ def _check_arguments(model, init_probability, allocation):
     given = [layer for layer in model.layers if isinstance(layer, FixedAllocation)]
     if init_probability is not None and not learned:
         raise ValueError("init_probability was given, but no layer learns an allocation.")
+    if not isinstance(allocation, list | tuple | np.ndarray | None):
+        raise ValueError(
+            f"allocation must be a list of rows, one for each of {len(given)} layers with a given "
+            f"allocation. Received: {allocation!r}"
+        )
     if allocation is not None and len(allocation) != len(given):
         raise ValueError(
             f"allocation has {len(allocation)} rows, but {len(given)} layers have a given "

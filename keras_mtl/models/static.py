@@ -106,14 +106,10 @@ def build_no_sharing(
 
 def _owners(partition, names, modular_layers):
     """Returns the owners of the components of each modular layer."""
-    given = isinstance(partition, list | tuple) and len({type(each) for each in partition}) == 1
-    if partition is not None and not (given and isinstance(partition[0], str | list | tuple)):
-        raise ValueError(
-            "partition must be a list with the name of the owning task for each component, or a "
-            f"list of such lists, one for each modular layer. Received: {partition!r}"
-        )
+    if partition is not None:
+        _check_form(partition)
     by_layer = names if partition is None else partition
-    if not by_layer or isinstance(by_layer[0], str):
+    if isinstance(by_layer[0], str):
         by_layer = [by_layer] * len(modular_layers)
     if len(by_layer) != len(modular_layers):
         raise ValueError(
@@ -123,6 +119,16 @@ def _owners(partition, names, modular_layers):
     for index, (owners, components) in enumerate(zip(by_layer, modular_layers, strict=True), 1):
         _check_owners(owners, len(components), index, names, partition)
     return by_layer
+
+
+def _check_form(partition):
+    some = isinstance(partition, list | tuple) and partition
+    kinds = (str, list | tuple)
+    if not some or not any(all(isinstance(x, kind) for x in partition) for kind in kinds):
+        raise ValueError(
+            "partition must be a list with the name of the owning task for each component, or a "
+            f"list of such lists, one for each modular layer. Received: {partition!r}"
+        )
 
 
 def _check_owners(owners, num_components, index, names, partition):

@@ -508,6 +508,18 @@ def test_there_is_a_row_for_each_layer(count):
         keras_mtl.add_task(model, "braille", 5, allocation=[[1, 0, 0]] * count)
 
 
+@pytest.mark.parametrize("allocation", [5, "x", {}, 0.5])
+def test_an_allocation_is_a_list_of_rows(allocation):
+    with refused("allocation must be a list of rows, one for each of 2 layers with a given"):
+        keras_mtl.add_task(network(keras_mtl.build_no_sharing), "braille", 5, allocation=allocation)
+
+
+@pytest.mark.parametrize("row", [5, "x", None, [1, "x", 0], [1, float("nan"), 0]])
+def test_a_row_is_numbers(row):
+    with refused("allocation of a new task must be a row of 3 numbers|must have a row of 3 numb"):
+        keras_mtl.add_task(network(keras_mtl.build_no_sharing), "braille", 5, allocation=[row] * 2)
+
+
 def test_tasks_that_are_computed_as_one_row_stay_on_it():
     model = network(keras_mtl.build_shared_bottom)
     with refused(

@@ -51,6 +51,18 @@ def test_inputs_are_not_cut_from_what_they_were_made_of(build):
         build({"a": keras.Input((4,)), "b": features}, TASKS, [[dense] * 3])
 
 
+def test_a_seed_may_be_a_number_of_numpy(build):
+    weights, expected = (network(build, seed=seed).get_weights() for seed in (np.int64(3), 3))
+    for found, wanted in zip(weights, expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x", True, float("nan")])
+def test_a_seed_is_an_integer(build, seed):
+    with refused("seed must be an integer from 0 to 4294967295. Received: "):
+        network(build, seed=seed)
+
+
 def test_an_empty_dict_of_inputs_is_an_error(build):
     with refused("inputs must be a keras.Input, such as .* or a dict of them. Received: {}"):
         build({}, TASKS, [[dense] * 3])
