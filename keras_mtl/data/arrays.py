@@ -19,7 +19,7 @@ def as_array(owner, values):
             f"{owner} have hidden entries: {np.ma.count_masked(values)} of a numpy.ma array of "
             f"shape {np.shape(values)}. Say what they stand for: array.filled(...)."
         )
-    if keras.ops.is_tensor(values) and not is_ragged(values):
+    if is_tensor(values) and not is_ragged(values):
         return keras.ops.convert_to_numpy(values)
     try:
         array = np.asarray(None if is_ragged(values) else values)
@@ -66,6 +66,11 @@ def first_of(array, chosen):
     """Returns the first of the chosen values, and its index in words."""
     place = tuple(map(int, np.argwhere(chosen)[0]))
     return array[place], place if len(place) > 1 else place[0]
+
+
+def is_tensor(values):
+    """Returns whether values are a backend's tensor; what is none is told at once, for speed."""
+    return not isinstance(values, np.ndarray | list | int | float) and keras.ops.is_tensor(values)
 
 
 def is_ragged(values):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_mtl.data import AlternatingBatches, TaskBatches
-from keras_mtl.data.arrays import as_array, as_sample_weight
+from keras_mtl.data.arrays import as_array, as_sample_weight, is_tensor
 from keras_mtl.data.labels import check_labels, label_array
 from keras_mtl.training.forms import (
     check_form,
@@ -77,7 +77,7 @@ def check_batch(model, x, y, sample_weight=None):
     Raises:
         ValueError: What does not fit the model.
     """
-    if y is None or any(map(keras.ops.is_tensor, keras.tree.flatten((y, sample_weight)))):
+    if y is None or any(map(is_tensor, keras.tree.flatten((y, sample_weight)))):
         return x, y, sample_weight  # its form is checked while the step is traced
     if model.task_data == "shared":
         return check_arrays(model, x, y, sample_weight)

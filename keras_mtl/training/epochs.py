@@ -1,6 +1,7 @@
 """Which epoch it is, for those who want to know: a second `fit` counts on from the first."""
 
 import keras
+from keras import ops
 
 from keras_mtl.data import AlternatingBatches, ArrayBatches, TaskBatches
 from keras_mtl.layers import GumbelRouter
@@ -39,7 +40,9 @@ class FollowEpochs(keras.callbacks.Callback):
 
     def _turn_to(self, epoch):
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
-        trained = int(optimizer.iterations) * (optimizer.gradient_accumulation_steps or 1)
+        trained = int(ops.convert_to_numpy(optimizer.iterations)) * (
+            optimizer.gradient_accumulation_steps or 1
+        )
         if _take_turns(self._batches, optimizer):
             self._batches.first_step = trained  # the phases are those of the optimizer
             return
