@@ -16,6 +16,7 @@ _SHARING = rf"{_ROWS}|(.*/)?stitch_\d+/alpha|(.*/)?mixture_\d+/beta|(.*/)?routin
 _TASK_AXES = {  # what has a slice per task (or class of a task), and along which axis
     "rows": (_ROWS, 0),
     "heads": (r"(.*/)?heads/(?:kernel|bias)(_added_\d+)?", -1),
+    "towers": (r"(.*/)?tower_\d+_(\d+)/(?:kernel|bias)", None),  # is one task's own
 }
 
 
@@ -32,7 +33,7 @@ def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_task
 
     Under optimizers with momentum a task that is absent from a batch still moves, on the
     momentum of its last batches. This is what the paper's reference code does.
-    `update_absent_tasks=False` leaves the rows and, with separate data, the heads of
+    `update_absent_tasks=False` leaves the rows and, with separate data, the towers and heads of
     absent tasks and their optimizer state as they are.
 
     Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section V-B.
@@ -82,11 +83,12 @@ def check_single_optimizer(name, optimizer):
 
 @keras.saving.register_keras_serializable("keras_mtl")
 class PresentTasksOptimizer(GroupedOptimizer):
-    """A `MultiOptimizer` that leaves the rows and heads of absent tasks untouched.
+    """A `MultiOptimizer` that leaves the rows, towers and heads of absent tasks untouched.
 
     A task is absent when its slices of the gradient are all zeros: its rows of every
-    allocation, its columns of the heads; with `gradient_accumulation_steps`, those of the sum.
-    Values and optimizer state of such slices stay bit for bit. Made by `allocation_optimizer`.
+    allocation, its tower, its columns of the heads; with `gradient_accumulation_steps`, those of
+    the sum. Values and optimizer state of such slices stay bit for bit. Made by
+    `allocation_optimizer`.
     """
 
     def apply(self, grads, trainable_variables=None):
@@ -131,5 +133,5 @@ def _task_axis(variable):
     """Returns which slices a variable has, equal for variables that share them, and its axis."""
     for kind, (pattern, axis) in _TASK_AXES.items():
         if match := re.fullmatch(pattern, variable.path):
-            return (kind, match[2]), axis % len(variable.shape)
+            return (kind, match[2]), axis and axis % len(variable.shape)
     return None, None

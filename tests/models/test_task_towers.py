@@ -71,6 +71,7 @@ def test_every_builder_of_layers_takes_them():
         assert tower_units.default == () and tower_units.kind is tower_units.KEYWORD_ONLY, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILDERS)
 def test_a_network_without_towers_is_as_before(name, task_data):
     plain = build(name, task_data, tower_units=())
@@ -188,6 +189,7 @@ def grown(model, **changes):
     return keras_mtl.add_task(model, "new", 4, allocation=rows, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GROWS)
 def test_a_new_task_has_a_tower_and_the_old_ones_answer_as_before(name, task_data):
     model = scrambled(build(name, task_data, tower_units=(5, 3)))

@@ -349,6 +349,19 @@ def test_a_task_is_present_if_any_of_the_accumulated_batches_held_it():
         assert moved == [True, False, True], path
 
 
+def test_a_task_that_is_absent_keeps_its_tower():
+    model = model_of(accumulating(None), tower_units=(3, 2))
+    for task in (0, 1):
+        train(model, task)
+    before = weights_of(model)
+    train(model, 1)
+    after = weights_of(model)
+    moved = {path for path in before if np.any(after[path] != before[path])}
+    towers = {path.split("/")[0] for path in before if path.startswith("tower_")}
+    assert towers == {f"tower_{depth}_{task}" for depth in (1, 2) for task in (1, 2, 3)}
+    assert {path.split("/")[0] for path in moved} & towers == {"tower_1_2", "tower_2_2"}
+
+
 def test_accumulated_batches_make_the_step_of_their_mean():
     """Two batches of one task each, and the same examples in one mixed batch."""
     model = model_of(accumulating(2), keras_mtl.build_shared_bottom, [dense])
