@@ -103,7 +103,7 @@ ALL = {
 NUMBERS_OF_A_DICT = list(ALL.items())
 
 
-@pytest.mark.parametrize("given", [None, "x", 3, object(), []], ids=str)
+@pytest.mark.parametrize("given", [None, "x", 3, slice(3), []], ids=str)
 @pytest.mark.parametrize(("plot", "wanted"), NUMBERS_OF_A_DICT)
 def test_a_plot_says_what_it_draws(plot, wanted, given):
     with refused(f"plot_[a-z_]+ draws {wanted}.* Received: {type(given).__name__}"):
