@@ -33,6 +33,8 @@ def check_first_batch(model, x, batch_size):
         batch_size: What they take as such.
     """
     replicas = num_replicas_of(model)
+    if replicas == 1:
+        return
     size = getattr(x, "batch_size", None)
     if isinstance(x, dict) or hasattr(x, "shape"):
         size = min(batch_size or 32, len(keras.tree.flatten(x)[0]))

@@ -290,7 +290,8 @@ def test_many_examples_are_counted_in_full_precision(dtype):
     np.testing.assert_allclose(routing[0, 0], [2099 / 2100, 1 / 2100, 1])
 
 
-@pytest.mark.parametrize("task_data", [pytest.param("shared", marks=pytest.mark.slow), "separate"])
+@pytest.mark.slow
+@pytest.mark.parametrize("task_data", ["shared", "separate"])
 def test_a_recorder_sees_the_routing_of_every_epoch(task_data):
     model = network(task_data)
     model.compile(keras.optimizers.SGD(0.0))

@@ -83,7 +83,9 @@ def test_draws_differ_by_call_and_only_while_it_learns():
 
 @pytest.mark.parametrize("stretch", [(0.1, 1.1), (-0.1, 0.9), (1.1, -0.1)])
 def test_a_stretch_reaches_0_and_1(stretch):
-    with pytest.raises(ValueError, match="low at most 0 and high at least 1, else 0 or 1 is out"):
+    with pytest.raises(
+        ValueError, match="low at most 0 and high at least 1, so that both are drawn"
+    ):
         HardConcrete(stretch=stretch)
 
 

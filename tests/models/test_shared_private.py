@@ -128,6 +128,7 @@ def test_both_forms_of_data_answer_equally_with_equal_weights():
     assert_equal_answers(answered(shared), answered(separate), 1e-5)
 
 
+@pytest.mark.slow
 def test_with_separate_data_an_examples_private_state_is_that_of_its_task():
     model = network(task_data="separate", tasks={"a": 3, "b": 5, "c": 2})
     task_id = np.array([2, 0, 1, 1, 2, 0], "int32")

@@ -101,6 +101,7 @@ def test_kept_components_are_what_is_frozen_and_scored():
     assert check.frozen == 1.0
 
 
+@pytest.mark.slow
 def test_a_draw_without_a_component_is_scored_as_training_sees_it():
     model, data = sign_network(probability=0.05, min_components=1)
     check = check_freeze(model, data, num_samples=40)
