@@ -125,16 +125,16 @@ class RoutedModular(Modular):
             if convolves and keras.backend.backend() == "jax":
                 return apart(x, weights)
             return ops.cond(
-                ops.all(weights == weights[0]),  # a NaN is not the same as itself
-                lambda: self._applied(x, *self._kernels(ops.argmax(weights[0], axis=-1))),
+                ops.all(weights == weights[:1]),  # a NaN is not the same as itself
+                lambda: self._applied(x, *self._kernels(_choice_of(weights, axis=0))),
                 lambda: apart(x, weights),
             )
         if known:
             return self._by_block(x, self.routes) if equal else self._by_route(x)
         if training and self._draws_apart:
             return apart(x, weights)
-        drawn = ops.reshape(weights, (self.num_blocks, -1, len(self.components)))[:, 0]
-        return self._by_block(x, ops.argmax(drawn, axis=-1))
+        drawn = ops.reshape(weights, (self.num_blocks, -1, len(self.components)))
+        return self._by_block(x, _choice_of(drawn, axis=1))
 
     def _by_example(self, x, weights):
         """Runs each component on its own rows, and puts what they answer back in order."""
@@ -239,3 +239,8 @@ class RoutedModular(Modular):
             "routes": self.routes,
             "draws": self.draws,
         }
+
+
+def _choice_of(weights, axis):
+    """Returns the component that equal rows along an axis have chosen; of no rows, the first."""
+    return ops.argmax(ops.sum(weights, axis=axis), axis=-1)
