@@ -39,6 +39,19 @@ def mask_of(tensor):
     return getattr(tensor, "_keras_mask", None)
 
 
+def origin(tensor):
+    """Returns the operation that made a symbolic tensor, and a list of the tensors that it read.
+
+    The second is empty, and the first `None`, of what is no symbolic tensor.
+    """
+    history = getattr(tensor, "_keras_history", None)
+    if history is None:
+        return None, []
+    return history.operation, list(
+        history.operation._inbound_nodes[history.node_index].input_tensors
+    )
+
+
 def num_outputs(operation):
     """Returns how many tensors each call of a layer or operation has answered."""
     return len(operation._inbound_nodes[0].outputs)

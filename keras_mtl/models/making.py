@@ -7,6 +7,7 @@ import weakref
 import keras
 
 from keras_mtl import checks
+from keras_mtl.keras_internals import origin
 from keras_mtl.layers import ExpertStreams, Modular
 
 _GIVEN_LAYERS: weakref.WeakSet = weakref.WeakSet()  # so that no layer is built in twice
@@ -32,11 +33,11 @@ def _input_like(tensor, name):
             "inputs must be a keras.Input, such as keras.Input((28, 28, 1)), or a dict of them. "
             f"Received: {tensor!r}"
         )
-    history = getattr(tensor, "_keras_history", None)
-    if history is not None and not isinstance(history.operation, keras.layers.InputLayer):
+    made_by, _ = origin(tensor)
+    if not isinstance(made_by, keras.layers.InputLayer | None):
         raise ValueError(
             "inputs must be a keras.Input, of which the network makes its own, or a dict of them. "
-            f"Received the output of layer {history.operation.name!r}, which would be cut off "
+            f"Received the output of layer {made_by.name!r}, which would be cut off "
             "there: give the keras.Input that the layer reads, and the layer as a callable in stem."
         )
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)

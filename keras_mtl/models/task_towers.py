@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import keras
 
 from keras_mtl import checks
+from keras_mtl.keras_internals import origin
 from keras_mtl.layers import LastStep
 from keras_mtl.layers.copying import new_layer_like
 
@@ -49,12 +50,12 @@ def tower_of(tensor):
     """Returns the layers of the tower that ends in a tensor, and what the tower reads."""
     tower = []
     while True:
-        operation, node, _ = tensor._keras_history
+        operation, read = origin(tensor)
         if is_in_tower(operation):
             tower.insert(0, operation)
         elif not isinstance(operation, LastStep):
             return tower, tensor
-        (tensor,) = operation._inbound_nodes[node].input_tensors
+        tensor = read[0]  # what follows is its mask
 
 
 def new_tower(like, number):
