@@ -38,7 +38,8 @@ def off(cell, folder, model=None):
         found.append((before, _frozen_answers(model, longer)))
     if way == "exported":
         served = keras_mtl.load_served(keras_mtl.export(model, folder / "export"))
-        found.append((before, {task: served.predict(task, longer) for task in model.tasks}))
+        exported = {task: served.predict(task, longer) for task in model.tasks}
+        found.append((answers(model, x, _compiled(model)), exported))
     if way == "grown":
         given = sum(isinstance(layer, FixedAllocation) for layer in model.layers)
         rows = [ROWS[builder]] * given if builder in ROWS else None
@@ -49,19 +50,29 @@ def off(cell, folder, model=None):
     return max(_distance(*pair) for pair in found) / allowed
 
 
-def answers(model, x):
+def answers(model, x, call=None):
     """Returns what a network answers in inference, a dict, task -> float32 array."""
+    call = model if call is None else call
     if model.task_data == "shared":
-        outputs = model(_tensor(x), training=False)
+        outputs = call(_tensor(x), training=False)
         return {task: _array(outputs[task]) for task in model.tasks}
     task_id = keras.ops.repeat(keras.ops.arange(len(model.tasks), dtype="int32"), len(x))
     every = np.concatenate([x] * len(model.tasks))
-    outputs = model({"inputs": _tensor(every), "task_id": task_id}, training=False)
+    outputs = call({"inputs": _tensor(every), "task_id": task_id}, training=False)
     found = {}
     for index, (name, task) in enumerate(model.tasks.items()):
         answer = outputs[task.kind] if isinstance(outputs, dict) else outputs
         found[name] = _array(answer)[index * len(x) : (index + 1) * len(x), ..., : task.size]
     return found
+
+
+def _compiled(model):
+    """Returns a network as `predict` runs it: compiled convolutions round otherwise."""
+    if keras.backend.backend() != "tensorflow":
+        return model
+    import tensorflow as tf
+
+    return tf.function(model)
 
 
 def _with_more_padding(x):
