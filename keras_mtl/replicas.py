@@ -31,6 +31,14 @@ def over_replicas(tensors):
     return keras.tree.pack_sequence_as(tensors, flat)
 
 
+def mean_over_replicas(tensors):
+    """Returns the means over replicas of a structure of tensors."""
+    number = num_replicas()
+    if number == 1:
+        return tensors
+    return keras.tree.map_structure(lambda tensor: tensor / number, over_replicas(tensors))
+
+
 def _context():
     if keras.backend.backend() != "tensorflow":
         return None  # `keras.distribution` on JAX computes with whole batches

@@ -6,7 +6,7 @@ import threading
 import keras
 from keras import ops
 
-from keras_mtl.replicas import ReplicaStep, num_replicas, over_replicas
+from keras_mtl.replicas import ReplicaStep, mean_over_replicas, num_replicas
 from keras_mtl.training.gradients import with_gradient
 
 _running = threading.local()  # the step of this thread: replicas have one each
@@ -88,10 +88,8 @@ class BackendStep:
             return terms  # for compute_loss_and_updates
         values = [variable.value for variable in self.trainable_variables]
         by_term = [_gradients(term, values) for term in ops.unstack(terms)]
-        gradients = [
-            ops.stack(gradient) / num_replicas() for gradient in zip(*by_term, strict=True)
-        ]
-        return self._with_balanced_gradient(terms, over_replicas(gradients))
+        gradients = [ops.stack(gradient) for gradient in zip(*by_term, strict=True)]
+        return self._with_balanced_gradient(terms, mean_over_replicas(gradients))
 
     def _with_balanced_gradient(self, terms, gradients):
         """Returns the sum of the terms with a gradient that is balanced.

@@ -205,3 +205,8 @@ def weighted_sums(values, mask, sample_weight):
     mask = weighted(mask, sample_weight)
     axes = tuple(range(1, len(values.shape)))
     return ops.sum(values * mask, axis=axes), ops.sum(mask, axis=axes)
+
+
+def means_of(totals, counts):
+    """Returns means of sums, of which some may be of nothing: 0."""
+    return totals / ops.where(counts > 0, counts, 1.0)

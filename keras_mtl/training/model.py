@@ -18,7 +18,7 @@ from keras_mtl.training.empty_rows import EmptyRowsWarning
 from keras_mtl.training.epochs import IN_ORDER, FollowEpochs
 from keras_mtl.training.fitting import check_fit
 from keras_mtl.training.forms import check_form
-from keras_mtl.training.losses import loss_measure, metric_measures
+from keras_mtl.training.losses import loss_measure, means_of, metric_measures
 from keras_mtl.training.metrics import TaskMetric
 from keras_mtl.training.quantizing import quantizable
 from keras_mtl.training.reading import prepared, with_batches
@@ -181,7 +181,7 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         if training:
             rest = rest + learn_from_rewards(decisions, batch)
         if training and self.balancing is not None:
-            means, shares = _means(totals, counts), batch.shares(weights, counts)
+            means, shares = means_of(totals, counts), batch.shares(weights, counts)
             data = (x, y, sample_weight)
             losses = BatchLosses(self, data, means, shares, loss, ops.convert_to_tensor(rest))
             return self.balancing.follow(losses) / num_replicas()
@@ -194,7 +194,7 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         batch = self._batch(x, y, y_pred, sample_weight)
         totals, counts = batch.sums(self._loss_measures)
         weights = ops.array(self._task_weights, dtype="float32")
-        return _means(totals, counts), batch.shares(weights, counts)
+        return means_of(totals, counts), batch.shares(weights, counts)
 
     def _batch(self, x, y, y_pred, sample_weight):
         """Returns a batch, or a part of it, in the form that shows it task by task."""
@@ -265,7 +265,3 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
                 stacklevel=2,
             )
         super().quantize(mode, config=config, filters=filters, **kwargs)
-
-
-def _means(totals, counts):
-    return totals / ops.where(counts > 0, counts, 1.0)

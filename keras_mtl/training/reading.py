@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_mtl.data import ArrayBatches, TaskBatches
+from keras_mtl.training.distribution import num_replicas_of
 
 
 def with_batches(model, given):
@@ -17,7 +18,7 @@ def with_batches(model, given):
     """
     if keras.backend.backend() != "tensorflow":
         return given
-    if model.distribute_strategy.num_replicas_in_sync > 1 or given.get("validation_split"):
+    if num_replicas_of(model) > 1 or given.get("validation_split"):
         return given
     batch_size = given.get("batch_size") or 32
     found = dict(given)

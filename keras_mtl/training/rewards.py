@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_mtl.training.losses import accuracy_measure, loss_measure
+from keras_mtl.training.losses import accuracy_measure, loss_measure, means_of
 
 
 def taken_decisions(layers):
@@ -70,10 +70,6 @@ def row_rewards(batch, reward):
             accuracies[name] = measure
     right, num_right = batch.rows(accuracies)
     lost, num_lost = batch.rows(losses)
-    rewards = 2.0 * _mean(right, num_right) - ops.cast(num_right > 0, "float32")
-    rewards = rewards - _mean(lost, num_lost)
+    rewards = 2.0 * means_of(right, num_right) - ops.cast(num_right > 0, "float32")
+    rewards = rewards - means_of(lost, num_lost)
     return ops.stop_gradient(rewards), ops.cast(num_right + num_lost > 0, "float32")
-
-
-def _mean(totals, counts):
-    return totals / ops.where(counts > 0, counts, 1.0)
