@@ -82,7 +82,7 @@ def test_one_class_is_told_from_a_tenth_as_many_of_every_other(routes):
 @pytest.mark.slow
 def test_the_script_runs_on_cifar100(routes, mock, monkeypatch, tmp_path, capsys):
     results = tmp_path / "cifar.jsonl"
-    settings = ["--dataset", "cifar100", "--epochs", "1", "--seeds", "1"]
+    settings = ["--dataset", "cifar100", "--epochs", "3", "--seeds", "1"]
     methods = ["fixed random, conv 3", "routing, conv 1"]
     monkeypatch.setattr(
         sys, "argv", ["routes.py", "--results", str(results), *settings, "--methods", *methods]
@@ -93,5 +93,6 @@ def test_the_script_runs_on_cifar100(routes, mock, monkeypatch, tmp_path, capsys
     for run in runs:
         assert np.shape(run["policies"]) == (1, 20, 20)
         assert 0 <= run["accuracy"] <= 100 and len(run["by_task"]) == 20
-    assert np.shape(runs[1]["perplexity"]) == (2, 1)  # before the epoch and after it
-    assert 1 < runs[1]["perplexity"][1][0] < 20
+    assert np.shape(runs[1]["perplexity"]) == (4, 1)  # before each epoch, and after the last
+    # A task has one batch in an epoch: after the first it knows one component and prefers none.
+    assert 1 < runs[1]["perplexity"][3][0] < 20
