@@ -15,7 +15,7 @@ import numpy as np
 from steps import compiled_step, first_call, interleaved
 
 import keras_mtl
-from keras_mtl.models.towers import build_towers
+from keras_mtl.models.towers.parallel import build_towers
 
 SENTENCES, STEPS, UNITS, TAGS = 32, 24, 100, 20
 

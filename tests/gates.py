@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_mtl.layers import InstanceGate
-from keras_mtl.layers.instance_gate import mean_of_places, mean_so_far
+from keras_mtl.layers.averages import mean_of_places, mean_so_far
 
 
 def gates_of(model):

@@ -1,13 +1,17 @@
 """The package's files, in the order of the dataflow, import only what stands before them."""
 
 import ast
+import functools
 import pathlib
+
+import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "keras_mtl"
 ROOMS = [
     "keras_internals",
     "checks",
     "replicas",
+    "seeds",
     "tasks",
     "schedules",
     "phases",
@@ -20,6 +24,14 @@ ROOMS = [
     "serving",
     "tuning",
 ]
+INNER_ROOMS = {  # a file beside them imports from none of them, or none of them from it
+    "data": ["text", "batches", "datasets"],
+    "layers": ["routers", "mixing", "gates", "components", "recurrent", "penalties"],
+    "training": ["optimizers", "callbacks", "inputs", "balancing"],
+    "models": ["allocated", "experts", "towers", "blocks", "recurrent", "growth"],
+    "analysis": ["allocated", "costs", "recurrent", "scores"],
+    "serving": ["freezing", "streams", "requests", "exports"],
+}
 STRANGERS = {("layers", "data")}  # neighbours that do not know each other
 BACKENDS = {"tensorflow", "jax", "torch"}
 BACKENDS_OF = {  # where keras.ops cannot do it
@@ -29,18 +41,43 @@ BACKENDS_OF = {  # where keras.ops cannot do it
 }
 
 
-def imports_of(file):
-    """Yields the rooms that a file imports from."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "keras_mtl" and len(parts) > 1 and parts[1] in ROOMS:
-                yield parts[1]
+def module_of(file):
+    return ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+        ".__init__"
+    )
+
+
+FILES = {module_of(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+
+
+@functools.cache
+def imports_of(module):
+    """Returns the files that a file imports names of, through any `__init__` on the way."""
+    found = set()
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name in FILES}
+        elif isinstance(node, ast.ImportFrom) and node.module in FILES:
+            found |= {source_of(node.module, alias.name) for alias in node.names}
+    return found - {module}
+
+
+def source_of(module, name):
+    """Returns the file that a name comes from, which `module` has or hands on."""
+    if FILES[module].name == "__init__.py":
+        for node in ast.parse(FILES[module].read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.module in FILES and node.module != module:
+                if name in [alias.asname or alias.name for alias in node.names]:
+                    return source_of(node.module, name)
+    return f"{module}.{name}" if f"{module}.{name}" in FILES else module
+
+
+def circles_among(arrows):
+    """Returns the nodes of a graph from which arrows lead back to themselves."""
+    left = {node: set(others) for node, others in arrows.items()}
+    while leaves := {node for node, others in left.items() if not others & set(left)}:
+        left = {node: others for node, others in left.items() if node not in leaves}
+    return sorted(left)
 
 
 def test_every_room_has_a_place():
@@ -48,16 +85,51 @@ def test_every_room_has_a_place():
         path.stem for path in PACKAGE.iterdir() if path.stem not in ("__init__", "__pycache__")
     }
     assert rooms == set(ROOMS)
+    inner = {
+        path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/*/__init__.py")
+    }
+    assert inner == {f"{room}/{name}" for room, names in INNER_ROOMS.items() for name in names}
+    assert not list(PACKAGE.glob("*/*/*/__init__.py"))
 
 
 def test_imports_flow_one_way():
-    for file in PACKAGE.rglob("*.py"):
-        room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if room == "__init__":
-            continue
-        for imported in imports_of(file):
-            assert ROOMS.index(imported) <= ROOMS.index(room), f"{file} imports {imported}"
-            assert (room, imported) not in STRANGERS, f"{file} imports {imported}"
+    for module in FILES:
+        room = (module.split(".") + [""])[1]
+        for imported in imports_of(module) if room else ():
+            other = (imported.split(".") + [""])[1]
+            assert other in ROOMS, f"{module} imports {imported}"
+            assert ROOMS.index(other) <= ROOMS.index(room), f"{module} imports {imported}"
+            assert (room, other) not in STRANGERS, f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("room", INNER_ROOMS)
+def test_inner_rooms_import_one_way(room):
+    order = INNER_ROOMS[room]
+    for module in FILES:
+        _, outer, inner, *_ = [*module.split("."), "", ""]
+        for imported in imports_of(module) if outer == room and inner in order else ():
+            _, outer, other, *_ = [*imported.split("."), "", ""]
+            if outer == room and other in order:
+                assert order.index(other) <= order.index(inner), f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4], ids=["rooms", "inner rooms", "files"])
+def test_no_imports_go_in_circles(depth):
+    arrows = {}
+    for module in FILES:
+        place = tuple(module.split(".")[:depth])
+        others = {tuple(imported.split(".")[:depth]) for imported in imports_of(module)}
+        arrows.setdefault(place, set()).update(others - {place})
+    assert circles_among(arrows) == []
+
+
+def test_circles_are_seen():
+    assert circles_among({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
+def test_rooms_are_small():
+    for folder in {file.parent for file in FILES.values()}:
+        assert len(list(folder.glob("*.py"))) <= 16, folder
 
 
 def modules_in(nodes):

@@ -1,6 +1,6 @@
 """Looks into trained networks."""
 
-from keras_mtl.analysis.allocation import (
+from keras_mtl.analysis.allocated.allocation import (
     allocation,
     allocation_entropy,
     allocation_probabilities,
@@ -8,28 +8,32 @@ from keras_mtl.analysis.allocation import (
     task_embeddings,
     task_similarity,
 )
-from keras_mtl.analysis.connections import OpenConnections, open_connections
-from keras_mtl.analysis.delta import Delta, task_delta
-from keras_mtl.analysis.executed_flops import executed_flops
-from keras_mtl.analysis.execution import executed_blocks
+from keras_mtl.analysis.allocated.policy import sample_policy
+from keras_mtl.analysis.allocated.routes import (
+    grouping_agreement,
+    policy_perplexity,
+    route_similarity,
+)
+from keras_mtl.analysis.allocated.usage import ActiveFraction, active_fraction, usage_by_depth
+from keras_mtl.analysis.costs.executed_flops import executed_flops
+from keras_mtl.analysis.costs.execution import executed_blocks
+from keras_mtl.analysis.costs.sharing import SharingReport, sharing_report
 from keras_mtl.analysis.experts import ExpertUsage, expert_usage
-from keras_mtl.analysis.gains import (
+from keras_mtl.analysis.recurrent.connections import OpenConnections, open_connections
+from keras_mtl.analysis.recurrent.relatedness import relatedness_over_time
+from keras_mtl.analysis.recurrent.routing import routing_over_time, sub_encoder_usage
+from keras_mtl.analysis.recurrent.routing_callback import RoutingRecorder
+from keras_mtl.analysis.scores.delta import Delta, task_delta
+from keras_mtl.analysis.scores.gains import (
     GainCorrelation,
     error_reduction,
     gain_correlations,
     label_entropy,
 )
-from keras_mtl.analysis.policy import sample_policy
-from keras_mtl.analysis.relatedness import relatedness_over_time
-from keras_mtl.analysis.routes import grouping_agreement, policy_perplexity, route_similarity
-from keras_mtl.analysis.routing import routing_over_time, sub_encoder_usage
-from keras_mtl.analysis.routing_callback import RoutingRecorder
-from keras_mtl.analysis.sharing import SharingReport, sharing_report
+from keras_mtl.analysis.scores.tagging import TaggingScores, tagging_scores
+from keras_mtl.analysis.scores.tagging_callback import TaggingRecorder
+from keras_mtl.analysis.scores.welch import WelchTest, welch_test
 from keras_mtl.analysis.stitches import alphas, betas, cross_task_mass
-from keras_mtl.analysis.tagging import TaggingScores, tagging_scores
-from keras_mtl.analysis.tagging_callback import TaggingRecorder
-from keras_mtl.analysis.usage import ActiveFraction, active_fraction, usage_by_depth
-from keras_mtl.analysis.welch import WelchTest, welch_test
 
 __all__ = [
     "ActiveFraction",

@@ -7,8 +7,8 @@ from keras import ops
 from keras_mtl.analysis.task_answers import task_answers
 from keras_mtl.keras_internals import mask_of
 from keras_mtl.layers import DSelectKGates, NoisyTopKGates, StreamGates, TaskGates
-from keras_mtl.layers.instance_gate import mean_of_places
-from keras_mtl.layers.task_logits import valid_rows
+from keras_mtl.layers.averages import mean_of_places
+from keras_mtl.layers.gates.task_logits import valid_rows
 
 _GATES = (DSelectKGates, NoisyTopKGates, StreamGates, TaskGates)
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_mtl.training.checks import check_inputs
+from keras_mtl.training.inputs.checks import check_inputs
 
 
 def task_answers(model, network, x):

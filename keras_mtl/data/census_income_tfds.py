@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from keras_mtl.data.census_income import TASKS, load_census_income
+from keras_mtl.data.datasets.census_income import TASKS, load_census_income
 
 
 class CensusIncome(tfds.core.GeneratorBasedBuilder):

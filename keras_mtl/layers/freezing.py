@@ -115,7 +115,7 @@ class FrozenNetwork:
 
     def where_open(self, layer, gate, answer, x, shortcut):
         """See `FrozenCall.where_open`: all is computed, and the gate says what counts."""
-        return layer.mixed(gate, answer(x, shortcut), shortcut)
+        return layer.interpolated(gate, answer(x, shortcut), shortcut)
 
     def output(self, task):
         """Returns the symbolic output of one task."""

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.growing import take_over_each
+from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import as_task, kinds_of, largest_size
 
 _ACTIVATIONS = {
@@ -172,9 +173,7 @@ class TaskHeads(keras.layers.Layer):
             suffix = f"_added_{index}" if index else ""
             kernel = self.add_weight(
                 shape=(features_shape[-1], sum(block)),
-                initializer=_glorot_columns(
-                    block, None if self.seed is None else self.seed + index
-                ),
+                initializer=_glorot_columns(block, seed_of(self.seed, index)),
                 name="kernel" + suffix,
             )
             bias = self.add_weight(shape=(sum(block),), initializer="zeros", name="bias" + suffix)

@@ -1,32 +1,32 @@
 """Builders: one function a method, each returns an uncompiled functional model."""
 
-from keras_mtl.models.adashare import build_adashare
-from keras_mtl.models.add_task import add_task
-from keras_mtl.models.communicating import build_communicating
-from keras_mtl.models.cross_stitch import build_cross_stitch
-from keras_mtl.models.dselect_k import build_dselect_k
-from keras_mtl.models.dynashare import build_dynashare
-from keras_mtl.models.fixed_random import build_fixed_random
-from keras_mtl.models.girnet import build_girnet
-from keras_mtl.models.gumbel_matrix import build_gumbel_matrix
-from keras_mtl.models.low_supervision import build_low_supervision
-from keras_mtl.models.mmoe import build_mmoe
-from keras_mtl.models.mmoeex import build_mmoeex
-from keras_mtl.models.moe import build_moe
-from keras_mtl.models.ple import build_ple
-from keras_mtl.models.recurrent_modular import build_recurrent_modular
-from keras_mtl.models.recursive_routing import build_recursive_routing
-from keras_mtl.models.routing_network import build_routing_network
-from keras_mtl.models.shared_private import build_shared_private
-from keras_mtl.models.sluice import build_sluice
-from keras_mtl.models.snr import build_snr
-from keras_mtl.models.soft_ordering import build_soft_ordering
-from keras_mtl.models.static import (
+from keras_mtl.models.allocated.baselines import (
     build_no_sharing,
     build_shared_bottom,
     build_single_tasks,
 )
-from keras_mtl.models.task_routing import build_task_routing
+from keras_mtl.models.allocated.fixed_random import build_fixed_random
+from keras_mtl.models.allocated.gumbel_matrix import build_gumbel_matrix
+from keras_mtl.models.allocated.routing_network import build_routing_network
+from keras_mtl.models.allocated.soft_ordering import build_soft_ordering
+from keras_mtl.models.allocated.task_routing import build_task_routing
+from keras_mtl.models.blocks.adashare import build_adashare
+from keras_mtl.models.blocks.dynashare import build_dynashare
+from keras_mtl.models.experts.dselect_k import build_dselect_k
+from keras_mtl.models.experts.mmoe import build_mmoe
+from keras_mtl.models.experts.mmoeex import build_mmoeex
+from keras_mtl.models.experts.moe import build_moe
+from keras_mtl.models.experts.ple import build_ple
+from keras_mtl.models.growth.add_task import add_task
+from keras_mtl.models.recurrent.communicating import build_communicating
+from keras_mtl.models.recurrent.girnet import build_girnet
+from keras_mtl.models.recurrent.recurrent_modular import build_recurrent_modular
+from keras_mtl.models.recurrent.recursive_routing import build_recursive_routing
+from keras_mtl.models.recurrent.shared_private import build_shared_private
+from keras_mtl.models.towers.cross_stitch import build_cross_stitch
+from keras_mtl.models.towers.low_supervision import build_low_supervision
+from keras_mtl.models.towers.sluice import build_sluice
+from keras_mtl.models.towers.snr import build_snr
 
 __all__ = [
     "add_task",

@@ -16,7 +16,7 @@ from keras_mtl.layers import (
     TaskHeads,
     TaskRows,
 )
-from keras_mtl.models.making import (
+from keras_mtl.models.construction import (
     check_different_starts,
     layer_names,
     made_layers,

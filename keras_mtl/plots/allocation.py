@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_mtl.analysis import allocation, allocation_probabilities, usage_by_depth
-from keras_mtl.analysis.allocation import allocation_layers
+from keras_mtl.analysis.allocated.allocation import allocation_layers
 from keras_mtl.plots.axes import (
     BAR_COLOR,
     PROBABILITY_COLORS,

@@ -6,8 +6,10 @@ import json
 
 import numpy as np
 
-from keras_mtl.analysis.allocation import allocation_layers
+from keras_mtl.analysis.allocated.allocation import allocation_layers
 
+ASSETS = "assets.extra"  # TensorFlow leaves this folder of a SavedModel to others
+STREAM = "stream"  # the signature that takes and returns states
 MANIFEST = "manifest.json"
 ALLOCATION = "allocation.json"
 FORMAT_VERSION = 1

@@ -8,20 +8,20 @@ from keras import ops
 from keras_mtl.layers import SubspaceOrthogonality, TaskHead, TaskHeads
 from keras_mtl.layers.charging import settled_charges
 from keras_mtl.replicas import num_replicas, over_replicas
-from keras_mtl.training.alternating import check_batches_in_turns, check_network
 from keras_mtl.training.backend_step import BackendStep
-from keras_mtl.training.balancing import BatchLosses, check_balancing, check_batches
+from keras_mtl.training.balancing.base import BatchLosses, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
-from keras_mtl.training.checked_data import CheckedData, named
-from keras_mtl.training.distribution import check_replicas, scope_of
-from keras_mtl.training.empty_rows import EmptyRowsWarning
-from keras_mtl.training.epochs import IN_ORDER, FollowEpochs
-from keras_mtl.training.fitting import check_fit
-from keras_mtl.training.forms import check_form
+from keras_mtl.training.callbacks.empty_rows import EmptyRowsWarning
+from keras_mtl.training.callbacks.epochs import IN_ORDER, FollowEpochs
+from keras_mtl.training.inputs.checked_data import CheckedData, named
+from keras_mtl.training.inputs.distribution import check_replicas, scope_of
+from keras_mtl.training.inputs.fitting import check_fit
+from keras_mtl.training.inputs.forms import check_form
+from keras_mtl.training.inputs.reading import prepared, with_batches
 from keras_mtl.training.losses import loss_measure, means_of, metric_measures
 from keras_mtl.training.metrics import TaskMetric
+from keras_mtl.training.optimizers.alternating import check_batches_in_turns, check_network
 from keras_mtl.training.quantizing import quantizable
-from keras_mtl.training.reading import prepared, with_batches
 from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards, taken_decisions
 from keras_mtl.training.saved_state import SavedState
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_mtl.data import load_census_income
-from keras_mtl.data.census_income import COLUMNS, QUANTITIES
+from keras_mtl.data.datasets.census_income import COLUMNS, QUANTITIES
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data" / "census_income"
 needs_data = pytest.mark.skipif(not SHARED.exists(), reason="the census is not here")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_mtl.data import load_census_income
-from keras_mtl.data.census_income import COLUMNS, QUANTITIES
+from keras_mtl.data.datasets.census_income import COLUMNS, QUANTITIES
 
 pytestmark = pytest.mark.skipif(
     not importlib.util.find_spec("tensorflow_datasets"), reason="no tensorflow-datasets"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_mtl.data import ICUStays, standardize_stays
-from keras_mtl.data.icu_stays import forward_fill
+from keras_mtl.data.datasets.icu_stays import forward_fill
 
 NAN = np.nan
 

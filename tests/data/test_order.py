@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_mtl.data.order import SequentialOrder, TrainingOrder, passes, sampling_shares
+from keras_mtl.data.batches.order import SequentialOrder, TrainingOrder, passes, sampling_shares
 
 
 def training_order(seed=0, num_batches=6, mixed=False, shares=None):

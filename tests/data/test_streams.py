@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mtl.data import sources, task_batches
+from keras_mtl.data import task_batches
+from keras_mtl.data.batches import sources
 
 TASKS = {"color": 3, "animal": 5}
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_mtl.data import ArrayBatches, stacks, task_batches
+from keras_mtl.data import ArrayBatches, task_batches
+from keras_mtl.data.batches import stacks
 
 tf = pytest.importorskip("tensorflow")
 

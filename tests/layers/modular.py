@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 from keras import ops
 
-from keras_mtl.layers import SubEncoders, gumbel
+from keras_mtl.layers import SubEncoders
+from keras_mtl.layers.routers import gumbel
 
 
 def array(tensor):

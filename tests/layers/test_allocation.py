@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from keras_mtl.layers import AllocationMatrix, FixedAllocation
-from keras_mtl.layers.gumbel import logistic_noise
+from keras_mtl.layers.routers.gumbel import logistic_noise
 from tests.gradients import gradient
 
 TASK_ID = np.array([2, 0, 0, 1, 2], "int32")  # B = 5 examples, T = 3 tasks, C = 4 components

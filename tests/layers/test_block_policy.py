@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_mtl.layers import AllocationMatrix, BlockPolicy, gumbel
+from keras_mtl.layers import AllocationMatrix, BlockPolicy
+from keras_mtl.layers.routers import gumbel
 from tests.gradients import gradient
 
 TASK_ID = np.array([2, 0, 1, 1, 2], "int32")

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from keras_mtl.layers import DSelectKGates
-from keras_mtl.layers.dselect_k_gates import smooth_step
+from keras_mtl.layers.gates.dselect_k_gates import smooth_step
 from tests.gradients import gradient, gradients
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_mtl.layers import Modular, RoutedModular
-from keras_mtl.layers.fused import fused_groups
+from keras_mtl.layers.fusion import fused_groups
 
 FIRST = keras.backend.backend() != "tensorflow"  # TensorFlow has no channels first on a CPU
 

@@ -6,7 +6,7 @@ from keras import ops
 import keras_mtl
 from keras_mtl import HalvingSchedule, MultiTaskModel, Task, task_batches
 from keras_mtl.layers import GumbelRouter, TaskHead, TaskHeads, straight_through
-from keras_mtl.layers.gumbel import logistic_noise
+from keras_mtl.layers.routers.gumbel import logistic_noise
 from tests.gradients import gradient
 
 LOGITS = np.array([-1.0, 0.0, 2.0], "float32")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_mtl.layers.gumbel_choice import gumbel_noise, straight_through_choice
+from keras_mtl.layers.routers.gumbel_choice import gumbel_noise, straight_through_choice
 from tests.gradients import gradient
 from tests.layers.recurrence import array
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_mtl.layers import HardConcrete
-from keras_mtl.layers.gumbel import logistic_noise
+from keras_mtl.layers.routers.gumbel import logistic_noise
 from tests.gradients import gradient
 
 LOGITS = np.array([-1.0, 0.0, 2.0], "float32")

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from keras_mtl.layers import InstanceGate
-from keras_mtl.layers.instance_gate import mean_of_places, mean_so_far
+from keras_mtl.layers.averages import mean_of_places, mean_so_far
 from tests.gradients import gradients
 from tests.layers.frozen import frozen
 from tests.layers.modular import array, sigmoid

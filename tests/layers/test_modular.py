@@ -211,7 +211,7 @@ def test_the_gradient_reaches_the_logits_through_the_mean(seed):
     layer = Modular([constant(1.0, 1), constant(3.0, 1), constant(8.0, 1)])
     allocation.build((None,))
     layer.build((1, 1), (1, 3))
-    from keras_mtl.layers.gumbel import logistic_noise
+    from keras_mtl.layers.routers.gumbel import logistic_noise
 
     def loss():
         weights = allocation(np.array([1], "int32"), training=True)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_mtl.layers import BiLSTM, SubspaceOrthogonality
-from keras_mtl.layers.orthogonality import lstm_orthogonality
+from keras_mtl.layers.penalties.orthogonality import lstm_orthogonality
 from tests.gradients import gradient
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_mtl.layers import Modular, RoutedModular
-from keras_mtl.layers.row_blocks import row_blocks
+from keras_mtl.layers.components.row_blocks import row_blocks
 from tests.gradients import gradients
 
 RNG = np.random.default_rng(0)

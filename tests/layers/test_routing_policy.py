@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from keras_mtl.layers import RoutingPolicy
-from keras_mtl.layers.simplex import clipped_to_simplex, nearest_on_simplex
+from keras_mtl.layers.routers.simplex import clipped_to_simplex, nearest_on_simplex
 from tests.gradients import gradient
 
 TASK_ID = np.array([2, 0, 1, 1, 2, 0, 0], "int32")  # B = 7 rows, T = 3 tasks, C = 4

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_mtl.layers.scan import lstm_gates, masked_scan
+from keras_mtl.layers.recurrent.scan import lstm_gates, masked_scan
 from tests.layers.recurrence import MASK, RNG, X, array, assert_close
 
 

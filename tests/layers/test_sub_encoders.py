@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_mtl import HalvingSchedule
 from keras_mtl.layers import SubEncoders
-from keras_mtl.layers.sub_encoders import mean_of_open, side_by_side
+from keras_mtl.layers.recurrent.sub_encoders import mean_of_open, side_by_side
 from tests.gradients import gradient, gradients
 from tests.layers.frozen import frozen
 from tests.layers.modular import (

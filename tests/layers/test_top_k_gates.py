@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_mtl.layers import NoisyTopKGates
-from keras_mtl.layers.top_k_gates import squared_variation, totals_of_experts
+from keras_mtl.layers.gates.top_k_gates import squared_variation, totals_of_experts
 from tests.gradients import gradients
 
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_mtl
-from keras_mtl.models.ple import closed_to
+from keras_mtl.models.experts.ple import closed_to
 from tests.gradients import gradients
 from tests.models.networks import (
     TASKS,

@@ -6,7 +6,7 @@ from keras import ops
 
 import keras_mtl
 from keras_mtl import Task
-from keras_mtl.training.pcgrad import surgery
+from keras_mtl.training.balancing.pcgrad import surgery
 
 torch = pytest.importorskip("torch")
 aggregation = pytest.importorskip("torchjd.aggregation")

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from keras_mtl.serving import drafts
-from keras_mtl.serving.drafts import complete_or_nothing
+from keras_mtl.serving.exports import drafts
+from keras_mtl.serving.exports.drafts import complete_or_nothing
 
 SCRIPT = """
 import runpy, sys, time

@@ -10,7 +10,7 @@ from keras_mtl.serving import export, freeze
 
 BACKEND = keras.backend.backend()
 FORMAT = "onnx" if BACKEND == "torch" else "tf_saved_model"
-MODULE = sys.modules["keras_mtl.serving.export"]
+MODULE = sys.modules["keras_mtl.serving.exports.export"]
 
 
 def test_parents_are_made_and_the_path_comes_back(build, tmp_path):

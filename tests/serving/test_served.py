@@ -10,7 +10,7 @@ import pytest
 
 import keras_mtl
 from keras_mtl.serving import export, load_served
-from keras_mtl.serving.read_export import read_manifest
+from keras_mtl.serving.requests.read_export import read_manifest
 from tests.serving.damage import (
     MANIFEST,
     acknowledge,

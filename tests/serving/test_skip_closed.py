@@ -8,7 +8,7 @@ import pytest
 
 import keras_mtl
 from keras_mtl.layers import ResidualConv1D, ResidualConv2D, ResidualDense
-from keras_mtl.serving.skip_closed import SkipClosed
+from keras_mtl.serving.freezing.skip_closed import SkipClosed
 from tests.gates import gates_of, half_open
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"

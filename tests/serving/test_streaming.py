@@ -14,7 +14,7 @@ from keras import layers
 import keras_mtl
 from keras_mtl.data import SentenceEncoder
 from keras_mtl.serving import export, freeze, initial_states, load_served, streaming
-from keras_mtl.serving.check_stream import check_stream
+from keras_mtl.serving.streams.check_stream import check_stream
 from tests.models.networks import array
 from tests.models.towers import called, scrambled
 

@@ -10,8 +10,8 @@ from keras import ops
 
 import keras_mtl
 from keras_mtl import Task
-from keras_mtl.training.cagrad import worst_mixture
-from keras_mtl.training.pcgrad import surgery
+from keras_mtl.training.balancing.cagrad import worst_mixture
+from keras_mtl.training.balancing.pcgrad import surgery
 from tests.training.test_balancing import (
     METHODS,
     NAN,

@@ -6,7 +6,7 @@ import pytest
 
 import keras_mtl
 from keras_mtl.data import ArrayBatches
-from keras_mtl.training import reading
+from keras_mtl.training.inputs import reading
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="other backends read arrays as Keras does"

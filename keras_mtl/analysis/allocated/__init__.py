@@ -1,0 +1,1 @@
+"""What networks learned that allocate components to tasks."""

@@ -1,0 +1,1 @@
+"""What tasks run, and what it costs."""

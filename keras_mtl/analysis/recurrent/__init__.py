@@ -1,0 +1,1 @@
+"""What recurrent modular networks read, and when."""

@@ -1,0 +1,1 @@
+"""Whether sharing helped, by numbers over tasks and seeds."""

@@ -1,0 +1,1 @@
+"""Datasets: readers of files that people have, and made tasks."""

@@ -1,0 +1,45 @@
+"""Means of a number of things that may be none, and the precision that they need."""
+
+import keras
+from keras import ops
+
+
+def at_least_one(number):
+    """Returns a number, or 1 where it is less, to divide by; a maximum halves gradients at 1."""
+    return ops.where(number < 1.0, ops.ones_like(number), number)
+
+
+def mean_of_valid(values, valid, axis=None):
+    """Returns the mean of the values that are valid, 1 and not 0; zero where none is."""
+    return ops.sum(valid * values, axis=axis) / at_least_one(ops.sum(valid, axis=axis))
+
+
+def running_mean(values, valid):
+    """Returns, for each step, the mean of the values up to it that are valid; zero before any."""
+    return ops.cumsum(valid * values, axis=1) / at_least_one(ops.cumsum(valid, axis=1))
+
+
+def as_dtype(x, dtype):
+    """Returns x in a dtype: a symbolic x of that dtype gets no operation that does nothing."""
+    return x if keras.backend.standardize_dtype(x.dtype) == dtype else ops.cast(x, dtype)
+
+
+def mean_of_places(x, mask=None):
+    """Returns the mean over space or time, `(batch, features)`; of valid steps, with a mask."""
+    places = tuple(range(1, len(x.shape) - 1))
+    if not places:
+        return x
+    if mask is None:
+        return ops.mean(x, axis=places)
+    valid = ops.expand_dims(ops.cast(mask, "float32"), axis=-1)
+    # Sums of many steps, whose number 16 bits cannot count
+    return as_dtype(mean_of_valid(as_dtype(x, "float32"), valid, axis=1), x.dtype)
+
+
+def mean_so_far(x, mask=None):
+    """Returns the mean over the steps up to each, of valid ones, `(batch, steps, features)`."""
+    steps = ops.cast(x, "float32")  # as above
+    valid = ops.ones_like(steps[..., :1])
+    if mask is not None:
+        valid = ops.expand_dims(ops.cast(mask, "float32"), axis=-1)
+    return ops.cast(running_mean(steps, valid), x.dtype)

@@ -1,0 +1,1 @@
+"""What is used: parallel components, and blocks that may be skipped."""

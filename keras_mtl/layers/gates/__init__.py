@@ -1,0 +1,1 @@
+"""Who decides for an example: weights of components that depend on what they read."""

@@ -1,0 +1,1 @@
+"""What is charged: named terms of the loss."""

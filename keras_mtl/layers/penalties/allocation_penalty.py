@@ -1,0 +1,169 @@
+"""Named terms of the loss that depend on the allocation."""
+
+import keras
+from keras import ops
+
+from keras_mtl import checks
+from keras_mtl.layers.averages import at_least_one
+from keras_mtl.layers.charging import charge
+from keras_mtl.layers.copying import new_layer_like
+from keras_mtl.layers.freezing import passes_through
+from keras_mtl.layers.growing import one_more_block
+from keras_mtl.schedules import (
+    check_setting,
+    deserialize_setting,
+    serialize_setting,
+    value_at,
+)
+
+_TINY = 1e-12  # inside logarithms, so that p log p is 0 at p = 0
+
+
+def binary_entropy(probability):
+    """Returns the entropy of Bernoulli variables in nats."""
+    other = 1.0 - probability
+    log = ops.log
+    return -(
+        probability * log(ops.maximum(probability, _TINY)) + other * log(ops.maximum(other, _TINY))
+    )
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class AllocationPenalty(keras.layers.Layer):
+    """Adds penalties on allocation probabilities to the loss; passes features through.
+
+    With `p` the probabilities of a task in all routed layers:
+
+    - budget: `budget_weight * max(0, sum(p) / number of components - budget)`,
+    - entropy: `entropy_weight * sum of the entropies of p`, in nats,
+    - disconnect: `disconnect_weight * sum over layers of the chance that the task has no
+      component there`.
+
+    A batch pays for the tasks it holds: the mean over its examples. Penalties use
+    probabilities, not draws, so they are smooth and touch no component's weights. The
+    latest values stand in `penalties`, and the model's logs name them.
+
+    Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section III-D (budget);
+    entropy and disconnect are in its reference code only. The paper's budget can be read
+    as an average over tasks: that is `budget_scope="global"`; the reference code's
+    `"task"` is the default.
+
+    Args:
+        budget: Wanted fraction of components per task, in (0, 1], or `None` for no
+            limit. Defaults to `None`.
+        budget_weight: Number of at least 0, or a schedule over training batches.
+            Defaults to 1.0.
+        budget_scope: `"task"` limits each task, `"global"` the mean over tasks, so that
+            one may exceed the budget when another stays below. Defaults to `"task"`.
+        entropy_weight: As `budget_weight`. Defaults to 0.0.
+        disconnect_weight: As `budget_weight`. Defaults to 0.0.
+        num_repeats: Factor of all penalties: the number of tasks when every example is
+            seen by every task, whose losses are summed then. Defaults to 1.
+
+    Call arguments:
+        features: Returned as they are.
+        task_id: `(batch,)` integers.
+        probabilities: List of `(num_tasks, num_components)`, one per routed layer.
+
+    Weights:
+        updates: `()`, int32, not trainable: training batches seen.
+        budget_penalty, entropy_penalty, disconnect_penalty: `()`, not trainable: latest
+            values of the penalties in use.
+
+    Raises:
+        ValueError: A budget outside (0, 1], a negative weight, an unknown scope.
+    """
+
+    def __init__(
+        self,
+        budget=None,
+        budget_weight=1.0,
+        budget_scope="task",
+        entropy_weight=0.0,
+        disconnect_weight=0.0,
+        num_repeats=1,
+        **kwargs,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        self.budget = (
+            budget
+            if budget is None
+            else checks.number("budget", budget, above=0, most=1, or_else=", or None")
+        )
+        self.budget_scope = checks.word("budget_scope", budget_scope, ("task", "global"))
+        self.weights_of = {
+            "budget": budget_weight,
+            "entropy": entropy_weight,
+            "disconnect": disconnect_weight,
+        }
+        for name, weight in self.weights_of.items():
+            self.weights_of[name] = check_setting(f"{name}_weight", weight)
+        self.num_repeats = checks.count("num_repeats", num_repeats)
+        self.supports_masking = True
+
+    @property
+    def in_use(self):
+        """Names of the penalties whose weight is not always 0; without a budget none of that."""
+        in_use = [name for name, weight in self.weights_of.items() if callable(weight) or weight]
+        return [name for name in in_use if name != "budget" or self.budget is not None]
+
+    def build(self, features_shape, task_id_shape, probabilities_shape):
+        self.updates = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
+        )
+        self.penalties = {
+            f"{name}_penalty": self.add_weight(
+                shape=(), initializer="zeros", dtype="float32", trainable=False, name=name
+            )
+            for name in self.in_use
+        }
+
+    def call(self, features, task_id, probabilities, training=False):
+        rows = ops.one_hot(task_id, probabilities[0].shape[0], dtype="float32")
+        rows_by_task = ops.sum(rows, axis=0)
+        for name in self.in_use:
+            per_task = getattr(self, f"_{name}")([ops.cast(p, "float32") for p in probabilities])
+            weight = value_at(self.weights_of[name], self.updates) * self.num_repeats
+
+            def price(rows_by_task, weighted=weight * per_task):
+                share = rows_by_task / at_least_one(ops.sum(rows_by_task))
+                return ops.sum(share * weighted)
+
+            charge(self, f"{name}_penalty", (rows_by_task,), price)
+        if training:
+            self.updates.assign_add(1)
+        return features
+
+    def _budget(self, probabilities):
+        used = sum(ops.sum(p, axis=-1) for p in probabilities)
+        fraction = used / sum(p.shape[-1] for p in probabilities)
+        if self.budget_scope == "global":
+            fraction = ops.ones_like(fraction) * ops.mean(fraction)
+        return ops.relu(fraction - self.budget)
+
+    def _entropy(self, probabilities):
+        return sum(ops.sum(binary_entropy(p), axis=-1) for p in probabilities)
+
+    def _disconnect(self, probabilities):
+        return sum(ops.prod(1.0 - p, axis=-1) for p in probabilities)
+
+    frozen = passes_through
+
+    def grown(self, new):
+        """Knows the rows of one more task, where each has rows of its own."""
+        return new_layer_like(self, {"num_repeats": one_more_block(self.num_repeats)})
+
+    def get_config(self):
+        weights = {f"{n}_weight": serialize_setting(w) for n, w in self.weights_of.items()}
+        return {
+            **super().get_config(),
+            **weights,
+            "budget": self.budget,
+            "budget_scope": self.budget_scope,
+            "num_repeats": self.num_repeats,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        weights = {n: deserialize_setting(w) for n, w in config.items() if n.endswith("_weight")}
+        return cls(**{**config, **weights})

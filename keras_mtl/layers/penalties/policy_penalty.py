@@ -1,0 +1,138 @@
+"""Prices on task policies over blocks: on executing them, and on tasks that disagree."""
+
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mtl import checks
+from keras_mtl.layers.averages import at_least_one
+from keras_mtl.layers.freezing import passes_through
+from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
+
+_SMALLEST = 1e-6  # of a probability whose logarithm is taken
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class PolicyPenalty(keras.layers.Layer):
+    """Adds penalties on the policies of all blocks to the loss; passes features through.
+
+    The sparsity penalty pushes tasks to skip blocks: with alpha the probability that a task
+    executes a block, the mean of `-log(1 - alpha)` over blocks, summed over tasks. The sharing
+    penalty pushes tasks to agree, in early blocks most of all: the sum over pairs of tasks and
+    blocks l = 0, 1, ... of `(L - l) / L * |alpha of one - alpha of the other|`. Blocks that
+    nobody may skip yet do not count.
+
+    Source: Sun et al., "AdaShare", NeurIPS 2020; Rahimian et al., "DynaShare", ICLR 2022
+    submission, Eqs. 3 and 4. Differs from the papers in the defaults: their sparsity penalty
+    `sum(log(alpha))` is `sparsity="log_alpha"`, which falls without bound as a block dies;
+    the sum over pairs has each pair once, and l counts from 0, so that the last block counts
+    too. Their code is `sharing="reference"`: the weight of a block is (l + 1) / L, growing
+    with the depth, and logits of executing are compared instead of probabilities.
+
+    Args:
+        starts: Training batches before each block may be skipped, in order of depth.
+        sparsity_weight: Number of at least 0, or a schedule over training batches. Defaults to
+            0.05.
+        sharing_weight: The same. Defaults to 0.05.
+        sparsity: `"skip"` or `"log_alpha"`. Defaults to `"skip"`.
+        sharing: `"decreasing"` or `"reference"`. Defaults to `"decreasing"`.
+
+    Call arguments:
+        features: Tensor or structure of tensors, returned as they are.
+        logits: List of `(num_tasks, 2)`, one per block, index 0 = execute.
+
+    Weights:
+        updates: `()`, int32, not trainable: training batches seen.
+        sparsity_penalty, sharing_penalty: `()`, not trainable: latest values.
+
+    Raises:
+        ValueError: A negative weight, an unknown form.
+
+    Example:
+
+    >>> penalty = PolicyPenalty([0, 0], sparsity_weight=1.0, sharing_weight=1.0)
+    >>> even, sure = keras.ops.zeros((2, 2)), keras.ops.array([[0.0, 9.0], [9.0, 0.0]])
+    >>> _ = penalty(keras.ops.ones((3, 4)), [even, sure])
+    >>> round(float(penalty.penalties["sharing_penalty"].numpy()), 3)  # half of 1
+    0.5
+    """
+
+    def __init__(
+        self,
+        starts,
+        sparsity_weight=0.05,
+        sharing_weight=0.05,
+        sparsity="skip",
+        sharing="decreasing",
+        **kwargs,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        self.weights_of = {"sparsity": sparsity_weight, "sharing": sharing_weight}
+        for name, weight in self.weights_of.items():
+            self.weights_of[name] = check_setting(f"{name}_weight", weight)
+        self.starts = checks.counts("starts", starts, length=1)
+        self.sparsity = checks.word("sparsity", sparsity, ("skip", "log_alpha"))
+        self.sharing = checks.word("sharing", sharing, ("decreasing", "reference"))
+        self.supports_masking = True
+
+    def build(self, features_shape, logits_shape):
+        self.updates = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
+        )
+        self.penalties = {
+            f"{name}_penalty": self.add_weight(
+                shape=(), initializer="zeros", dtype="float32", trainable=False, name=name
+            )
+            for name in self.weights_of
+        }
+
+    def call(self, features, logits, training=False):
+        logits = ops.stack([ops.cast(block, "float32") for block in logits])
+        learned = ops.cast(self.updates >= ops.convert_to_tensor(self.starts), "float32")
+        for name, weight in self.weights_of.items():
+            value = getattr(self, f"_{name}")(logits, ops.expand_dims(learned, axis=-1))
+            value = value_at(weight, self.updates) * value
+            self.add_loss(value)
+            self.penalties[f"{name}_penalty"].assign(value)
+        if training:
+            self.updates.assign_add(1)
+        return features
+
+    def _sparsity(self, logits, learned):
+        odds = logits[..., 0] - logits[..., 1]  # (blocks, tasks)
+        if self.sparsity == "log_alpha":
+            lowest = float(np.log(_SMALLEST))
+            return ops.sum(learned * ops.maximum(ops.log_sigmoid(odds), lowest))
+        charged = ops.sum(learned * ops.softplus(odds))  # -log(1 - sigmoid(odds))
+        return charged / at_least_one(ops.sum(learned))
+
+    def _sharing(self, logits, learned):
+        depth = np.arange(len(self.starts), dtype="float32")[:, None]
+        if self.sharing == "reference":
+            compared, weights = logits[..., 0], (depth + 1) / len(self.starts)
+        else:
+            compared = ops.sigmoid(logits[..., 0] - logits[..., 1])
+            weights = (len(self.starts) - depth) / len(self.starts)
+        weights = ops.convert_to_tensor(weights)
+        pairs = itertools.combinations(range(logits.shape[1]), 2)
+        apart = [ops.abs(compared[:, i : i + 1] - compared[:, j : j + 1]) for i, j in pairs]
+        return sum((ops.sum(learned * weights * each) for each in apart), ops.zeros(()))
+
+    frozen = passes_through
+
+    def get_config(self):
+        weights = {f"{n}_weight": serialize_setting(w) for n, w in self.weights_of.items()}
+        return {
+            **super().get_config(),
+            **weights,
+            "starts": self.starts,
+            "sparsity": self.sparsity,
+            "sharing": self.sharing,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        weights = {n: deserialize_setting(w) for n, w in config.items() if n.endswith("_weight")}
+        return cls(**{**config, **weights})

@@ -1,0 +1,221 @@
+"""Named terms of the loss that keep shared and private states apart."""
+
+import keras
+from keras import ops
+
+from keras_mtl import checks
+from keras_mtl.layers.averages import at_least_one
+from keras_mtl.layers.charging import charge
+from keras_mtl.layers.freezing import passes_through
+from keras_mtl.layers.penalties.gradient_reversal import GradientReversal
+from keras_mtl.replicas import over_replicas
+
+_TINY = 1e-12  # squared length under which a row is not stretched to length 1
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class AdversarialPenalty(keras.layers.Layer):
+    """Makes states tell nothing about their task: a classifier of tasks, to be misled.
+
+    Adds `weight * mean cross-entropy` of a linear classifier, which guesses an example's task
+    from its state, to the loss. The classifier learns to guess; behind a `GradientReversal`,
+    it teaches what is before it to leave no trace of the task. Passes features through. The
+    latest value stands in `penalties`, and the model's logs name it.
+
+    Source: Liu, Qiu and Huang, "Adversarial multi-task learning for text classification", 2017,
+    https://arxiv.org/abs/1704.05742, section 4.2. Its unlabelled examples (section 4.3) are
+    here examples whose label is missing.
+
+    Args:
+        num_tasks: Number of tasks.
+        weight: Factor, at least 0. Defaults to 0.05.
+
+    Call arguments:
+        features: Returned as they are.
+        states: `(batch, units)`, what the task is guessed from.
+        task_id: `(batch,)` integers in `[0, num_tasks)`. Outside: no penalty.
+
+    Weights:
+        kernel: `(units, num_tasks)`.
+        bias: `(num_tasks,)`.
+        adversarial_penalty: `()`, not trainable: the latest value.
+
+    Raises:
+        ValueError: A weight that is no number of at least 0.
+
+    Example:
+
+    >>> layer = AdversarialPenalty(2, weight=1.0)
+    >>> states, task_id = keras.ops.zeros((3, 4)), keras.ops.array([0, 1, 1])
+    >>> features = layer(states, states, task_id)
+    >>> round(float(layer.penalties["adversarial_penalty"].numpy()), 3)  # log 2: no idea
+    0.693
+    """
+
+    def __init__(self, num_tasks, weight=0.05, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.num_tasks = checks.count("num_tasks", num_tasks)
+        self.weight = float(checks.number("weight", weight, least=0))
+        self.reversal = GradientReversal(dtype="float32")
+        self.supports_masking = True
+
+    def build(self, features_shape, states_shape, task_id_shape):
+        full = {"dtype": "float32", "autocast": False}
+        shape = (states_shape[-1], self.num_tasks)
+        self.kernel = self.add_weight(shape=shape, name="kernel", **full)
+        self.bias = self.add_weight(
+            shape=(self.num_tasks,), initializer="zeros", name="bias", **full
+        )
+        latest = self.add_weight(
+            shape=(),
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            name="adversarial_penalty",
+        )
+        self.penalties = {"adversarial_penalty": latest}
+
+    def call(self, features, states, task_id):
+        states = self.reversal(ops.cast(states, "float32"))
+        guesses = ops.log_softmax(ops.matmul(states, self.kernel) + self.bias)
+        is_task = ops.equal(ops.reshape(task_id, (-1, 1)), ops.arange(self.num_tasks))
+        total = ops.sum(ops.where(is_task, guesses, 0.0))
+        rows = ops.sum(ops.ones_like(guesses[:, 0]))
+
+        def price(total, rows):
+            return -self.weight * total / at_least_one(rows)
+
+        charge(self, "adversarial_penalty", (total, rows), price)
+        return features
+
+    frozen = passes_through
+
+    def get_config(self):
+        return {**super().get_config(), "num_tasks": self.num_tasks, "weight": self.weight}
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class OrthogonalityPenalty(keras.layers.Layer):
+    """Makes private states say what the shared ones do not.
+
+    Adds `weight * sum over tasks k of ||S_k^T H_k||_F^2` to the loss: the squared inner products
+    of every shared unit (columns of `S_k`, the states of a task's examples) with every private
+    unit of the task (columns of `H_k`). Passes features through. The latest value stands in
+    `penalties`, and the model's logs name it.
+
+    Reductions:
+
+    - `"sum"`: as it stands; it grows with the square of the number of examples.
+    - `"normalised_mean"`: states are centred over a task's examples and scaled to length 1, and
+      inner products are means over examples. A task's value is between 0 and 1 whatever the
+      batch size and the units. A batch pays for the tasks it holds: the mean over its examples.
+
+    Source: Liu, Qiu and Huang 2017, https://arxiv.org/abs/1704.05742, section 4.4 (`"sum"`);
+    normalisation as in a public implementation, `FrankWork/fudan_mtl_reviews`. Differs from
+    that code: there inner products are sums over examples and squares are averaged over pairs of
+    units, which is this times `(examples / units) ** 2`.
+
+    Args:
+        weight: Factor, at least 0. Defaults to 0.01.
+        reduction: `"normalised_mean"` or `"sum"`. Defaults to `"normalised_mean"`.
+
+    Call arguments:
+        features: Returned as they are.
+        shared: `(batch, units)` shared states.
+        private: List with the private states of each task, `(batch, units)`.
+        task_id: `(batch,)` integers, the task of each example; without it every example
+            belongs to every task.
+
+    Weights:
+        orthogonality_penalty: `()`, not trainable: the latest value.
+
+    Raises:
+        ValueError: A weight that is no number of at least 0, an unknown reduction.
+
+    Example:
+
+    >>> layer = OrthogonalityPenalty(weight=1.0, reduction="sum")
+    >>> shared, private = keras.ops.array([[1.0, 2.0]]), keras.ops.array([[3.0]])
+    >>> features = layer(shared, shared, [private])
+    >>> float(layer.penalties["orthogonality_penalty"].numpy())  # 3 ** 2 + 6 ** 2
+    45.0
+    """
+
+    def __init__(self, weight=0.01, reduction="normalised_mean", **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.weight = float(checks.number("weight", weight, least=0))
+        self.reduction = checks.word("reduction", reduction, tuple(REDUCTIONS))
+        self.supports_masking = True
+
+    def build(self, features_shape, shared_shape, private_shape, task_id_shape=None):
+        latest = self.add_weight(
+            shape=(),
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            name="orthogonality_penalty",
+        )
+        self.penalties = {"orthogonality_penalty": latest}
+
+    def call(self, features, shared, private, task_id=None):
+        shared = ops.cast(shared, "float32")
+        parts = []
+        for index, states in enumerate(private):
+            belongs = ops.ones_like(shared[:, :1])
+            if task_id is not None:
+                belongs = ops.cast(ops.reshape(task_id, (-1, 1)) == index, "float32")
+            parts.append((ops.cast(states, "float32"), belongs))
+        sums, price = REDUCTIONS[self.reduction](shared, parts)
+        charge(self, "orthogonality_penalty", sums, lambda *sums: self.weight * price(*sums))
+        return features
+
+    frozen = passes_through
+
+    def get_config(self):
+        return {**super().get_config(), "weight": self.weight, "reduction": self.reduction}
+
+
+def _product(shared, private, belongs):
+    """Returns `S^T H` over the rows where `belongs`, `(batch, 1)`, is 1."""
+    return ops.matmul(ops.transpose(belongs * shared), private)
+
+
+def _sum(shared, parts):
+    """Returns sums over rows, and the function of them that is the penalty."""
+    products = tuple(_product(shared, states, belongs) for states, belongs in parts)
+    return products, lambda *products: sum(ops.sum(ops.square(each)) for each in products)
+
+
+def _normalised_mean(shared, parts):
+    """Returns the same of directions and per row, weighted by the tasks' shares of the batch."""
+    rows = ops.sum(ops.ones_like(shared[:, 0]))
+    by_task = [
+        (ops.sum(belongs), ops.sum(belongs * shared, axis=0), ops.sum(belongs * states, axis=0))
+        for states, belongs in parts
+    ]
+
+    def price(rows, by_task):
+        products = []
+        for (states, belongs), (count, of_shared, of_states) in zip(parts, by_task, strict=True):
+            count = at_least_one(count)
+            directions = (
+                _directions(shared, of_shared / count),
+                _directions(states, of_states / count),
+            )
+            products.append(_product(*directions, belongs))
+        products = over_replicas(products)  # a second sum, of what rests on the first
+        return sum(
+            count / at_least_one(rows) * ops.sum(ops.square(product / at_least_one(count)))
+            for product, (count, _, _) in zip(products, by_task, strict=True)
+        )
+
+    return (rows, by_task), price
+
+
+def _directions(states, mean):
+    centred = states - mean
+    length = ops.sum(ops.square(centred), axis=-1, keepdims=True)
+    return centred / ops.sqrt(ops.maximum(length, _TINY))
+
+
+REDUCTIONS = {"normalised_mean": _normalised_mean, "sum": _sum}

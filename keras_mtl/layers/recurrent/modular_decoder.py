@@ -1,0 +1,146 @@
+"""What a task reads of a modular encoder, at every step anew."""
+
+from functools import partial
+from itertools import accumulate, pairwise
+
+import keras
+from keras import ops
+
+from keras_mtl import checks
+from keras_mtl.layers.components.mlp import MLP
+from keras_mtl.layers.recurrent.sub_encoders import (
+    mean_of_open,
+)
+from keras_mtl.layers.routers.decisions import log_odds, most_likely
+from keras_mtl.layers.routers.gumbel import GumbelRouter
+from keras_mtl.schedules import HalvingSchedule, deserialize_setting, serialize_setting
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class ModularDecoder(keras.layers.Layer):
+    """Reads, for one task, the sub-encoders that it connects to.
+
+    There is a sub-decoder for each layer of sub-encoders, which reads the mean of those of its
+    layer that are connected. One policy network decides about all of them, from what a
+    sub-encoder says, and, when it is given, from the task's own features.
+
+    Source: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021, section "decoders",
+    Eqs. 6 (with features) and 7. Differs from the paper: sub-decoder d reads layer d + 1 of the
+    encoder, whose first are the LSTM cells (the paper's indices do not fit each other); the
+    task's features are brought to the width of a sub-encoder; the last layer of the policy
+    network is linear; without any connection a sub-decoder reads zeros.
+
+    Args:
+        num_sub_encoders: Number of sub-encoders in each layer.
+        units: Sizes of the ReLU layers of each sub-decoder.
+        policy_units: Sizes of the ReLU layers of the policy network.
+        temperature: As in `GumbelRouter`. `None` takes `HalvingSchedule()`. Defaults to `None`.
+        seed: Integer seed of the draws, or `None`. Defaults to `None`.
+
+    Call arguments:
+        x: `(batch, steps, sum(num_sub_encoders), width)`, as `RecurrentModular` says it.
+        features: `(batch, steps, features)` of the task, which the policy reads too, or `None`.
+        training: Whether decisions are drawn.
+
+    Output shape:
+        A pair: `(batch, steps, layers * units[-1])`, the sub-decoders side by side; and the
+        decisions, 1 where the task reads a sub-encoder, `(batch, steps, sum(num_sub_encoders))`.
+
+    Weights:
+        policy, sub_decoder_1, ...: as of `MLP`; projection: kernel `(features, width)`, when
+        there are features; router: as of `GumbelRouter`.
+
+    Raises:
+        ValueError: Another number of sub-encoders.
+
+    Example:
+
+    >>> decoder = ModularDecoder((3, 3), (6,), (4,), seed=0)
+    >>> outputs, decisions = decoder(keras.ops.ones((5, 7, 6, 8)))
+    >>> tuple(outputs.shape), tuple(decisions.shape)
+    ((5, 7, 12), (5, 7, 6))
+    """
+
+    def __init__(
+        self, num_sub_encoders, units, policy_units, temperature=None, seed=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.num_sub_encoders = checks.sizes("num_sub_encoders", num_sub_encoders, length=1)
+        self.units = checks.sizes("units", units, length=1)
+        self.policy_units = checks.sizes("policy_units", policy_units)
+        self.temperature = HalvingSchedule() if temperature is None else temperature
+        self.seed = checks.seed("seed", seed)
+        self.supports_masking = True
+        own = {"dtype": self.dtype_policy}
+        self.sub_decoders = [
+            MLP(units, name=f"sub_decoder_{number}", **own)
+            for number in range(1, len(self.num_sub_encoders) + 1)
+        ]
+        self.policy = MLP((*policy_units, 2), "linear", name="policy", **own)
+        self.router = GumbelRouter(self.temperature, seed=seed, name="router", **own)
+
+    def build(self, x_shape, features_shape=None):
+        if len(x_shape) != 4 or x_shape[2] != sum(self.num_sub_encoders):
+            raise ValueError(
+                f"{self.name!r} reads {' + '.join(map(str, self.num_sub_encoders))} sub-encoders, "
+                f"(batch, steps, sub-encoders, width). Received: {tuple(x_shape)}"
+            )
+        width, policy_width = x_shape[-1], x_shape[-1]
+        self.projection = None
+        if features_shape is not None:
+            self.projection = keras.layers.Dense(
+                width, use_bias=False, dtype=self.dtype_policy, name="projection"
+            )
+            self.projection.build(features_shape)
+            policy_width *= 2
+        self.policy.build((*x_shape[:-1], policy_width))
+        for sub_decoder in self.sub_decoders:
+            sub_decoder.build((*x_shape[:-2], width))
+        self.router.build(x_shape[:-1])
+
+    def call(self, x, features=None, training=False):
+        def decide(logits):
+            return self.router(logits, training=training)
+
+        projected = None if features is None else self.projection(features)
+        return self._decoded(x, projected, lambda network: network, decide)
+
+    def _decoded(self, x, projected, own, decide):
+        seen = x
+        if projected is not None:
+            repeated = ops.stack([projected] * sum(self.num_sub_encoders), axis=-2)
+            seen = ops.concatenate([x, repeated], axis=-1)
+        decisions = decide(log_odds(own(self.policy)(seen)))
+        places, outputs = pairwise(accumulate((0, *self.num_sub_encoders))), []
+        for sub_decoder, (start, end) in zip(self.sub_decoders, places, strict=True):
+            opened = ops.expand_dims(decisions[..., start:end], axis=-2)
+            read = mean_of_open(opened, x[..., start:end, :])[..., 0, :]
+            outputs.append(own(sub_decoder)(read))
+        return ops.concatenate(outputs, axis=-1), decisions
+
+    def compute_mask(self, x, previous_mask=None):
+        return [previous_mask, previous_mask]
+
+    def compute_output_shape(self, x_shape, features_shape=None):
+        outputs = (*x_shape[:-2], len(self.num_sub_encoders) * self.units[-1])
+        return outputs, x_shape[:-1]
+
+    def frozen(self, call, x, features=None):
+        """Becomes stock layers that decide without randomness."""
+        call = call.inside(self)
+        projected = None if features is None else call(self.projection, features)
+        return self._decoded(x, projected, lambda mlp: partial(call, mlp), most_likely)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_sub_encoders": self.num_sub_encoders,
+            "units": self.units,
+            "policy_units": self.policy_units,
+            "temperature": serialize_setting(self.temperature),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})

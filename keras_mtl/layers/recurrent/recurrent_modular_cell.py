@@ -1,0 +1,191 @@
+"""One step of a modular encoder: LSTM cells, and sub-encoders that choose what they read."""
+
+import keras
+from keras import ops
+
+from keras_mtl import checks
+from keras_mtl.layers.recurrent.sub_encoders import SubEncoders, side_by_side
+from keras_mtl.schedules import HalvingSchedule, deserialize_setting, serialize_setting
+from keras_mtl.seeds import seed_of
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class RecurrentModularCell(keras.layers.Layer):
+    """One time step of a recurrent modular encoder.
+
+    Several LSTM cells read the input, each on its own. Above them stand layers of sub-encoders,
+    which choose anew at every step and for every example what they read of the layer below.
+    In `keras.layers.RNN` the cell steps through sequences, takes states and returns them;
+    `RecurrentModular(cell)` does the same several times as fast, because no decision enters the
+    recurrence. On JAX a cell that draws in training, or reads padding, needs
+    `keras.layers.RNN(cell, unroll=True)`: a scan cannot advance a random generator, and takes
+    the first state for the output.
+
+    Source: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021, Eqs. 1 to 5, 8, 9.
+    Differs from the paper: see `SubEncoders`; at inference, of which the paper does not
+    speak, decisions are the most likely ones.
+
+    Args:
+        num_cells: Number of LSTM cells.
+        cell_units: Units of each.
+        num_sub_encoders: Number of sub-encoders in each layer above the cells. Defaults to
+            `(3, 3)`.
+        units: Sizes of the ReLU layers of each sub-encoder. Defaults to `(32, 32)`.
+        policy_units: Sizes of the ReLU layers of each policy network. `None` takes `units`.
+            Defaults to `None`.
+        tie_layers: Whether all layers of sub-encoders are the same one, applied again and
+            again. The widths must agree. Defaults to `False`.
+        temperature: As in `GumbelRouter`. `None` takes `HalvingSchedule()`. Defaults to `None`.
+        seed: Integer seed of the draws, or `None`. Defaults to `None`.
+
+    Call arguments:
+        x: `(batch, features)`, one time step.
+        states: List of the states h and c of every LSTM cell, `(batch, cell_units)` each.
+        training: Whether decisions are drawn.
+
+    Output shape:
+        `(batch, sum(num_sub_encoders) * units[-1])`, the outputs of all sub-encoders side by
+        side, and the new states.
+
+    Weights:
+        lstm_1, ...: as of `keras.layers.LSTM`; sub_encoders_1, ...: as of `SubEncoders`.
+
+    Raises:
+        ValueError: No cell or no layer of sub-encoders, tied layers of different widths.
+
+    Example:
+
+    >>> cell = RecurrentModularCell(2, 4, (3, 3), (6,), seed=0)
+    >>> x = keras.ops.ones((5, 7, 8))
+    >>> outputs, *states = keras.layers.RNN(cell, return_state=True)(x)
+    >>> tuple(outputs.shape), len(states)
+    ((5, 36), 4)
+    """
+
+    def __init__(
+        self,
+        num_cells,
+        cell_units,
+        num_sub_encoders=(3, 3),
+        units=(32, 32),
+        policy_units=None,
+        tie_layers=False,
+        temperature=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_cells = num_cells = checks.count("num_cells", num_cells)
+        self.cell_units = cell_units = checks.count("cell_units", cell_units)
+        self.num_sub_encoders = checks.sizes("num_sub_encoders", num_sub_encoders, length=1)
+        self.units = checks.sizes("units", units, length=1)
+        self.policy_units = self.units
+        if policy_units is not None:
+            self.policy_units = checks.sizes("policy_units", policy_units)
+        self.tie_layers = checks.flag("tie_layers", tie_layers)
+        self.temperature = HalvingSchedule() if temperature is None else temperature
+        self.seed = checks.seed("seed", seed)
+        self.state_size = [cell_units, cell_units] * num_cells
+        self.output_size = sum(self.num_sub_encoders) * self.units[-1]
+        self.lstms = [
+            keras.layers.LSTM(
+                cell_units, return_sequences=True, dtype=self.dtype_policy, name=f"lstm_{number}"
+            )
+            for number in range(1, num_cells + 1)
+        ]
+        self._check_tied()
+        num_made = 1 if tie_layers else len(self.num_sub_encoders)
+        made = [self._sub_encoders(index) for index in range(num_made)]
+        self.sub_encoders = made * (len(self.num_sub_encoders) // num_made)
+
+    def _check_tied(self):
+        widths = {self.cell_units, self.units[-1]}
+        if self.tie_layers and (len(widths) > 1 or len(set(self.num_sub_encoders)) > 1):
+            raise ValueError(
+                "tie_layers applies one layer of sub-encoders again and again, so what it reads "
+                "must be as wide as what it says, and every layer have as many sub-encoders. "
+                f"Received: cell_units={self.cell_units}, units={self.units}, "
+                f"num_sub_encoders={self.num_sub_encoders}"
+            )
+
+    def _sub_encoders(self, index):
+        return SubEncoders(
+            self.num_sub_encoders[index],
+            self.units,
+            self.policy_units,
+            self.temperature,
+            seed_of(self.seed, index),
+            dtype=self.dtype_policy,
+            name=f"sub_encoders_{index + 1}",
+        )
+
+    def build(self, shape):
+        for lstm in self.lstms:
+            lstm.build((shape[0], None, shape[-1]))
+        sources = (shape[0], self.num_cells, self.cell_units)
+        for layer in self.sub_encoders:
+            if not layer.built:
+                layer.build(sources)
+            sources, _ = layer.compute_output_shape(sources)
+
+    def call(self, x, states, training=False):
+        pairs = zip(states[::2], states[1::2], strict=True)
+        stepped = [
+            lstm.cell(x, list(pair))[1] for lstm, pair in zip(self.lstms, pairs, strict=True)
+        ]
+        sources = ops.stack([h for h, _ in stepped], axis=-2)
+        outputs, _ = self.encode(sources, training=training)
+        new_states = [state for pair in stepped for state in pair]
+        return side_by_side(outputs), new_states
+
+    def encode(self, sources, training=False):
+        """Sends what the LSTM cells say through all layers of sub-encoders.
+
+        Args:
+            sources: `(batch, ..., num_cells, cell_units)`.
+            training: Whether decisions are drawn. Defaults to `False`.
+
+        Returns:
+            Outputs of all sub-encoders `(batch, ..., sum(num_sub_encoders), units[-1])`, and
+            all decisions `(batch, ..., connections)`: for each layer, for each of its
+            sub-encoders, the sources.
+        """
+        return self._encoded(sources, lambda layer, x: layer(x, training=training))
+
+    def _encoded(self, sources, call):
+        outputs, decisions = [], []
+        for layer in self.sub_encoders:
+            sources, opened = call(layer, sources)
+            outputs.append(sources)
+            decisions.append(side_by_side(opened))
+        return ops.concatenate(outputs, axis=-2), ops.concatenate(decisions, axis=-1)
+
+    def get_initial_state(self, batch_size=None):
+        return [ops.zeros((batch_size, size), self.compute_dtype) for size in self.state_size]
+
+    @property
+    def num_connections(self):
+        """Number of connections between all layers."""
+        below = (self.num_cells, *self.num_sub_encoders)
+        return sum(a * b for a, b in zip(below, self.num_sub_encoders, strict=False))
+
+    def frozen(self, call, sources):
+        """Does what `encode` does with stock layers, without randomness."""
+        return self._encoded(sources, call)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_cells": self.num_cells,
+            "cell_units": self.cell_units,
+            "num_sub_encoders": self.num_sub_encoders,
+            "units": self.units,
+            "policy_units": self.policy_units,
+            "tie_layers": self.tie_layers,
+            "temperature": serialize_setting(self.temperature),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})

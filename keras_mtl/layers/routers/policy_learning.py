@@ -1,0 +1,45 @@
+"""What a policy learns from returns: estimates of them, and how much better each choice is."""
+
+from keras import ops
+
+from keras_mtl.layers.averages import at_least_one
+
+_MOST_ROWS = 2000  # that an estimate of a return rests on; older ones are forgotten
+
+
+def with_batch(returns, num_returns, count, total):
+    """Returns estimates of returns after a batch, and how many rows each rests on.
+
+    A running mean, which forgets once it rests on 2000 rows.
+
+    Args:
+        returns: (T, C) estimates before the batch.
+        num_returns: (T, C) numbers of rows that they rest on.
+        count: (T, C) rows of the batch.
+        total: (T, C) sums of their returns.
+    """
+    seen = num_returns + count
+    step = (total - count * returns) / at_least_one(seen)
+    return returns + step, ops.minimum(seen, _MOST_ROWS)
+
+
+def expected_return(policy, returns, num_returns):
+    """Returns what each row of a policy expects, (T, 1), of the choices whose return is known."""
+    known = policy * ops.cast(num_returns > 0, policy.dtype)
+    chance = ops.sum(known, axis=1, keepdims=True)
+    expected = ops.sum(known * returns, axis=1, keepdims=True)
+    return expected / ops.where(chance > 0, chance, 1.0)
+
+
+def advantages(returns, num_returns, expected):
+    """Returns by how much the return of each choice is above what its row expects, (T, C).
+
+    Nothing is said of a choice that was never drawn.
+    """
+    return ops.where(num_returns > 0, returns - expected, 0.0)
+
+
+def weighted(advantage, policy, form):
+    """Returns advantages times `1 - policy` above 0 and `policy` elsewhere, or the other way."""
+    above = advantage > 0 if form == "original" else advantage <= 0
+    return advantage * ops.where(above, 1.0 - policy, policy)

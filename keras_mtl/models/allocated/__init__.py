@@ -1,0 +1,1 @@
+"""Each task uses components by weights that do not depend on the example."""

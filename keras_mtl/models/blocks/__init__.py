@@ -1,0 +1,1 @@
+"""Each task executes or skips the blocks of one backbone."""

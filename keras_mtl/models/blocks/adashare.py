@@ -1,0 +1,111 @@
+"""AdaShare: each task learns which blocks of a backbone it executes."""
+
+from keras_mtl import checks
+from keras_mtl.layers import BlockPolicy, PolicyPenalty
+from keras_mtl.models.blocks.backbone import num_blocks, send_through_blocks
+from keras_mtl.models.construction import seeded
+from keras_mtl.models.graph import Network, TaskStream
+from keras_mtl.phases import CycleTemperature, PolicyPhases, checked_phases
+from keras_mtl.seeds import seed_of
+
+
+def build_adashare(
+    inputs,
+    tasks,
+    layers,
+    *,
+    task_data="shared",
+    stem=(),
+    tower_units=(),
+    phases=None,
+    cycles_per_block=3,
+    init_probability=0.5,
+    temperature=None,
+    hard=False,
+    sparsity_weight=0.05,
+    sharing_weight=0.05,
+    sparsity="skip",
+    sharing="decreasing",
+    seed=None,
+    name=None,
+):
+    """Builds a network whose tasks learn which blocks of a shared backbone they execute.
+
+    Every list of one callable in `layers` is a block that a task may skip. In training a task
+    draws for each block how far it executes it; in inference it executes the likely ones. Train
+    it with `keras_mtl.alternating_optimizer`, weights and policy in turns; read what was
+    learned with `keras_mtl.sample_policy`, and train that with `keras_mtl.build_dynashare`.
+
+    Source: Sun et al., "AdaShare: Learning What To Share For Efficient Deep Multi-Task
+    Learning", NeurIPS 2020, https://arxiv.org/abs/1911.12423; the curriculum, which frees
+    blocks from the last to the first, and the numbers are those of its code.
+
+    Args:
+        layers: List of callables that return a new Keras layer, which every task executes, and
+            of lists of one such callable, blocks that a task may skip. A block keeps the
+            shape, or is a `keras_mtl.layers.ResidualBlock`.
+        phases: `keras_mtl.PolicyPhases`, the one of the optimizer. `None` takes
+            `PolicyPhases()`. Defaults to `None`.
+        cycles_per_block: How many cycles pass before the next block from the end may be
+            skipped too; 0 frees all blocks after the warm-up. Defaults to 3.
+        init_probability: Chance in (0, 1) that a task executes a block at the start.
+            Defaults to 0.5.
+        temperature: Number above 0 or a schedule over training batches. `None` takes
+            `keras_mtl.CycleTemperature(phases)`. Defaults to `None`.
+        hard: Whether draws are 0 or 1 instead of relaxed. Defaults to `False`.
+        sparsity_weight: As in `keras_mtl.layers.PolicyPenalty`. Defaults to 0.05.
+        sharing_weight: The same. Defaults to 0.05.
+        sparsity: The same. Defaults to `"skip"`.
+        sharing: The same. Defaults to `"decreasing"`.
+
+    The other arguments are those of `keras_mtl.build_gumbel_matrix`.
+
+    Returns:
+        An uncompiled functional `keras.Model`, as every builder does. Logs name
+        `sparsity_penalty` and `sharing_penalty`.
+
+    Raises:
+        ValueError: Wrong tasks, layers or settings, in their words.
+
+    Example:
+
+    >>> from functools import partial
+    >>> import keras, keras_mtl
+    >>> block = partial(keras_mtl.layers.ResidualDense, 8)
+    >>> phases = keras_mtl.PolicyPhases(warm_up=50, weights=20, policy=20)
+    >>> model = keras_mtl.build_adashare(
+    ...     keras.Input((5,)), {"a": 3, "b": "binary"}, [[block]] * 4, phases=phases)
+    >>> model.compile(keras_mtl.alternating_optimizer(
+    ...     keras.optimizers.SGD(0.01, momentum=0.9), keras.optimizers.Adam(0.01), phases))
+    >>> keras_mtl.sample_policy(model, seed=0).shape
+    (2, 4)
+    """
+    phases = PolicyPhases() if phases is None else checked_phases(phases)
+    total = num_blocks(layers)
+    most = (checks.MOST - phases.warm_up) // (phases.cycle_length * total)
+    cycles_per_block = checks.count("cycles_per_block", cycles_per_block, 0, most)
+    starts = [phases.start_of_cycle(cycles_per_block * index) for index in reversed(range(total))]
+    penalty = PolicyPenalty(
+        starts, sparsity_weight, sharing_weight, sparsity, sharing, name="penalty"
+    )
+    with seeded(seed):
+        network = Network(inputs, tasks, task_data)
+        stream = TaskStream(network)
+
+        def new_policy(number):
+            return BlockPolicy(
+                len(network.tasks),
+                init_probability,
+                CycleTemperature(phases) if temperature is None else temperature,
+                hard,
+                starts[number - 1],
+                seed=seed_of(seed, number),
+                phases=phases,
+                name=f"policy_{number}",
+            )
+
+        logits, _ = send_through_blocks(
+            stream, stem, layers, new_policy, lambda number, block: None
+        )
+        stream.features = penalty(stream.features, logits)
+        return network.finish(stream.by_task(), name, seed, tower_units)

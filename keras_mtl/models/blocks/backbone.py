@@ -1,0 +1,56 @@
+"""A backbone of blocks that tasks execute or skip."""
+
+from keras_mtl.layers import SkippableBlock, TaskRows
+from keras_mtl.models.construction import check_has_list, made_layers
+
+
+def num_blocks(layers):
+    """Returns how many entries of `layers` are blocks, lists of one callable."""
+    check_has_list(layers, "one callable", "execute or skip", "[[block], [block]]")
+    blocks = [entry for entry in layers if isinstance(entry, list | tuple)]
+    for place, entry in enumerate(layers):
+        if isinstance(entry, list | tuple) and len(entry) > 1:
+            raise ValueError(
+                f"layers[{place}] has {len(entry)} components, but a block that tasks execute or "
+                "skip is a list of one callable. Make one layer of them, as keras.Sequential does."
+            )
+    return len(blocks)
+
+
+def send_through_blocks(stream, stem, layers, new_policy, new_gate):
+    """Sends every row through stem and layers, and the blocks that its task executes.
+
+    Args:
+        stream: A `TaskStream`.
+        new_policy: Function of a block's number, from 1, that returns an `Allocation` of one
+            component.
+        new_gate: Function of a block's number, and the block, that returns a layer that decides
+            about each example, or `None` if all examples execute the block.
+
+    Returns:
+        What policies say beside the rows; and a list of what gates say, with the number of rows
+        that an example has there.
+    """
+    said, gates = [], []
+    for number, made in made_layers(stem, layers):
+        if number is None:
+            stream.apply(made[0])
+            continue
+        policy, gate = new_policy(number), new_gate(number, made[0])
+        answer = policy(_task_id(stream, policy))
+        execute, *rest = answer if isinstance(answer, list | tuple) else [answer]
+        inputs = [stream.features, execute]
+        if gate is not None:
+            inputs.append(gate(stream.features))
+            gates.append((inputs[-1], stream.num_rows))
+        stream.features = SkippableBlock(made[0], name=f"block_{number}")(*inputs)
+        said += rest
+    return said, gates
+
+
+def _task_id(stream, policy):
+    """Returns whose task each row is, with rows for each task where the policy needs them."""
+    if policy.same_for_all and stream.task_id is None:
+        return TaskRows(1, name=f"{policy.name}_rows")(stream.network.inputs)
+    stream.separate_rows()
+    return stream.task_id

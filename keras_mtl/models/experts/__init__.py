@@ -1,0 +1,1 @@
+"""Each task weighs experts anew for every example."""

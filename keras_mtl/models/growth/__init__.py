@@ -1,0 +1,1 @@
+"""Trained networks that take one more task."""

@@ -1,0 +1,220 @@
+"""Recurrent modular networks: each task routes itself through shared parts, step by step."""
+
+import random
+from functools import partial
+
+import keras
+
+from keras_mtl import checks
+from keras_mtl.layers import (
+    ConnectionPenalty,
+    LayerConcat,
+    ModularDecoder,
+    PickTask,
+    RecurrentModular,
+    RecurrentModularCell,
+)
+from keras_mtl.layers.penalties.connection_penalty import SCOPES
+from keras_mtl.models.construction import seeded
+from keras_mtl.models.graph import Network, streams_before_heads
+from keras_mtl.models.recurrent.sequences import sequence_after
+from keras_mtl.schedules import check_setting
+from keras_mtl.seeds import seed_of
+from keras_mtl.tasks import Task, as_tasks
+from keras_mtl.training import MultiTaskModel
+
+
+def build_recurrent_modular(
+    inputs,
+    tasks,
+    *,
+    task_data="shared",
+    stem=(),
+    base=None,
+    num_cells=3,
+    cell_units=50,
+    num_sub_encoders=(3, 3),
+    units=(32, 32),
+    decoder_units=None,
+    policy_units=None,
+    policy_reads_base=False,
+    tie_layers=False,
+    temperature=None,
+    open_fraction=0.75,
+    sparsity_weight=1.0,
+    sparsity_scope="batch",
+    seed=None,
+    name=None,
+):
+    """Builds a recurrent network whose tasks share parts that change over time (MT-RMN).
+
+    A base network, by default an LSTM for each task, is extended by an encoder that all tasks
+    share: LSTM cells, and layers of sub-encoders that connect anew at every time step of every
+    example. Each task has a decoder that chooses, step by step, which sub-encoders it reads.
+    Decisions are binary, drawn in training with a straight-through gradient, the most likely
+    ones in inference; a penalty keeps them sparse. Tasks without a label at every step are
+    predicted from the last step that is no padding.
+
+    Source: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021. Differs from the
+    paper: see `keras_mtl.layers.SubEncoders` and `ModularDecoder`; the temperature has a
+    floor.
+
+    Args:
+        inputs: Specification of the input, a `keras.Input` such as
+            `keras.Input((None,), dtype="int32")`.
+        tasks: Dict, name -> what is predicted; its order is the task index.
+        task_data: `"shared"` (one input, a label for each task) or `"separate"` (each example
+            belongs to one task). Defaults to `"shared"`.
+        stem: List of callables that return a new Keras layer, which base and encoder share.
+            What it returns is a sequence `(batch, steps, features)`. Defaults to `()`.
+        base: Function with the arguments of a builder that returns the network to extend, such
+            as `partial(keras_mtl.build_sluice, layers=[[lstm] * 2])`. It is given tags for
+            tasks, keeps the stem as it is and has features at every step. Defaults to `None`,
+            an LSTM of `cell_units` for each task.
+        num_cells: Number of LSTM cells of the encoder. Defaults to 3.
+        cell_units: Units of each. Defaults to 50.
+        num_sub_encoders: Number of sub-encoders in each layer above the cells. Defaults to
+            `(3, 3)`.
+        units: Sizes of the ReLU layers of each sub-encoder. Defaults to `(32, 32)`.
+        decoder_units: Sizes of the ReLU layers of each sub-decoder. `None` takes `units`.
+            Defaults to `None`.
+        policy_units: Sizes of the ReLU layers of each policy network. `None` takes `units`.
+            Defaults to `None`.
+        policy_reads_base: Whether a task's policy sees the features of its base network too
+            (Eq. 6), or only the sub-encoders (Eq. 7). Defaults to `False`.
+        tie_layers: Whether all layers of sub-encoders are the same one (rrn-RMN). Defaults to
+            `False`.
+        temperature: Number above 0, or a schedule. `None` takes `keras_mtl.HalvingSchedule()`,
+            100 halved every epoch down to 0.1. Defaults to `None`.
+        open_fraction: Share of connections that is free of penalty, in (0, 1]; 1 is no limit.
+            Defaults to 0.75.
+        sparsity_weight: Weight of the penalties on connections above that share, one for the
+            encoder, one for the decoders; a number or a schedule. Defaults to 1.0.
+        sparsity_scope: As `scope` of `keras_mtl.layers.ConnectionPenalty`. With `"step"` decoders
+            have been seen to close nearly all connections: look at
+            `keras_mtl.analysis.open_connections`. With `"batch"` and separate data each task has
+            a limit of its own; with shared data all decoders have one (Eq. 11). Defaults to
+            `"batch"`.
+        seed: Integer that makes initial weights and draws reproducible, or `None`. Defaults to
+            `None`.
+        name: Name of the model. Defaults to `None`.
+
+    Returns:
+        An uncompiled functional `keras.Model`, as every builder does. `encoder` is the shared
+        encoder, `decoder_1`, `decoder_2`, ... those of the tasks. Logs name
+        `encoder_sparsity_penalty` and `decoder_sparsity_penalty`.
+
+    Raises:
+        ValueError: Wrong tasks, layers or settings, in their words.
+
+    Example:
+
+    >>> import keras, keras_mtl
+    >>> model = keras_mtl.build_recurrent_modular(
+    ...     keras.Input((None, 4)), {"region": 3, "state": keras_mtl.Task("tagging", 5)},
+    ...     num_cells=2, cell_units=6, num_sub_encoders=(3, 3), units=(5,))
+    >>> model.output["region"].shape, model.output["state"].shape
+    ((None, 3), (None, None, 5))
+    """
+    tasks = as_tasks(tasks)
+    num_cells = checks.count("num_cells", num_cells)
+    cell_units = checks.count("cell_units", cell_units)
+    num_sub_encoders = checks.sizes("num_sub_encoders", num_sub_encoders, length=1)
+    units = checks.sizes("units", units, length=1)
+    policy_units = units if policy_units is None else checks.sizes("policy_units", policy_units)
+    if decoder_units is not None:
+        checks.sizes("decoder_units", decoder_units, length=1)
+    decoder_units = units if decoder_units is None else decoder_units
+    checks.flag("policy_reads_base", policy_reads_base)
+    checks.flag("tie_layers", tie_layers)
+    checks.fraction("open_fraction", open_fraction)
+    sparsity_weight = check_setting("sparsity_weight", sparsity_weight)
+    checks.word("sparsity_scope", sparsity_scope, tuple(SCOPES))
+    base = partial(_lstm_per_task, units=cell_units) if base is None else base
+    with seeded(seed):
+        network, features, streams = _extended(base, inputs, tasks, task_data, stem, seed)
+        cell = RecurrentModularCell(
+            num_cells, cell_units, num_sub_encoders, units, policy_units, tie_layers, temperature,
+            seed, name="cell",
+        )  # fmt: skip
+        encoded, decisions = RecurrentModular(cell, name="encoder")(features)
+        penalty = partial(
+            ConnectionPenalty, open_fraction, sparsity_weight, sparsity_scope, len(tasks)
+        )
+        encoder_penalty = penalty(name="encoder_sparsity_penalty")
+        encoded = encoder_penalty(encoded, decisions, network.task_id)
+        decoders = [
+            ModularDecoder(
+                num_sub_encoders, decoder_units, policy_units, temperature,
+                seed_of(seed, len(num_sub_encoders) + number),
+                name=f"decoder_{number}",
+            )
+            for number in range(1, len(tasks) + 1)
+        ]  # fmt: skip
+        penalty = penalty(name="decoder_sparsity_penalty")
+        read = connect(network, encoded, streams, decoders, penalty, policy_reads_base)
+        return network.finish(read, name, seed, sequences=True)
+
+
+def connect(network, encoded, streams, decoders, penalty, policy_reads_base):
+    """Returns each task's features beside what its decoder reads of the encoder."""
+    read, decided = [], []
+    for number, (stream, decoder) in enumerate(zip(streams, decoders, strict=True), start=1):
+        output, opened = decoder(encoded, stream if policy_reads_base else None)
+        read.append(LayerConcat(name=f"read_{number}")([stream, output]))
+        decided.append(opened)
+    if network.separate:
+        decisions = PickTask(name="pick_decisions")(decided, network.task_id)
+    elif len(decided) > 1:
+        decisions = LayerConcat(name="all_decisions")(decided)
+    else:
+        (decisions,) = decided
+    return penalty(read, decisions, network.task_id)
+
+
+def _lstm_per_task(inputs, tasks, *, task_data, stem, seed, units):
+    """Builds an LSTM for each task, which share nothing but the stem (NS-MTL)."""
+    with seeded(seed):
+        network = Network(inputs, tasks, task_data)
+        features = sequence_after(stem, network.inputs)
+        streams = [
+            keras.layers.LSTM(units, return_sequences=True, name=f"component_1_{number}")(features)
+            for number in range(1, len(network.tasks) + 1)
+        ]
+        return network.finish(streams, None, seed)
+
+
+def _extended(base, inputs, tasks, task_data, stem, seed):
+    """Builds the base network and returns what is built on it.
+
+    That is a `Network`, what the stem returns, and each task's features at every step.
+    """
+    tags = {task: Task("tagging", 2) for task in tasks}  # so that it has features at every step
+    its_seed = None if seed is None else random.getrandbits(31)  # else its LSTMs start as ours do
+    if isinstance(base, keras.Model) or not callable(base):
+        raise ValueError(
+            "base must be a function with the arguments of a builder, such as "
+            f"functools.partial(keras_mtl.build_sluice, layers=...). Received: {base!r}"
+        )
+    model = base(inputs, tags, task_data=task_data, stem=stem, seed=its_seed)
+    if not isinstance(model, MultiTaskModel):
+        raise ValueError(f"base must return a network of keras_mtl. It returned: {model!r}")
+    network = Network.on(model.input, tasks, task_data)
+    last_of_stem = f"stem_{len(stem)}"
+    if stem and last_of_stem not in {layer.name for layer in model.layers}:
+        raise ValueError(
+            "The base network must keep the stem as it is, because the encoder reads it too, but "
+            f"it has no layer {last_of_stem!r}. Use keras_mtl.build_no_sharing for networks that "
+            "share nothing else."
+        )
+    features = network.inputs
+    if stem:  # of a nested model, `.output` is a tensor inside it
+        (features,) = model.get_layer(last_of_stem)._inbound_nodes[-1].output_tensors
+    streams = streams_before_heads(model)
+    for task, stream in zip(tasks, streams, strict=True):
+        if len(stream.shape) != 3:
+            raise ValueError(
+                f"The base network must have features (batch, steps, features) for task {task!r}. "
+                f"Received: {stream.shape}"
+            )
+    return network, features, streams

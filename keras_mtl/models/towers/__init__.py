@@ -1,0 +1,1 @@
+"""Each task has a tower, and towers read each other."""

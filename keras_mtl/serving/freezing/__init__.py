@@ -1,0 +1,1 @@
+"""From a network that decides to one that has decided."""

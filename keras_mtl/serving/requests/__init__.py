@@ -1,0 +1,1 @@
+"""Exports as a server uses them."""

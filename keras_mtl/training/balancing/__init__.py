@@ -1,0 +1,1 @@
+"""What weighs tasks against each other, one file a method."""

@@ -1,0 +1,60 @@
+"""Which epoch it is, for those who want to know: a second `fit` counts on from the first."""
+
+import keras
+from keras import ops
+
+from keras_mtl.data import AlternatingBatches, ArrayBatches, TaskBatches
+from keras_mtl.layers import GumbelRouter
+from keras_mtl.training.optimizers.alternating import AlternatingOptimizer
+
+IN_ORDER = (AlternatingBatches, ArrayBatches, TaskBatches)  # they decide on the order of batches
+
+
+class FollowEpochs(keras.callbacks.Callback):
+    """Tells batches, routers that cool by epoch and balancing which epoch begins.
+
+    `fit` counts from its `initial_epoch`, which is 0 in a second call too. Routers know how many
+    epochs are over, the optimizer knows how many batches; both are saved with the network, so that
+    a resumed run goes on as an uninterrupted one does. What `fit` says counts where it is more.
+
+    Args:
+        batches: What `fit` reads.
+    """
+
+    def __init__(self, batches):
+        super().__init__()
+        self._batches = batches
+        self._epochs_before = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if isinstance(self._batches, IN_ORDER):
+            self._turn_to(epoch)
+        for router in self._cooling_routers():
+            router.epochs.assign(max(epoch, int(router.epochs.numpy())))
+        if self.model.balancing is not None:
+            self.model.balancing.begin_epoch()
+
+    def on_epoch_end(self, epoch, logs=None):
+        for router in self._cooling_routers():
+            router.epochs.assign_add(1)
+
+    def _turn_to(self, epoch):
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        trained = int(ops.convert_to_numpy(optimizer.iterations)) * (
+            optimizer.gradient_accumulation_steps or 1
+        )
+        if _take_turns(self._batches, optimizer):
+            self._batches.first_step = trained  # the phases are those of the optimizer
+            return
+        if self._epochs_before is None:
+            steps = self.params["steps"] or len(self._batches)
+            self._epochs_before = max(trained // steps - epoch, 0)
+        self._batches.epoch = self._epochs_before + epoch
+
+    def _cooling_routers(self):
+        layers = self.model._flatten_layers()
+        return [x for x in layers if isinstance(x, GumbelRouter) and x.counts == "epochs"]
+
+
+def _take_turns(batches, optimizer):
+    return isinstance(batches, AlternatingBatches) and isinstance(optimizer, AlternatingOptimizer)

@@ -1,0 +1,1 @@
+"""What `fit` is given, looked at before compiled code sees it."""

@@ -1,0 +1,69 @@
+"""A model that looks at data before compiled code does."""
+
+import functools
+import inspect
+
+import keras
+
+from keras_mtl.training.inputs.after_errors import WholeAfterErrors
+from keras_mtl.training.inputs.checks import check_batch, check_data
+from keras_mtl.training.inputs.distribution import check_first_batch
+from keras_mtl.training.inputs.reading import prepared
+
+_DATA = ("x", "y", "sample_weight")
+
+
+class CheckedData(WholeAfterErrors):
+    """Checks what the methods of a model are given, in the users' words.
+
+    It does so while the tasks' own losses are used: what stock losses mean by labels is Keras's.
+    """
+
+    _uses_task_losses = False
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(self, *args, **kwargs):
+        given = named(super().evaluate, args, kwargs)
+        if not given.get("_use_cached_eval_dataset"):
+            given = self._checked(given, check_data)
+            check_first_batch(self, given.get("x"), given.get("batch_size"))
+        return super().evaluate(**given | {"x": prepared(given.get("x"))})
+
+    @functools.wraps(keras.Model.train_on_batch)
+    def train_on_batch(self, *args, **kwargs):
+        given = named(super().train_on_batch, args, kwargs)
+        return super().train_on_batch(**self._checked(given, check_batch))
+
+    @functools.wraps(keras.Model.test_on_batch)
+    def test_on_batch(self, *args, **kwargs):
+        given = named(super().test_on_batch, args, kwargs)
+        return super().test_on_batch(**self._checked(given, check_batch))
+
+    def _checked_for_fit(self, given):
+        """Returns what `fit` is called with, after a check of training and validation data."""
+        given = self._checked(given, check_data)
+        check_first_batch(self, given.get("x"), given.get("batch_size"))
+        validation = given.get("validation_data")
+        if validation is None or not self._uses_task_losses:
+            return given
+        data = check_data(self, *keras.utils.unpack_x_y_sample_weight(validation))
+        given["validation_data"] = data if isinstance(validation, tuple | list) else validation
+        return given
+
+    def _checked(self, given, check):
+        """Returns what a method is called with, data that fit the model among it."""
+        if given.get("class_weight") is not None:
+            raise ValueError(
+                "class_weight is refused: it cannot say which task it means. "
+                "Use sample_weight, or Task(weight=...)."
+            )
+        if not self._uses_task_losses:
+            return given
+        data = check(self, *map(given.get, _DATA))
+        return given | dict(zip(_DATA, data, strict=True))
+
+
+def named(method, args, kwargs):
+    """Returns what a method is called with, by name."""
+    given = inspect.signature(method).bind(*args, **kwargs).arguments
+    return given | given.pop("kwargs", {})

@@ -1,0 +1,1 @@
+"""Optimizers that know which weights are learned as what."""
