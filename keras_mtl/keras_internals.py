@@ -39,6 +39,11 @@ def mask_of(tensor):
     return getattr(tensor, "_keras_mask", None)
 
 
+def set_mask(tensor, mask):
+    """Lets a tensor carry a mask, which Keras hands to the layers that read it."""
+    tensor._keras_mask = mask
+
+
 def origin(tensor):
     """Returns the operation that made a symbolic tensor, and a list of the tensors that it read.
 
@@ -62,6 +67,17 @@ def call_inputs(operation):
     return [tensor for node in operation._inbound_nodes for tensor in node.input_tensors]
 
 
+def call_outputs(operation):
+    """Returns a list of the tensors that the last call of a layer or operation has answered."""
+    return list(operation._inbound_nodes[-1].output_tensors)
+
+
+def places_read(operation, tensor):
+    """Returns the places among their inputs at which calls of a layer have read a tensor."""
+    nodes = operation._inbound_nodes
+    return {n for node in nodes for n, read in enumerate(node.input_tensors) if read is tensor}
+
+
 def has_own_build(layer):
     """Returns whether a layer makes weights in a `build` of its own, and not in its calls."""
     return not (isinstance(layer, keras.Model) or hasattr(type(layer).build, "_is_default"))
@@ -75,6 +91,26 @@ def inner_layers(layer):
 def with_inner_layers(layer):
     """Returns a list of a layer and all layers in it, in the order in which they were made."""
     return list(layer._flatten_layers())
+
+
+def lambda_output_shape(layer):
+    """Returns the `output_shape` that a `keras.layers.Lambda` was made with."""
+    return layer._output_shape
+
+
+def function_of(metric):
+    """Returns the function whose mean a `keras.metrics.MeanMetricWrapper` takes."""
+    return metric._fn
+
+
+def trained_variables(optimizer):
+    """Returns a list of the variables that an optimizer was built for."""
+    return list(optimizer._trainable_variables)
+
+
+def optimizer_of(optimizers, variable):
+    """Returns which of the optimizers of a `keras.optimizers.MultiOptimizer` trains a variable."""
+    return optimizers._optimizer_map(variable)
 
 
 def optimizer_state(optimizer, variable):
@@ -101,3 +137,48 @@ def gradient_accumulator(optimizer, variable):
     if not optimizer.gradient_accumulation_steps:
         return None
     return optimizer._accumulated_gradients[optimizer._get_variable_index(variable)]
+
+
+def untrack(model, tracked):
+    """Lets a model forget a metric, or what else has variables, that was its attribute."""
+    model._tracker.untrack(tracked)
+
+
+def begin_at_epoch(model, epoch):
+    """Lets the `fit` that is about to begin count from an epoch; `None`: from where it is told."""
+    model._initial_epoch = epoch
+
+
+class ModelHooks:
+    """What Keras asks a model privately, under names of this package; a base before `keras.Model`.
+
+    `fit` reports what `epoch_logs` returns, `evaluate` and `train_on_batch` list what
+    `logs_in_order` returns. On JAX, Keras takes the values out of the variables while it runs;
+    those that it took are at hand for `jax_state_sync`, which puts them back.
+    """
+
+    def epoch_logs(self, logs):
+        return super()._get_metrics_result_or_logs(logs)
+
+    def logs_in_order(self, logs):
+        return super()._flatten_metrics_in_order(logs)
+
+    def _get_metrics_result_or_logs(self, logs):
+        return self.epoch_logs(logs)
+
+    def _flatten_metrics_in_order(self, logs):
+        return self.logs_in_order(logs)
+
+    def _get_jax_state(self, **chosen):
+        state = super()._get_jax_state(**chosen)
+        names = [name for name in _JAX_STATES if chosen.get(name)]
+        self._jax_state = dict(zip(names, state, strict=True))
+        return state
+
+
+_JAX_STATES = (
+    "trainable_variables",
+    "non_trainable_variables",
+    "optimizer_variables",
+    "metrics_variables",
+)

@@ -6,7 +6,13 @@ from functools import partial
 import keras
 import numpy as np
 
-from keras_mtl.keras_internals import graph_of, has_own_build, inner_layers, with_inner_layers
+from keras_mtl.keras_internals import (
+    graph_of,
+    has_own_build,
+    inner_layers,
+    lambda_output_shape,
+    with_inner_layers,
+)
 
 
 def copied_layer(layer, changes=(), regularized=True):
@@ -68,7 +74,7 @@ def without_regularizers(config):
 def _new_lambda(layer, name):
     return keras.layers.Lambda(
         layer.function,
-        layer._output_shape,
+        lambda_output_shape(layer),
         layer.mask,
         layer.arguments,
         dtype=layer.dtype_policy,

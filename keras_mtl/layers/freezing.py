@@ -12,7 +12,7 @@ import inspect
 import keras
 import numpy as np
 
-from keras_mtl.keras_internals import graph_of, mask_of, run_graph
+from keras_mtl.keras_internals import graph_of, mask_of, run_graph, set_mask
 
 _IN_TRAINING_ONLY = (
     keras.layers.Dropout,
@@ -171,7 +171,7 @@ class FrozenNetwork:
         pairs = zip(keras.tree.flatten(outputs), keras.tree.flatten(masks), strict=False)
         for tensor, its_mask in pairs:
             if keras.backend.is_keras_tensor(tensor) and its_mask is not None:
-                tensor._keras_mask = its_mask
+                set_mask(tensor, its_mask)
         return outputs
 
 
@@ -190,7 +190,7 @@ def _cast(tensor, dtype):
     if tensor.dtype == dtype:
         return tensor
     answer = keras.ops.cast(tensor, dtype)
-    answer._keras_mask = mask_of(tensor)
+    set_mask(answer, mask_of(tensor))
     return answer
 
 

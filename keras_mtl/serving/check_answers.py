@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_mtl.keras_internals import with_inner_layers
+
 _EXACT = 1e-6  # of an answer, or of 1 where it is smaller
 _IN_HALVES = 5e-3
 _AT_MOST = 1e-3  # that rounding may come to in a deep network
@@ -61,7 +63,7 @@ def check_answers(model, x, answer, what):
 
 
 def _tolerance(model):
-    inner = model._flatten_layers(include_self=False)
+    inner = with_inner_layers(model)[1:]
     in_halves = any(
         layer.compute_dtype in ("float16", "bfloat16") or layer.quantization_mode is not None
         for layer in inner

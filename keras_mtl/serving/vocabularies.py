@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_mtl.keras_internals import graph_of
+from keras_mtl.keras_internals import graph_of, places_read
 from keras_mtl.serving.networks import task_networks
 
 
@@ -34,12 +34,7 @@ def _sizes(network, tensor):
         graph = graph_of(layer)
         if graph is None and not isinstance(layer, keras.layers.Embedding):
             continue
-        places = {
-            place
-            for node in layer._inbound_nodes
-            for place, read in enumerate(node.input_tensors)
-            if read is tensor
-        }
+        places = places_read(layer, tensor)
         if graph is not None:
             found += [size for place in places for size in _sizes(graph, graph.inputs[place])]
         elif places:

@@ -5,6 +5,7 @@ import warnings
 import keras
 from keras import ops
 
+from keras_mtl.keras_internals import untrack, with_inner_layers
 from keras_mtl.layers import SubspaceOrthogonality, TaskHead, TaskHeads
 from keras_mtl.layers.charging import settled_charges
 from keras_mtl.replicas import num_replicas, over_replicas
@@ -56,7 +57,7 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         self.balancing = None
         for layer in self.layers:
             if not layer.trainable:  # what it made while it was built does not know yet
-                for inner in layer._flatten_layers():
+                for inner in with_inner_layers(layer):
                     inner.trainable = False
 
     @property
@@ -94,13 +95,13 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
             check_balancing(balancing, loss, optimizer, scaling)
         check_replicas(self, balancing, kwargs.get("steps_per_execution"))
         if self.balancing is not None:
-            self._tracker.untrack(self.balancing)
+            untrack(self, self.balancing)
         with scope_of(self):
             if balancing is not None:
                 balancing.build(self.tasks)
             self.balancing = balancing
             super().compile(optimizer, loss, **kwargs)
-            self._uses_task_losses = loss is None
+            self.uses_task_losses = loss is None
             self._forget_trackers()
             if loss is None:
                 self._build_trackers()
@@ -126,10 +127,10 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
 
     def _forget_trackers(self):
         """Takes the trackers of an earlier `compile` out of the logs."""
-        for tracker in [m for m in self._metrics if isinstance(m, TaskMetric)]:
-            self._tracker.untrack(tracker)
+        for tracker in [m for m in self.metrics if isinstance(m, TaskMetric)]:
+            untrack(self, tracker)
         for tracker in getattr(self, "_penalty_trackers", {}).values():
-            self._tracker.untrack(tracker)
+            untrack(self, tracker)
         self._loss_tracker_by_task, self._metric_trackers = None, []
 
     def _build_trackers(self):
@@ -160,7 +161,7 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
             self._penalty_trackers[name].update_state(value)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if not self._uses_task_losses:
+        if not self.uses_task_losses:
             loss = super().compute_loss(x, y, y_pred, sample_weight, training)
             charges = settled_charges()
             self._track_penalties()
@@ -208,23 +209,23 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         for all tasks. Their own values follow at the end of the epoch.
         """
         logs = super().compute_metrics(x, y, y_pred, sample_weight)
-        if not self._uses_task_losses:
+        if not self.uses_task_losses:
             return logs
         return {name: value for name, value in logs.items() if name not in self._task_log_names}
 
-    def _get_metrics_result_or_logs(self, logs):
+    def epoch_logs(self, logs):
         return self.get_metrics_result()
 
     @property
     def metrics_names(self):
-        if not self._uses_task_losses:
+        if not self.uses_task_losses:
             return super().metrics_names
         names = [n for m in self.metrics for n in getattr(m, "log_names", [m.name])]
         return sorted(names, key=self._task_log_names.__contains__)  # those of a step come first
 
-    def _flatten_metrics_in_order(self, logs):
-        if not self._uses_task_losses:
-            return super()._flatten_metrics_in_order(logs)
+    def logs_in_order(self, logs):
+        if not self.uses_task_losses:
+            return super().logs_in_order(logs)
         return [logs[name] for name in self.metrics_names if name in logs]
 
     def fit(self, *args, **kwargs):

@@ -4,6 +4,8 @@ import re
 
 import keras
 
+from keras_mtl.keras_internals import inner_layers, with_inner_layers
+
 
 def with_place_in_config(layer):
     """Returns a layer and the layers in it that stand in the config of what holds them.
@@ -20,7 +22,7 @@ def with_place_in_config(layer):
 def _in_config(layer):
     if isinstance(layer, keras.Model):
         return layer.layers
-    inner = layer._flatten_layers(include_self=False, recursive=False)
+    inner = inner_layers(layer)
     known = _named(layer.get_config()) if inner else ()
     return [each for each in inner if (type(each).__name__, each.name) in known]
 
@@ -51,7 +53,7 @@ def quantizable(model, filters):
 
     left = [
         layer.path
-        for layer in model._flatten_layers()
+        for layer in with_inner_layers(model)
         if id(layer) not in known and isinstance(layer, _QUANTIZED) and wanted(layer)
     ]
     return lambda layer: id(layer) in known and wanted(layer), left

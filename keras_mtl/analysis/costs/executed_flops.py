@@ -6,6 +6,7 @@ import numpy as np
 from keras_mtl.analysis.costs.execution import executed_blocks
 from keras_mtl.analysis.costs.flops import layer_flops
 from keras_mtl.analysis.costs.task_paths import inner_calls, task_calls
+from keras_mtl.keras_internals import origin
 from keras_mtl.layers import SkippableBlock
 
 
@@ -59,7 +60,7 @@ def _answer_calls(block):
 
 
 def _policy_of(block):
-    return block.input[1]._keras_history.operation
+    return origin(block.input[1])[0]
 
 
 def _total(calls):

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_mtl.analysis.task_answers import task_answers
-from keras_mtl.keras_internals import mask_of
+from keras_mtl.keras_internals import mask_of, origin
 from keras_mtl.layers import SkippableBlock, SplitTasks, TaskRows
 from keras_mtl.layers.averages import mean_of_places
 
@@ -76,6 +76,6 @@ def _executed(block):
 
 def _has_rows_by_task(block):
     """Returns whether shared examples have a row for each task by then."""
-    policy = block.input[1]._keras_history.operation
-    rows = policy.input._keras_history.operation
+    policy, _ = origin(block.input[1])
+    rows, _ = origin(policy.input)
     return isinstance(rows, TaskRows) and rows.num_tasks > 1

@@ -6,6 +6,8 @@ from functools import partial
 import keras
 from keras import ops
 
+from keras_mtl.keras_internals import with_inner_layers
+
 
 def has_state(layer):
     """Returns whether a built layer has weights that no gradient moves."""
@@ -34,7 +36,7 @@ def moved_by(rows, *layers):
     if rows is None:
         yield
         return
-    inner = [each for layer in layers for each in layer._flatten_layers()]
+    inner = [each for layer in layers for each in with_inner_layers(layer)]
     normalizations = [
         each
         for each in inner
@@ -53,7 +55,7 @@ def moved_by(rows, *layers):
 @contextlib.contextmanager
 def kept_where(unused, *layers):
     """Puts the state of layers that are called inside back as it was, where `unused` says so."""
-    frozen = [x for layer in layers for x in layer._flatten_layers() if not x.trainable]
+    frozen = [x for layer in layers for x in with_inner_layers(layer) if not x.trainable]
     fixed = {id(weight) for layer in frozen for weight in layer.weights}
     state = [w for layer in layers for w in layer.non_trainable_weights if id(w) not in fixed]
     before = _values(state)

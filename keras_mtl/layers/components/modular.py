@@ -82,9 +82,9 @@ class Modular(keras.layers.Layer):
             weights = weights / at_least_one(total)
         groups = fused_groups(self.components, self.compute_dtype)
         if len(groups) == 1:
-            return self._weighted_sum(self._outputs(groups[0], x, used), weights)
+            return self._weighted_sum(self._answers(groups[0], x, used), weights)
         return sum(
-            self._weighted_sum(self._outputs(group, x, used), ops.take(weights, group, axis=-1))
+            self._weighted_sum(self._answers(group, x, used), ops.take(weights, group, axis=-1))
             for group in groups
         )
 
@@ -95,7 +95,7 @@ class Modular(keras.layers.Layer):
             return used
         return ops.any(ops.reshape(used, (self.num_repeats, -1, *ops.shape(used)[1:])), axis=0)
 
-    def _outputs(self, group, x, used):
+    def _answers(self, group, x, used):
         """Returns the outputs of a group of components, stacked before the last axis."""
         components = [self.components[position] for position in group]
         if len(components) > 1:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_mtl import checks
+from keras_mtl.keras_internals import with_inner_layers
 from keras_mtl.layers import ExpertStreams, OwnRows, StreamGates
 from keras_mtl.models.construction import (
     check_different_starts,
@@ -103,7 +104,7 @@ def _level(streams, experts, closed, reads, index, task_id):
 
 
 def _normalizes(expert):
-    inner = expert._flatten_layers()
+    inner = with_inner_layers(expert)
     return any(isinstance(layer, keras.layers.BatchNormalization) for layer in inner)
 
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_mtl.keras_internals import call_inputs, num_outputs
+from keras_mtl.keras_internals import call_inputs, num_outputs, origin
 from keras_mtl.layers import (
     AllocationMatrix,
     FixedAllocation,
@@ -118,7 +118,7 @@ def _is_made_for_its_tasks(layer, model):
     """Returns whether a layer reads whose task an example is, or has a stream for each task."""
     if isinstance(layer, keras.layers.InputLayer):
         return False
-    reads = [tensor._keras_history.operation for tensor in call_inputs(layer)]
+    reads = [origin(tensor)[0] for tensor in call_inputs(layer)]
     told = any(isinstance(source, TaskRows) for source in reads)
     if model.task_data == "separate":
         told |= any(tensor is model.input["task_id"] for tensor in call_inputs(layer))
@@ -155,7 +155,7 @@ class _Grower:
         self._model, self._new = model, new
         self._pairs = []
         self._new_features = None  # before its tower, if it has one
-        self._outputs = None  # of the heads of separate data, in the kinds that there are now
+        self._answers = None  # of the heads of separate data, in the kinds that there are now
 
     def grown(self):
         model = self._model
@@ -164,7 +164,7 @@ class _Grower:
             clone_function=self._clone,
             call_function=self._call,
         )
-        outputs = self._outputs
+        outputs = self._answers
         if model.task_data == "shared":
             head = TaskHead(self._new.task, len(model.tasks), name=self._new.name)
             features = self._through_tower()
@@ -205,7 +205,7 @@ class _Grower:
         elif self._new_features is None and (isinstance(layer, TaskHead) or is_in_tower(layer)):
             self._new_features = args[0]
         elif isinstance(layer, TaskHeads):
-            self._outputs = outputs
+            self._answers = outputs
         return outputs
 
     def _through_tower(self):

@@ -6,6 +6,7 @@ from functools import partial
 import keras
 
 from keras_mtl import checks
+from keras_mtl.keras_internals import call_outputs
 from keras_mtl.layers import (
     ConnectionPenalty,
     LayerConcat,
@@ -209,7 +210,7 @@ def _extended(base, inputs, tasks, task_data, stem, seed):
         )
     features = network.inputs
     if stem:  # of a nested model, `.output` is a tensor inside it
-        (features,) = model.get_layer(last_of_stem)._inbound_nodes[-1].output_tensors
+        (features,) = call_outputs(model.get_layer(last_of_stem))
     streams = streams_before_heads(model)
     for task, stream in zip(tasks, streams, strict=True):
         if len(stream.shape) != 3:

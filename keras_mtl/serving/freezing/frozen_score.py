@@ -36,7 +36,7 @@ def judged(model, frozen):
         outputs = frozen(inputs)
     network = Judged(inputs, outputs)
     network.original = model
-    if model._uses_task_losses:
+    if model.uses_task_losses:
         network.compile("sgd")
     else:
         network.compile_from_config(model.get_compile_config())

@@ -6,7 +6,7 @@ import re
 import keras
 from keras import ops
 
-from keras_mtl.keras_internals import mask_of
+from keras_mtl.keras_internals import mask_of, set_mask
 
 STATES = {keras.layers.LSTM: "hc", keras.layers.GRU: "h", keras.layers.SimpleRNN: "h"}
 _OVER_PLACES = ("Mean", "Sum", "Max", "Min", "Cumsum", "Cumprod")
@@ -88,7 +88,7 @@ def _kept_in_padding(output, mask, before, after):
         return after
     begun = ops.expand_dims(ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0, axis=-1)
     output = ops.where(begun, output, ops.expand_dims(before, axis=1))
-    output._keras_mask = mask
+    set_mask(output, mask)
     return output
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_mtl import checks
+from keras_mtl.keras_internals import begin_at_epoch
 
 _NAME = re.compile(r"epoch_(\d+)\.weights\.h5")
 _UNFINISHED = "unfinished.weights.h5"
@@ -59,10 +60,10 @@ class AtomicBackup(keras.callbacks.Callback):
         backups = self._backups()
         if backups:
             self._restore(backups[max(backups)])
-            self.model._initial_epoch = max(backups)  # fit looks there after this callback
+            begin_at_epoch(self.model, max(backups))
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.model._initial_epoch = None  # a later fit begins where it is told to
+        begin_at_epoch(self.model, None)  # a later fit begins where it is told to
 
     def on_epoch_end(self, epoch, logs=None):
         self.backup_dir.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ class AtomicBackup(keras.callbacks.Callback):
             file.unlink()
 
     def on_train_end(self, logs=None):
-        self.model._initial_epoch = None
+        begin_at_epoch(self.model, None)
         if self.delete_checkpoint and self.backup_dir.is_dir():
             for file in [self.backup_dir / _UNFINISHED, *self._backups().values()]:
                 file.unlink(missing_ok=True)

@@ -56,11 +56,11 @@ class CopyComponents(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._first_epoch = None
-        if not self._layers():
+        if not self._chosen_layers():
             raise ValueError(
                 f"{self.model.name!r} has no parallel components to copy. Leave CopyComponents out."
             )
-        for layer in self._layers():
+        for layer in self._chosen_layers():
             shapes = {_shapes(component) for component in layer.components}
             if len(shapes) > 1:
                 raise ValueError(
@@ -103,7 +103,7 @@ class CopyComponents(keras.callbacks.Callback):
 
     def _copy(self):
         optimizer = self.model.optimizer
-        for layer in self._layers():
+        for layer in self._chosen_layers():
             first, *others = layer.components
             for other in others:
                 other.set_weights(first.get_weights())
@@ -111,7 +111,7 @@ class CopyComponents(keras.callbacks.Callback):
                 for source, target in pairs:
                     _copy_state(optimizer, source, target)
 
-    def _layers(self):
+    def _chosen_layers(self):
         found = [layer for layer in self.model.layers if isinstance(layer, Modular)]
         return [layer for layer in found if len(layer.components) > 1]
 

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_mtl.data import AlternatingBatches, ArrayBatches, TaskBatches
+from keras_mtl.keras_internals import with_inner_layers
 from keras_mtl.layers import GumbelRouter
 from keras_mtl.training.optimizers.alternating import AlternatingOptimizer
 
@@ -52,7 +53,7 @@ class FollowEpochs(keras.callbacks.Callback):
         self._batches.epoch = self._epochs_before + epoch
 
     def _cooling_routers(self):
-        layers = self.model._flatten_layers()
+        layers = with_inner_layers(self.model)
         return [x for x in layers if isinstance(x, GumbelRouter) and x.counts == "epochs"]
 
 

@@ -5,26 +5,15 @@ import functools
 
 import keras
 
-_STATES = (
-    "trainable_variables",
-    "non_trainable_variables",
-    "optimizer_variables",
-    "metrics_variables",
-)
+from keras_mtl.keras_internals import ModelHooks
 
 
-class WholeAfterErrors:
+class WholeAfterErrors(ModelHooks):
     """Keeps a model's variables through an error, such as labels that do not fit.
 
     On JAX, Keras takes the values out of the variables while it trains, evaluates or predicts,
     and an exception in the first step would leave them empty. Other backends have no need of it.
     """
-
-    def _get_jax_state(self, **chosen):
-        state = super()._get_jax_state(**chosen)
-        names = [name for name in _STATES if chosen.get(name)]
-        self._jax_state = dict(zip(names, state, strict=True))
-        return state
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):

@@ -19,7 +19,7 @@ class CheckedData(WholeAfterErrors):
     It does so while the tasks' own losses are used: what stock losses mean by labels is Keras's.
     """
 
-    _uses_task_losses = False
+    uses_task_losses = False
 
     @functools.wraps(keras.Model.evaluate)
     def evaluate(self, *args, **kwargs):
@@ -44,7 +44,7 @@ class CheckedData(WholeAfterErrors):
         given = self._checked(given, check_data)
         check_first_batch(self, given.get("x"), given.get("batch_size"))
         validation = given.get("validation_data")
-        if validation is None or not self._uses_task_losses:
+        if validation is None or not self.uses_task_losses:
             return given
         data = check_data(self, *keras.utils.unpack_x_y_sample_weight(validation))
         given["validation_data"] = data if isinstance(validation, tuple | list) else validation
@@ -57,7 +57,7 @@ class CheckedData(WholeAfterErrors):
                 "class_weight is refused: it cannot say which task it means. "
                 "Use sample_weight, or Task(weight=...)."
             )
-        if not self._uses_task_losses:
+        if not self.uses_task_losses:
             return given
         data = check(self, *map(given.get, _DATA))
         return given | dict(zip(_DATA, data, strict=True))

@@ -9,6 +9,8 @@ import re
 
 import keras
 
+from keras_mtl.keras_internals import function_of
+
 _KERAS = (keras.losses, keras.metrics)
 _CLASSES = (
     "sparse_categorical_crossentropy",
@@ -97,7 +99,7 @@ def check_fit(name, task):
 
 def _check(name, task, role, judge):
     if type(judge) is keras.metrics.MeanMetricWrapper:
-        judge = judge._fn
+        judge = function_of(judge)
     made = judge if inspect.isfunction(judge) else type(judge)
     if made not in (getattr(module, made.__name__, None) for module in _KERAS):
         return

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_mtl.data import AlternatingBatches
+from keras_mtl.keras_internals import optimizer_of, trained_variables
 from keras_mtl.layers import BlockPolicy
 from keras_mtl.phases import checked_phases
 from keras_mtl.training.optimizers.grouped import GroupedOptimizer
@@ -109,13 +110,13 @@ class AlternatingOptimizer(GroupedOptimizer):
         self.phases = phases
 
     def apply(self, grads, trainable_variables=None):
-        variables = list(trainable_variables or self._trainable_variables)
+        variables = list(trainable_variables or trained_variables(self))
         if not self.built:
             self.build(variables)
         policy_learns = self.phases.policy_learns(self.iterations)
         kept = []
         for optimizer in self.optimizers:
-            its_own = [v for v in variables if self._optimizer_map(v) is optimizer]
+            its_own = [v for v in variables if optimizer_of(self, v) is optimizer]
             if not its_own:
                 continue
             is_policy = bool(re.fullmatch(_POLICY, its_own[0].path))

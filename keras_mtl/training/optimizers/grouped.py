@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_mtl.keras_internals import gradient_accumulator
+from keras_mtl.keras_internals import gradient_accumulator, optimizer_of, trained_variables
 from keras_mtl.replicas import over_replicas
 
 
@@ -32,7 +32,7 @@ class GroupedOptimizer(keras.optimizers.MultiOptimizer):
         self.largest_norm = next(iter(norms.values()))
 
     def apply(self, grads, trainable_variables=None):
-        variables = list(trainable_variables or self._trainable_variables)
+        variables = list(trainable_variables or trained_variables(self))
         if not self.built:
             self.build(variables)
         if self.largest_norm:
@@ -58,5 +58,5 @@ class GroupedOptimizer(keras.optimizers.MultiOptimizer):
 
     def accumulated(self, variable):
         """Returns the sum of the gradients of a variable that wait for its step; 0 without any."""
-        state = gradient_accumulator(self._optimizer_map(variable), variable)
+        state = gradient_accumulator(optimizer_of(self, variable), variable)
         return 0.0 if state is None else ops.cast(ops.convert_to_tensor(state), "float32")

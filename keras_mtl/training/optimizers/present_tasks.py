@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_mtl import checks
-from keras_mtl.keras_internals import gradient_accumulator
+from keras_mtl.keras_internals import gradient_accumulator, optimizer_of, trained_variables
 from keras_mtl.replicas import over_replicas
 from keras_mtl.schedules import check_setting
 from keras_mtl.training.optimizers.grouped import GroupedOptimizer
@@ -92,9 +92,7 @@ class PresentTasksOptimizer(GroupedOptimizer):
     """
 
     def apply(self, grads, trainable_variables=None):
-        variables = (
-            self._trainable_variables if trainable_variables is None else trainable_variables
-        )
+        variables = trained_variables(self) if trainable_variables is None else trainable_variables
         variables = list(variables)
         if not self.built:
             self.build(variables)
@@ -125,7 +123,7 @@ class PresentTasksOptimizer(GroupedOptimizer):
             for state in optimizer.variables
             if state.name.startswith(prefix)
             and state.shape == variable.shape
-            and state is not gradient_accumulator(self._optimizer_map(variable), variable)
+            and state is not gradient_accumulator(optimizer_of(self, variable), variable)
         ]
 
 
