@@ -5,6 +5,7 @@ import importlib
 import pathlib
 import pkgutil
 import re
+import subprocess
 
 import keras
 import numpy as np
@@ -62,3 +63,12 @@ def test_ci_runs_readmes_test_command():
     commands = [line for line in README.splitlines() if "python -m pytest" in line]
     assert len(commands) == 1
     assert "grep -m1 'python -m pytest' README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_workflow_names_stages_of_ci():
+    listed = subprocess.run([ROOT / ".ci" / "run", "--list"], capture_output=True, text=True)
+    stages = {line.split(":")[0] for line in listed.stdout.splitlines()}
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    named = re.findall(r"stage: \[(.*)\]", workflow)
+    assert len(named) == 2
+    assert set(re.findall(r"\w+", " ".join(named))) <= stages

@@ -6,7 +6,6 @@ import sys
 from functools import partial
 
 import keras
-import numpy as np
 import pytest
 
 import keras_mtl
@@ -15,32 +14,19 @@ ROOT = pathlib.Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 
 
-def script(name):
-    """Returns an example or benchmark as a module."""
-    file = ROOT / name
-    specification = importlib.util.spec_from_file_location(file.stem, file)
+def example(name):
+    """Returns an example as a module."""
+    file = ROOT / "examples" / f"{name}.py"
+    specification = importlib.util.spec_from_file_location(name, file)
     module = importlib.util.module_from_spec(specification)
-    sys.modules[file.stem] = module
+    sys.modules[name] = module
     specification.loader.exec_module(module)
     return module
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_synthetic_pairs_are_nearer_within_than_across_after_300_batches(seed):
-    synthetic = script("benchmarks/synthetic.py")
-    tasks, data = keras_mtl.synthetic_pairs(num_pairs=2, relatedness=1.0, seed=seed)
-    keras.utils.set_random_seed(seed)
-    router = keras_mtl.layers.AllocationMatrix(4, 4, seed=seed, name="allocation_1")
-    model = synthetic.headless(router)
-    synthetic.fit(model, tasks, data, seed, rounds=300)
-    rows = keras_mtl.allocation(model)[0]
-    distance = np.abs(rows[:, None] - rows[None]).sum(axis=-1)
-    assert (distance[0, 1] + distance[2, 3]) / 2 < distance[:2, 2:].mean()
-
-
 def test_digits_that_belong_together_share_more_and_are_read():
     pytest.importorskip("sklearn")
-    digits = script("examples/digits.py")
+    digits = example("digits")
     train, test = digits.load_tasks()
     model, accuracy, parameters = digits.run_method("gumbel matrix", train, test, 0, 7200)
     within, across = digits.pair_distances(model)
@@ -60,7 +46,7 @@ def test_digits_that_belong_together_share_more_and_are_read():
 )
 def test_taggers_learn_a_small_grammar(build, settings):
     pytest.importorskip("seqscore")
-    tagger = script("examples/tagger.py")
+    tagger = example("tagger")
     train, test = tagger.load(None)
     encoder, names, batches = tagger.prepare(train)
     layers = tagger.TOWERS

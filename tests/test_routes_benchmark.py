@@ -1,25 +1,17 @@
-"""The tasks that benchmarks/routes.py makes of datasets, on made examples."""
+"""The tasks that benchmarks.routes makes of datasets, on made examples."""
 
 import json
-import pathlib
 import sys
 
 import numpy as np
 import pytest
 
+from benchmarks.routes.data import load, one_vs_rest
+from benchmarks.routes.run import main
+
 tfds = pytest.importorskip("tensorflow_datasets")
 FINE = np.arange(100)
 COARSE = (FINE * 7 + FINE // 20) % 20  # five fine classes each, none of them in a row
-
-
-@pytest.fixture
-def routes(monkeypatch):
-    monkeypatch.syspath_prepend(pathlib.Path(__file__).parents[1] / "benchmarks")
-    import routes
-
-    yield routes
-    for name in ("routes", "routes_data", "finished_runs"):
-        sys.modules.pop(name, None)
 
 
 def cifar100(of_each):
@@ -43,8 +35,8 @@ def mock(monkeypatch, tmp_path):
     return made
 
 
-def test_superclasses_of_cifar100_have_five_classes_that_do_not_collide(routes, mock):
-    tasks, train, test = routes.load("cifar100", None)
+def test_superclasses_of_cifar100_have_five_classes_that_do_not_collide(mock):
+    tasks, train, test = load("cifar100", None)
     assert list(tasks) == list(train) == list(test) == [f"group_{i}" for i in range(20)]
     for group, (images, labels) in enumerate(train.values()):
         fine = np.flatnonzero(COARSE == group)
@@ -53,24 +45,22 @@ def test_superclasses_of_cifar100_have_five_classes_that_do_not_collide(routes, 
     assert [len(labels) for _, labels in test.values()] == [10] * 20
 
 
-def test_alphabetical_groups_are_five_classes_in_a_row(routes, mock):
-    _, _, test = routes.load("cifar100", None, "alphabetical")
+def test_alphabetical_groups_are_five_classes_in_a_row(mock):
+    _, _, test = load("cifar100", None, "alphabetical")
     for group, (images, labels) in enumerate(test.values()):
         np.testing.assert_array_equal(images[:, 0, 0, 0], 5 * group + labels)
 
 
-def test_superclasses_of_other_sizes_are_named(routes, mock):
+def test_superclasses_of_other_sizes_are_named(mock):
     mock["train"]["coarse_label"][mock["train"]["label"] == 0] = (COARSE[0] + 1) % 20
     with pytest.raises(ValueError, match="Group 0 has 4 classes, not 5"):
-        routes.load("cifar100", None)
+        load("cifar100", None)
 
 
-def test_one_class_is_told_from_a_tenth_as_many_of_every_other(routes):
-    import routes_data
-
+def test_one_class_is_told_from_a_tenth_as_many_of_every_other():
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 1000))
     test = {"image": labels[:, None], "label": labels}
-    parts = routes_data.one_vs_rest("test", test)
+    parts = one_vs_rest("test", test)
     for number, (images, positive) in enumerate(parts.values()):
         assert positive.sum() == 1000
         np.testing.assert_array_equal(positive, images[:, 0] == number)
@@ -80,14 +70,14 @@ def test_one_class_is_told_from_a_tenth_as_many_of_every_other(routes):
 
 
 @pytest.mark.slow
-def test_the_script_runs_on_cifar100(routes, mock, monkeypatch, tmp_path, capsys):
+def test_the_script_runs_on_cifar100(mock, monkeypatch, tmp_path, capsys):
     results = tmp_path / "cifar.jsonl"
     settings = ["--dataset", "cifar100", "--epochs", "3", "--seeds", "1"]
     methods = ["fixed random, conv 3", "routing, conv 1"]
     monkeypatch.setattr(
-        sys, "argv", ["routes.py", "--results", str(results), *settings, "--methods", *methods]
+        sys, "argv", ["run.py", "--results", str(results), *settings, "--methods", *methods]
     )
-    routes.main()
+    main()
     runs = [json.loads(line) for line in results.read_text().splitlines()]
     assert [run["method"] for run in runs] == methods
     for run in runs:

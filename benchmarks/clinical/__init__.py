@@ -1,0 +1,1 @@
+"""What a recurrent modular extension gains on intensive care stays."""

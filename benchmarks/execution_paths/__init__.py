@@ -1,0 +1,1 @@
+"""What policies and gates over blocks gain, in a census and in intensive care."""

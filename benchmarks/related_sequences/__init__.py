@@ -1,0 +1,1 @@
+"""What recurrent modular networks gain on sequences that are related at some times."""

@@ -1,0 +1,1 @@
+"""Learned routes against drawn ones, on images and in a bandit."""

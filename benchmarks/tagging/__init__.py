@@ -1,0 +1,1 @@
+"""What tagging gains by a second task, in one language and in two that mix."""

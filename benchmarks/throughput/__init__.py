@@ -1,0 +1,1 @@
+"""Examples per second in training, beside other libraries."""
