@@ -1,128 +1,67 @@
 """Multi-task learning for Keras 3: networks that learn what tasks share."""
 
-from keras_mtl import analysis, data, layers, plots, tuning
-from keras_mtl.analysis import (
-    allocation,
-    allocation_entropy,
-    allocation_probabilities,
-    routing_over_time,
-    sample_policy,
-    sharing_report,
-    task_embeddings,
-    task_similarity,
-)
-from keras_mtl.data import synthetic_pairs, task_batches
-from keras_mtl.models import (
-    add_task,
-    build_adashare,
-    build_communicating,
-    build_cross_stitch,
-    build_dselect_k,
-    build_dynashare,
-    build_fixed_random,
-    build_girnet,
-    build_gumbel_matrix,
-    build_low_supervision,
-    build_mmoe,
-    build_mmoeex,
-    build_moe,
-    build_no_sharing,
-    build_ple,
-    build_recurrent_modular,
-    build_recursive_routing,
-    build_routing_network,
-    build_shared_bottom,
-    build_shared_private,
-    build_single_tasks,
-    build_sluice,
-    build_snr,
-    build_soft_ordering,
-    build_task_routing,
-)
-from keras_mtl.phases import CycleTemperature, PolicyPhases
-from keras_mtl.schedules import HalvingSchedule, RampSchedule, TemperatureSchedule
-from keras_mtl.serving import check_freeze, cut_report, export, freeze, load_served, streaming
-from keras_mtl.tasks import Task
-from keras_mtl.training import (
-    AllocationRecorder,
-    AtomicBackup,
-    CAGrad,
-    CopyComponents,
-    DynamicWeightAverage,
-    FirstOrderMAML,
-    GradNorm,
-    MultiTaskModel,
-    PCGrad,
-    RandomLossWeighting,
-    UncertaintyWeighting,
-    allocation_optimizer,
-    alternating_optimizer,
-)
-
-__all__ = [
-    "AllocationRecorder",
-    "AtomicBackup",
-    "CAGrad",
-    "CopyComponents",
-    "CycleTemperature",
-    "DynamicWeightAverage",
-    "FirstOrderMAML",
-    "GradNorm",
-    "HalvingSchedule",
-    "MultiTaskModel",
-    "PCGrad",
-    "PolicyPhases",
-    "RampSchedule",
-    "RandomLossWeighting",
-    "Task",
-    "TemperatureSchedule",
-    "UncertaintyWeighting",
-    "add_task",
-    "allocation",
-    "allocation_entropy",
-    "allocation_optimizer",
-    "allocation_probabilities",
-    "alternating_optimizer",
-    "analysis",
-    "build_adashare",
-    "build_communicating",
-    "build_cross_stitch",
-    "build_dselect_k",
-    "build_dynashare",
-    "build_fixed_random",
-    "build_girnet",
-    "build_gumbel_matrix",
-    "build_low_supervision",
-    "build_mmoe",
-    "build_mmoeex",
-    "build_moe",
-    "build_no_sharing",
-    "build_ple",
-    "build_recurrent_modular",
-    "build_recursive_routing",
-    "build_routing_network",
-    "build_shared_bottom",
-    "build_shared_private",
-    "build_single_tasks",
-    "build_sluice",
-    "build_snr",
-    "build_soft_ordering",
-    "build_task_routing",
-    "check_freeze",
-    "cut_report",
-    "data",
-    "export",
-    "freeze",
-    "layers",
-    "load_served",
-    "plots",
-    "routing_over_time",
-    "sample_policy",
-    "sharing_report",
-    "streaming",
-    "synthetic_pairs",
-    "task_batches",
-    "task_embeddings",
-    "task_similarity",
-    "tuning",
-]
+from keras_mtl import analysis as analysis
+from keras_mtl import data as data
+from keras_mtl import layers as layers
+from keras_mtl import plots as plots
+from keras_mtl import tuning as tuning
+from keras_mtl.analysis import allocation as allocation
+from keras_mtl.analysis import allocation_entropy as allocation_entropy
+from keras_mtl.analysis import allocation_probabilities as allocation_probabilities
+from keras_mtl.analysis import routing_over_time as routing_over_time
+from keras_mtl.analysis import sample_policy as sample_policy
+from keras_mtl.analysis import sharing_report as sharing_report
+from keras_mtl.analysis import task_embeddings as task_embeddings
+from keras_mtl.analysis import task_similarity as task_similarity
+from keras_mtl.data import synthetic_pairs as synthetic_pairs
+from keras_mtl.data import task_batches as task_batches
+from keras_mtl.models import add_task as add_task
+from keras_mtl.models import build_adashare as build_adashare
+from keras_mtl.models import build_communicating as build_communicating
+from keras_mtl.models import build_cross_stitch as build_cross_stitch
+from keras_mtl.models import build_dselect_k as build_dselect_k
+from keras_mtl.models import build_dynashare as build_dynashare
+from keras_mtl.models import build_fixed_random as build_fixed_random
+from keras_mtl.models import build_girnet as build_girnet
+from keras_mtl.models import build_gumbel_matrix as build_gumbel_matrix
+from keras_mtl.models import build_low_supervision as build_low_supervision
+from keras_mtl.models import build_mmoe as build_mmoe
+from keras_mtl.models import build_mmoeex as build_mmoeex
+from keras_mtl.models import build_moe as build_moe
+from keras_mtl.models import build_no_sharing as build_no_sharing
+from keras_mtl.models import build_ple as build_ple
+from keras_mtl.models import build_recurrent_modular as build_recurrent_modular
+from keras_mtl.models import build_recursive_routing as build_recursive_routing
+from keras_mtl.models import build_routing_network as build_routing_network
+from keras_mtl.models import build_shared_bottom as build_shared_bottom
+from keras_mtl.models import build_shared_private as build_shared_private
+from keras_mtl.models import build_single_tasks as build_single_tasks
+from keras_mtl.models import build_sluice as build_sluice
+from keras_mtl.models import build_snr as build_snr
+from keras_mtl.models import build_soft_ordering as build_soft_ordering
+from keras_mtl.models import build_task_routing as build_task_routing
+from keras_mtl.phases import CycleTemperature as CycleTemperature
+from keras_mtl.phases import PolicyPhases as PolicyPhases
+from keras_mtl.schedules import HalvingSchedule as HalvingSchedule
+from keras_mtl.schedules import RampSchedule as RampSchedule
+from keras_mtl.schedules import TemperatureSchedule as TemperatureSchedule
+from keras_mtl.serving import check_freeze as check_freeze
+from keras_mtl.serving import cut_report as cut_report
+from keras_mtl.serving import export as export
+from keras_mtl.serving import freeze as freeze
+from keras_mtl.serving import load_served as load_served
+from keras_mtl.serving import streaming as streaming
+from keras_mtl.tasks import Task as Task
+from keras_mtl.training import AllocationRecorder as AllocationRecorder
+from keras_mtl.training import AtomicBackup as AtomicBackup
+from keras_mtl.training import CAGrad as CAGrad
+from keras_mtl.training import CopyComponents as CopyComponents
+from keras_mtl.training import DynamicWeightAverage as DynamicWeightAverage
+from keras_mtl.training import FirstOrderMAML as FirstOrderMAML
+from keras_mtl.training import GradNorm as GradNorm
+from keras_mtl.training import MultiTaskModel as MultiTaskModel
+from keras_mtl.training import PCGrad as PCGrad
+from keras_mtl.training import RandomLossWeighting as RandomLossWeighting
+from keras_mtl.training import UncertaintyWeighting as UncertaintyWeighting
+from keras_mtl.training import allocation_optimizer as allocation_optimizer
+from keras_mtl.training import alternating_optimizer as alternating_optimizer

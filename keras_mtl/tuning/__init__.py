@@ -1,5 +1,3 @@
 """Search for good settings with keras_tuner. Needs `pip install "keras_mtl[tune]"`."""
 
-from keras_mtl.tuning.search import hypermodel
-
-__all__ = ["hypermodel"]
+from keras_mtl.tuning.search import hypermodel as hypermodel

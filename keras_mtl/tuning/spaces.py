@@ -6,25 +6,16 @@ builder's argument names, or those of the two learning rates.
 
 from keras_mtl.models import (
     build_adashare,
-    build_communicating,
     build_cross_stitch,
     build_dselect_k,
     build_dynashare,
     build_fixed_random,
-    build_girnet,
     build_gumbel_matrix,
-    build_low_supervision,
-    build_mmoe,
     build_mmoeex,
     build_moe,
-    build_no_sharing,
-    build_ple,
     build_recurrent_modular,
     build_recursive_routing,
     build_routing_network,
-    build_shared_bottom,
-    build_shared_private,
-    build_single_tasks,
     build_sluice,
     build_snr,
     build_soft_ordering,
@@ -185,16 +176,11 @@ SPACES = {
     },
     build_dynashare: {"learning_rate": _learning_rate, "gate_units": _gate_units},
     build_recursive_routing: {"learning_rate": _learning_rate, "num_functions": _num_functions},
-    build_communicating: _WEIGHTS_ONLY,
-    build_girnet: _WEIGHTS_ONLY,
-    build_shared_private: _WEIGHTS_ONLY,
-    build_low_supervision: _WEIGHTS_ONLY,
     build_dselect_k: {
         "learning_rate": _learning_rate,
         "num_selected": _num_selected,
         "entropy_weight": _entropy_weight,
     },
-    build_mmoe: _WEIGHTS_ONLY,
     build_mmoeex: {
         "learning_rate": _learning_rate,
         "exclusivity": _exclusivity,
@@ -205,7 +191,6 @@ SPACES = {
         "top_k": _top_k,
         "balance_weight": _balance_weight,
     },
-    build_ple: _WEIGHTS_ONLY,
     build_routing_network: {
         "learning_rate": _learning_rate,
         "policy_learning_rate": _policy_learning_rate,
@@ -218,20 +203,22 @@ SPACES = {
         "penalty_weight": _penalty_weight,
     },
     build_task_routing: {"learning_rate": _learning_rate, "keep_ratio": _keep_ratio},
-    build_shared_bottom: _WEIGHTS_ONLY,
-    build_no_sharing: _WEIGHTS_ONLY,
-    build_single_tasks: _WEIGHTS_ONLY,
 }
 
 
 def default_space(builder, layers, fixed):
-    """Returns the function hp -> settings that searches all that is not `fixed`."""
-    if builder not in SPACES:
+    """Returns the function hp -> settings that searches all that is not `fixed`.
+
+    A builder of this package without a row in `SPACES` has a learning rate to search.
+    """
+    is_ours = getattr(builder, "__module__", "").startswith("keras_mtl.models.")
+    space = SPACES.get(builder, _WEIGHTS_ONLY if is_ours else None)
+    if space is None:
         name = getattr(builder, "__name__", repr(builder))
         raise ValueError(
             f"No search space is known for {name}. Give your own, such as "
             'space=lambda hp: {"learning_rate": hp.Float("learning_rate", 1e-4, 1e-2, '
             'sampling="log")}.'
         )
-    draws = {name: draw for name, draw in SPACES[builder].items() if name not in fixed}
+    draws = {name: draw for name, draw in space.items() if name not in fixed}
     return lambda hp: {name: draw(hp, layers) for name, draw in draws.items()}

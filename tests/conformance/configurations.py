@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 import keras_mtl
 from keras_mtl import Task
 from tests.conformance.method_arguments import INVALID, NEEDED, VALID
+from tests.public_api import builders
 
-BUILDERS = sorted(name for name in keras_mtl.__all__ if name.startswith("build_"))
+BUILDERS = builders()
 TOWERS = ["build_cross_stitch", "build_no_sharing", "build_single_tasks", "build_sluice"]
 BLOCKS = ["build_adashare", "build_dynashare"]
 LISTS_OF_ONE = [*BLOCKS, "build_task_routing"]

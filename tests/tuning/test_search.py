@@ -8,11 +8,12 @@ import pytest
 
 import keras_mtl
 from keras_mtl.tuning import hypermodel
+from tests.public_api import builders
 
 keras_tuner = pytest.importorskip("keras_tuner")
 
 TASKS = {"upright": 3, "rotated": 4}
-BUILDERS = {
+BUILDERS = {getattr(keras_mtl, name): {"learning_rate": 1e-3} for name in builders()} | {
     keras_mtl.build_gumbel_matrix: {
         "learning_rate": 1e-3,
         "allocation_learning_rate": 5e-3,
@@ -39,23 +40,17 @@ BUILDERS = {
     },
     keras_mtl.build_dynashare: {"learning_rate": 1e-3, "gate_units": 16},
     keras_mtl.build_recursive_routing: {"learning_rate": 1e-3, "num_functions": 4},
-    keras_mtl.build_communicating: {"learning_rate": 1e-3},
-    keras_mtl.build_girnet: {"learning_rate": 1e-3},
-    keras_mtl.build_shared_private: {"learning_rate": 1e-3},
-    keras_mtl.build_low_supervision: {"learning_rate": 1e-3},
     keras_mtl.build_dselect_k: {
         "learning_rate": 1e-3,
         "num_selected": 2,
         "entropy_weight": 0.01,
     },
-    keras_mtl.build_mmoe: {"learning_rate": 1e-3},
     keras_mtl.build_mmoeex: {
         "learning_rate": 1e-3,
         "exclusivity": 0.5,
         "mode": "exclusivity",
     },
     keras_mtl.build_moe: {"learning_rate": 1e-3, "top_k": 2, "balance_weight": 0.1},
-    keras_mtl.build_ple: {"learning_rate": 1e-3},
     keras_mtl.build_routing_network: {
         "learning_rate": 1e-3,
         "policy_learning_rate": 0.05,
@@ -68,9 +63,6 @@ BUILDERS = {
         "penalty_weight": 1e-3,
     },
     keras_mtl.build_task_routing: {"learning_rate": 1e-3, "keep_ratio": 0.5},
-    keras_mtl.build_shared_bottom: {"learning_rate": 1e-3},
-    keras_mtl.build_no_sharing: {"learning_rate": 1e-3},
-    keras_mtl.build_single_tasks: {"learning_rate": 1e-3},
 }
 
 
