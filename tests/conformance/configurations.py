@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import keras_mtl
 from keras_mtl import Task
-from tests.conformance.method_arguments import INVALID, NEEDED, VALID
+from tests.conformance.methods import METHODS
 from tests.public_api import builders
 
 BUILDERS = builders()
@@ -156,9 +156,9 @@ def configurations(draw, builder):
             found.layers.append(draw(st.sampled_from(["last", "average"])))
             entries += 1
     sizes = [len(entry) for entry in found.layers or [] if isinstance(entry, list)]
-    ways = {**NEEDED.get(builder, {})}
+    ways = {**METHODS[builder].needed}
     if not fault:
-        way = draw(st.sampled_from(VALID[builder]))
+        way = draw(st.sampled_from(METHODS[builder].valid))
         chosen = draw(st.sets(st.sampled_from(sorted(way)))) if way else []
         ways |= {name: way[name] for name in sorted(chosen)}
     for name, values in ways.items():
@@ -201,7 +201,7 @@ def _layers(draw, builder, num_tasks, parts):
 
 def _faults(found):
     faults = [_wrong_task_data, _wrong_inputs, _wrong_tasks, _wrong_task, _wrong_name, _wrong_stem]
-    if INVALID[found.builder]:
+    if METHODS[found.builder].invalid:
         faults += [_wrong_argument] * 6
     if found.task_data == "separate" and found.tasks["a"] in KINDS_PER_STEP:
         faults.append(_labels_at_some_steps)
@@ -216,8 +216,8 @@ def _faults(found):
 
 
 def _wrong_argument(draw, found):
-    name = draw(st.sampled_from(sorted(INVALID[found.builder])))
-    found.arguments[name] = draw(st.sampled_from(INVALID[found.builder][name]))
+    name = draw(st.sampled_from(sorted(METHODS[found.builder].invalid)))
+    found.arguments[name] = draw(st.sampled_from(METHODS[found.builder].invalid[name]))
     found.fault = name
 
 

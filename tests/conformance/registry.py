@@ -10,6 +10,8 @@ import numpy as np
 
 import keras_mtl
 from keras_mtl import Task, layers
+from tests.conformance.methods import METHODS, made_of
+from tests.conformance.methods.method import dense
 
 TASK_ID = np.array([2, 0, 1, 1, 2], "int32")  # B = 5 examples, T = 3 tasks
 FEATURES = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
@@ -17,7 +19,6 @@ SEQUENCES = np.random.default_rng(1).normal(size=(5, 7, 6)).astype("float32")
 PROBABILITIES = [np.full((3, 4), 0.7, "float32"), np.full((3, 2), 0.4, "float32")]
 WORD_IDS = np.array([[3, 9, 4], [7, 0, 0], [2, 8, 0], [5, 6, 1], [0, 0, 0]], "int32")
 TASKS = {"color": Task("classes", 2), "animal": Task("classes", 7), "width": Task("regression", 3)}
-dense = partial(keras.layers.Dense, 4, activation="tanh")
 dropout = partial(keras.layers.Dropout, 0.1, seed=7)  # torch ignores the seeds of others
 
 
@@ -354,59 +355,9 @@ NOT_LAYERS_TO_CALL = {
     "straight_through": "a function",
 }
 
-BUILDERS = {
-    "build_cross_stitch": {"per_channel": True, "tower_units": (5,)},
-    "build_dselect_k": {},
-    "build_fixed_random": {"components_per_task": 2},
-    "build_gumbel_matrix": {
-        "budget": 0.2,
-        "entropy_weight": 0.1,
-        "init_probability": 0.99,
-        "tower_units": (5,),
-    },
-    "build_low_supervision": {"levels": {"animal": 3}},
-    "build_mmoe": {"tower_units": (5,)},
-    "build_mmoeex": {"exclusivity": 0.7},
-    "build_moe": {},
-    "build_no_sharing": {"tower_units": (5, 3)},
-    "build_ple": {},
-    "build_routing_network": {"collaboration": 0.3, "tower_units": (5,)},
-    "build_shared_bottom": {},
-    "build_single_tasks": {},
-    "build_sluice": {"orthogonality_weight": 0.3, "tower_units": (5,)},
-    "build_snr": {"tower_units": (5,)},
-    "build_soft_ordering": {"stem": [dense], "num_depths": 2, "tower_units": (5,)},
-}
-
-
-BLOCK_BUILDERS = {  # whose lists hold one layer: a block to skip, or one that tasks mask
-    "build_adashare": {
-        "phases": keras_mtl.PolicyPhases(0, 3, 1),
-        "cycles_per_block": 0,
-        "sharing_weight": 0.3,
-        "tower_units": (5,),
-    },
-    "build_dynashare": {"policy": [[1, 0], [1, 1], [0, 1]], "target_rates": [0.5, 1]},
-    "build_task_routing": {"keep_ratio": 0.75},
-}
-
-SEQUENCE_BUILDERS = {  # take sequences, and make their layers themselves
-    "build_communicating": {"units": 4},
-    "build_girnet": {"primary": "animal", "units": 4, "gate_units": 3},
-    "build_recurrent_modular": {
-        "num_cells": 2,
-        "cell_units": 4,
-        "num_sub_encoders": (6, 4),
-        "units": (12,),
-        "open_fraction": 0.4,
-    },
-    "build_recursive_routing": {
-        "stem": [dense, partial(keras.layers.Dense, 16)],
-        "units": 4,
-        "num_functions": 2,
-    },
-    "build_shared_private": {"units": 4},
-}
+BUILDERS = made_of("lists")
+BLOCK_BUILDERS = made_of("blocks")  # lists of one layer: a block to skip, or one that tasks mask
+SEQUENCE_BUILDERS = made_of("sequences")  # take sequences, and make their layers themselves
 
 
 def build(name, task_data, seed=3):
@@ -431,8 +382,8 @@ def built(name, task_data, inputs, stack=None, stem=(), seed=3, **changes):
 
 
 def num_components(name):
-    """Returns how many components a list has: PLE's hold two more, that all tasks share."""
-    return 1 if name in BLOCK_BUILDERS else 5 if name == "build_ple" else 3
+    """Returns how many components a list has."""
+    return METHODS[name].num_components
 
 
 def inputs_of(model):

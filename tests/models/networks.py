@@ -8,6 +8,7 @@ from keras import ops
 
 import keras_mtl
 from keras_mtl.layers import AllocationMatrix, RoutingPolicy, SubNetworkRouting, TaskHeads
+from tests.conformance.methods import made_of
 
 TASKS = {"color": 2, "animal": 7, "shape": 4}  # T = 3
 X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")  # B = 6 examples, D = 5
@@ -43,22 +44,11 @@ def moe(inputs, tasks, layers, noise=False, **settings):
 
 
 BUILDERS = {
-    "single_tasks": keras_mtl.build_single_tasks,
-    "shared_bottom": keras_mtl.build_shared_bottom,
-    "no_sharing": keras_mtl.build_no_sharing,
-    "fixed_random": keras_mtl.build_fixed_random,
-    "gumbel_matrix": keras_mtl.build_gumbel_matrix,
+    **{name.removeprefix("build_"): getattr(keras_mtl, name) for name in made_of("lists")},
     "soft_ordering": soft_ordering,
     "low_supervision": low_supervision,
-    "dselect_k": keras_mtl.build_dselect_k,
-    "mmoe": keras_mtl.build_mmoe,
-    "mmoeex": keras_mtl.build_mmoeex,
     "moe": moe,
     "ple": ple,
-    "routing_network": keras_mtl.build_routing_network,
-    "snr": keras_mtl.build_snr,
-    "cross_stitch": keras_mtl.build_cross_stitch,
-    "sluice": keras_mtl.build_sluice,
 }
 
 

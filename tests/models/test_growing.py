@@ -9,18 +9,8 @@ import pytest
 import keras_mtl
 from keras_mtl.layers import FixedAllocation
 from tests.conformance import registry
+from tests.conformance.methods import METHODS
 
-BUILDERS = [*registry.BUILDERS, *registry.BLOCK_BUILDERS, *registry.SEQUENCE_BUILDERS]
-GROWS = {
-    "build_adashare",
-    "build_dynashare",
-    "build_fixed_random",
-    "build_gumbel_matrix",
-    "build_no_sharing",
-    "build_recurrent_modular",
-    "build_shared_bottom",
-    "build_single_tasks",
-}
 GATED = {"policy": [[1, 0], [1, 1], [0, 1]], "target_rates": [0.5, 0.8]}
 block = partial(keras_mtl.layers.ResidualDense, 4)
 
@@ -60,10 +50,10 @@ def assert_grows(model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", METHODS)
 def test_old_answers_stay_or_the_network_is_refused(name, task_data):
     model = registry.build(name, task_data)
-    if name in GROWS:
+    if METHODS[name].grows:
         assert_grows(model)
         return
     with pytest.raises(ValueError, match="made for its own tasks only|predicted from different"):

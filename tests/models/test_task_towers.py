@@ -10,6 +10,7 @@ import pytest
 
 import keras_mtl
 from tests.conformance import registry
+from tests.conformance.methods import METHODS
 from tests.models.networks import (
     TASKS,
     X,
@@ -26,15 +27,7 @@ from tests.models.networks import (
 from tests.models.towers import reached, scrambled
 
 BUILDERS = [*registry.BUILDERS, *registry.BLOCK_BUILDERS]
-GROWS = [
-    "build_adashare",
-    "build_dynashare",
-    "build_fixed_random",
-    "build_gumbel_matrix",
-    "build_no_sharing",
-    "build_shared_bottom",
-    "build_single_tasks",
-]
+GROWS = [name for name in BUILDERS if METHODS[name].grows]
 gumbel = partial(network, keras_mtl.build_gumbel_matrix, [[dense] * 3])
 
 
@@ -47,8 +40,7 @@ def build(name, task_data, **changes):
     """Builds a network of an entry of the registry, of plain rows."""
     keras.backend.clear_session()  # names count from the start
     block = partial(keras_mtl.layers.ResidualDense, 4)
-    several = [block] if name in registry.BLOCK_BUILDERS else [dense] * 3
-    several = [dense] * 5 if name == "build_ple" else several
+    several = [block if name in registry.BLOCK_BUILDERS else dense] * METHODS[name].num_components
     return registry.built(
         name, task_data, keras.Input((6,)), [several, dense, several], seed=3, **changes
     )

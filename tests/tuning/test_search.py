@@ -8,6 +8,8 @@ import pytest
 
 import keras_mtl
 from keras_mtl.tuning import hypermodel
+from tests.conformance.methods import METHODS
+from tests.conformance.methods.method import Method
 from tests.public_api import builders
 
 keras_tuner = pytest.importorskip("keras_tuner")
@@ -66,17 +68,6 @@ BUILDERS = {getattr(keras_mtl, name): {"learning_rate": 1e-3} for name in builde
 }
 
 
-def layers():
-    return [[partial(keras.layers.Dense, 6, activation="relu")] * 2]
-
-
-SEQUENCE_BUILDERS = (  # take sequences and no layers
-    keras_mtl.build_communicating,
-    keras_mtl.build_girnet,
-    keras_mtl.build_recurrent_modular,
-    keras_mtl.build_recursive_routing,
-    keras_mtl.build_shared_private,
-)
 NEEDED = {
     keras_mtl.build_girnet: {"primary": "upright"},
     keras_mtl.build_recursive_routing: {"depth": 1},
@@ -85,17 +76,19 @@ NEEDED = {
 }
 
 
+def layers(made_of="lists", number=2):
+    block = partial(keras_mtl.layers.ResidualDense, 6)
+    dense = partial(keras.layers.Dense, 6, activation="relu")
+    return [[block if made_of == "blocks" else dense] * number]
+
+
 def hyper(builder=keras_mtl.build_gumbel_matrix, **arguments):
     arguments = NEEDED.get(builder, {}) | arguments
-    if builder in SEQUENCE_BUILDERS:
+    method = METHODS.get(builder.__name__, Method({}))
+    if method.made_of == "sequences":
         return hypermodel(builder, keras.Input((7, 5)), TASKS, **arguments)
-    made_of = layers()
-    if builder in (keras_mtl.build_adashare, keras_mtl.build_dynashare):
-        made_of = [[partial(keras_mtl.layers.ResidualDense, 6)]]  # a block
-    if builder is keras_mtl.build_ple:
-        made_of = [[partial(keras.layers.Dense, 6)] * 3]  # a shared one too
-    if builder is keras_mtl.build_task_routing:
-        made_of = [[partial(keras.layers.Dense, 6)]]  # a layer whose channels are masked
+    number = method.num_components  # for three tasks
+    made_of = layers(method.made_of, number if number == 1 else number + len(TASKS) - 3)
     return hypermodel(builder, keras.Input((5,)), TASKS, made_of, **arguments)
 
 
