@@ -56,11 +56,10 @@ class NoisyTopKGates(ChargingLayer):
         answers shared rows once.
 
     Weights:
-        scores/kernel: `(features, num_experts)`; noise/kernel the same.
-        task_scores, task_noise: `(num_tasks, num_experts)`; without `by_task` biases of scores
-            and noise.
+        scores, noise: kernel `(features, num_experts)`; without `by_task` also a bias.
+        task_scores, task_noise: `(num_tasks, num_experts)`, with `by_task`.
         updates: `()`, int32, not trainable: training batches seen.
-        balance_penalty: `()`, not trainable: latest value. Both where there is a weight.
+        balance: `()`, not trainable: latest value of the penalty. Both where there is a weight.
 
     Raises:
         ValueError: `top_k` outside 1 to `num_experts`, a negative weight, unknown `rows`.

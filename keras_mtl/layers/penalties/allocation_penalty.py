@@ -62,8 +62,7 @@ class AllocationPenalty(ChargingLayer):
 
     Weights:
         updates: `()`, int32, not trainable: training batches seen.
-        budget_penalty, entropy_penalty, disconnect_penalty: `()`, not trainable: latest
-            values of the penalties in use.
+        budget, entropy, disconnect: `()`, not trainable: latest values of the penalties in use.
 
     Raises:
         ValueError: A budget outside (0, 1], a negative weight, an unknown scope.

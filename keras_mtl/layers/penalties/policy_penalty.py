@@ -45,7 +45,7 @@ class PolicyPenalty(ChargingLayer):
 
     Weights:
         updates: `()`, int32, not trainable: training batches seen.
-        sparsity_penalty, sharing_penalty: `()`, not trainable: latest values.
+        sparsity, sharing: `()`, not trainable: latest values of the penalties.
 
     Raises:
         ValueError: A negative weight, an unknown form.

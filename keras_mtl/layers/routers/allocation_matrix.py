@@ -58,7 +58,9 @@ class AllocationMatrix(Allocation):
 
     Weights:
         logits: `(rows, num_components, 2)`, natural logarithms, index 0 = active; with
-            `"log_odds"` `(rows, num_components)`. One more per added task.
+            `"log_odds"` `(rows, num_components)`.
+        logits_added_1, ...: the same of one row, for each added task. The newest alone trains.
+        router: as of `GumbelRouter`.
 
     Raises:
         ValueError: `init_probability` outside (0, 1) or of a wrong shape, an unknown

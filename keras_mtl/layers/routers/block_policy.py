@@ -49,7 +49,8 @@ class BlockPolicy(AllocationMatrix):
         and the logits of all tasks, `(num_tasks, 2)`, for penalties.
 
     Weights:
-        logits: as of `AllocationMatrix`, `(num_tasks, 1, 2)`, index 0 = execute.
+        logits, logits_added_1, ...: as of `AllocationMatrix`, `(rows, 1, 2)`, index 0 = execute.
+        router: as of `GumbelRouter`.
         batches: `()`, int32, not trainable: training batches seen.
 
     Raises:

@@ -91,7 +91,8 @@ class RoutingPolicy(Allocation):
 
     Weights:
         policy: `(num_tasks, num_components)`, not trainable: probabilities, uniform at the
-            start. With `"softmax"` instead scores, trainable, zeros at the start.
+            start.
+        scores: with `"softmax"` in its place, of the same shape, zeros at the start.
         returns: `(num_tasks, num_components)`, not trainable: estimates of returns.
         batches: `()`, int32, not trainable: training batches seen.
         recent: `(256,)`, int32, not trainable: last decisions, -1 for none, where there is a
