@@ -1,29 +1,89 @@
-"""Penalties that rest on sums over the rows of a batch."""
+"""What layers charge: named penalties, whose weights may change with training."""
+
+import keras
 
 from keras_mtl.replicas import current_step, over_replicas
+from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 
-def charge(layer, name, sums, price):
-    """Adds a penalty to the loss, and keeps its value in `layer.penalties`.
+class ChargingLayer(keras.layers.Layer):
+    """Abstract: adds named penalties to the loss.
+
+    A final class makes the variables that this needs in `build` (`add_penalties`), and in `call`
+    charges each penalty (`charge`) before it counts the batch (`count_batch`).
 
     Args:
-        layer: The layer that charges.
-        name: Key of its `penalties`, which hold a variable.
-        sums: Tuple of tensors, sums over the rows of the batch.
-        price: Function of the sums that returns the penalty, a scalar. Where replicas share a
-            batch it is asked later, by the model, for the sums over all of them.
+        weights: Dict, name of an argument, which ends in `weight` -> weight of a penalty: a number
+            of at least 0, or a schedule over training batches. Each becomes an attribute of that
+            name, and stands in the config.
+
+    Attributes:
+        penalties: Dict, name in the logs -> variable with the latest value.
+        updates: Variable, training batches seen; `None` where nobody counts them.
     """
 
-    def settle(sums):
-        value = price(*sums)
-        layer.penalties[name].assign(value)
-        return value
+    def __init__(self, weights, **kwargs):
+        super().__init__(**kwargs)
+        self._names_of_weights = tuple(weights)
+        for name, weight in weights.items():
+            setattr(self, name, check_setting(name, weight))
 
-    step = current_step()
-    if step is None:
-        layer.add_loss(settle(sums))
-    else:
-        step.charges.append((sums, settle))
+    def add_penalties(self, names, counted=True):
+        """Makes the counter of training batches, and a variable for each penalty.
+
+        Args:
+            names: Dict, name of a penalty in the logs -> name of its variable.
+            counted: Whether there is a counter. Defaults to `True`.
+        """
+        scalar = {"shape": (), "initializer": "zeros", "trainable": False}
+        self.updates = self.add_weight(dtype="int32", name="updates", **scalar) if counted else None
+        self.penalties = {
+            log: self.add_weight(dtype="float32", name=name, **scalar)
+            for log, name in names.items()
+        }
+
+    def charge(self, name, weight, price, sums=()):
+        """Adds a penalty to the loss, and keeps its value in `penalties`.
+
+        Args:
+            name: Key of `penalties`.
+            weight: Number, or a schedule over training batches.
+            price: Function of the sums that returns what the weight is multiplied with, a scalar.
+            sums: Tuple of tensors, sums over the rows of the batch. Where replicas share a batch
+                `price` is asked later, by the model, for the sums over all of them. Defaults to
+                `()`: the price does not depend on the rows.
+        """
+        weight = value_at(weight, self.updates)
+
+        def settle(sums):
+            value = weight * price(*sums)
+            self.penalties[name].assign(value)
+            return value
+
+        step = current_step()
+        if step is None or not sums:
+            self.add_loss(settle(sums))
+        else:
+            step.charges.append((sums, settle))
+
+    def count_batch(self, training):
+        """Counts a batch whose penalties are charged, if it is one of training."""
+        if training and self.updates is not None:
+            self.updates.assign_add(1)
+
+    def get_config(self):
+        weights = {name: serialize_setting(getattr(self, name)) for name in self._names_of_weights}
+        return {**super().get_config(), **weights}
+
+    @classmethod
+    def from_config(cls, config):
+        weights = {n: deserialize_setting(w) for n, w in config.items() if n.endswith("weight")}
+        return cls(**{**config, **weights})
+
+
+def is_charged(weight):
+    """Returns whether the weight of a penalty is not always 0."""
+    return callable(weight) or weight > 0
 
 
 def settled_charges():

@@ -137,6 +137,7 @@ class TaskHeads(keras.layers.Layer):
     Weights:
         kernel: `(features, sum of sizes)`, the tasks side by side.
         bias: `(sum of sizes,)`.
+        kernel_added_1, ..., bias_added_1, ...: the same of each added task. The newest alone train.
 
     Raises:
         ValueError: Features of another rank than the tasks need, tasks of which only

@@ -8,14 +8,16 @@ import keras
 
 from keras_mtl import checks
 from keras_mtl.keras_internals import origin
-from keras_mtl.layers import ExpertStreams, Modular
+from keras_mtl.layers import ExpertStreams
+from keras_mtl.layers.components.parallel_components import ParallelComponents
 
 _GIVEN_LAYERS: weakref.WeakSet = weakref.WeakSet()  # so that no layer is built in twice
 
 
 def layer_names(model):
     """Returns the names of a model's layers and of the components in them."""
-    holders = [layer for layer in model.layers if isinstance(layer, Modular | ExpertStreams)]
+    hold = ParallelComponents | ExpertStreams
+    holders = [layer for layer in model.layers if isinstance(layer, hold)]
     components = [component for layer in holders for component in layer.components]
     return {layer.name for layer in [*model.layers, *components]}
 

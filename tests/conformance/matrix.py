@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_mtl.layers import AllocationMatrix, ResidualConv2D, ResidualDense, RoutingPolicy
+from keras_mtl.layers import ResidualConv2D, ResidualDense, RoutingPolicy
+from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
 from tests.conformance.registry import (
     BLOCK_BUILDERS,
     BUILDERS,
@@ -165,7 +166,7 @@ def _scramble(model):
         elif name == "moving_mean" or (variable.trainable and variable.ndim):
             variable.assign(variable + rng.normal(0, 0.4, variable.shape))
     for layer in model.layers:
-        if isinstance(layer, AllocationMatrix):
+        if isinstance(layer, LearnedAllocation):
             (logits,) = layer.row_blocks
             decided = rng.choice([-6.0, 6.0], logits.shape[:2])
             decided[:, 0] = 6.0  # a row of none would be undecided

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_mtl.layers import AllocationMatrix, BlockPolicy
+from keras_mtl.layers import Allocation, BlockPolicy
 from keras_mtl.layers.routers import gumbel
 from tests.gradients import gradient
 
@@ -107,7 +107,7 @@ def test_an_unknown_task_is_nan():
 
 def test_it_is_an_allocation_of_one_component():
     layer = policy()
-    assert isinstance(layer, AllocationMatrix) and layer.matrix().tolist() == [[1], [0], [1]]
+    assert isinstance(layer, Allocation) and layer.matrix().tolist() == [[1], [0], [1]]
     np.testing.assert_allclose(array(layer.probabilities()), PROBABILITY, rtol=1e-5)
 
 

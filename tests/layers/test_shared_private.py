@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_mtl import RampSchedule
 from keras_mtl.layers import AdversarialPenalty, OrthogonalityPenalty
 from tests.gradients import gradient, gradients
 
@@ -242,6 +243,33 @@ def test_a_mixed_policy_changes_no_penalty(penalty, policy):
     assert value(mixed, *inputs) == expected
 
 
+def test_a_weight_may_follow_the_batches(penalty):
+    like, inputs = penalty
+    layer = type(like).from_config(like.get_config() | {"weight": RampSchedule(6.0, 2)})
+    layer(FEATURES, *inputs)
+    layer.set_weights([*like_weights(like, inputs), *layer.get_weights()[-2:]])
+    full, found = value(like, *inputs) / 0.2, []
+    for training in (True, False, True, True):
+        layer._clear_losses()
+        layer(FEATURES, *inputs, training=training)
+        found.append(float(array(layer.losses[0])) / full)
+    assert found == pytest.approx([0, 3, 3, 6], rel=1e-5)
+    copy = type(layer).from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config() and callable(copy.weight)
+
+
+def like_weights(layer, inputs):
+    """Returns the values of the weights that learn."""
+    layer(FEATURES, *inputs)
+    return layer.get_weights()[: len(layer.trainable_weights)]
+
+
+def test_batches_are_counted_where_a_schedule_asks_for_them_only(penalty):
+    layer, inputs = penalty  # files from before schedules were taken hold no counter
+    layer(FEATURES, *inputs)
+    assert not [weight.name for weight in layer.weights if weight.name == "updates"]
+
+
 def test_a_frozen_network_has_no_penalty(penalty):
     layer, inputs = penalty
     assert layer.frozen(None, FEATURES, *inputs) is FEATURES
@@ -254,7 +282,7 @@ def test_a_frozen_network_has_no_penalty(penalty):
     ids=["adversarial", "orthogonality"],
 )
 def test_a_weight_that_is_no_number_of_at_least_0_is_an_error(make, weight):
-    with pytest.raises(ValueError, match="weight must be a number of at least 0. Received: "):
+    with pytest.raises(ValueError, match="weight must be a number of at least 0 or a schedule. "):
         make(weight, name="apart")
 
 

@@ -343,6 +343,18 @@ def test_the_adversary_is_for_separate_data():
     assert weights(adversarial_weight=0, orthogonality_weight=0.0) == {}
 
 
+def test_weights_may_be_schedules(task_data):
+    ramp = keras_mtl.RampSchedule(0.5, 9)
+    settings = {"orthogonality_weight": ramp}
+    if task_data == "separate":
+        settings["adversarial_weight"] = ramp
+    model = network(task_data=task_data, **settings)
+    counted = [weight.path for weight in model.weights if weight.name == "updates"]
+    assert counted == [
+        f"{name.removesuffix('weight')}penalty/updates" for name in reversed(settings)
+    ]
+
+
 def refused(message):
     return pytest.raises(ValueError, match=message)
 
@@ -354,7 +366,7 @@ def test_an_adversary_with_shared_data_is_an_error():
 
 @pytest.mark.parametrize("name", ["adversarial", "orthogonality"])
 def test_negative_weights_are_errors(name):
-    with refused(f"{name}_weight must be a number of at least 0. Received: -0.1"):
+    with refused(f"{name}_weight must be a number of at least 0 or a schedule. Received: -0.1"):
         network(task_data="separate", **{f"{name}_weight": -0.1})
 
 

@@ -11,7 +11,7 @@ from keras_mtl import (
     build_shared_bottom,
     build_single_tasks,
 )
-from keras_mtl.layers import Modular
+from keras_mtl.layers.components.parallel_components import ParallelComponents
 from tests.gradients import gradients
 from tests.models.networks import (
     TASKS,
@@ -149,7 +149,7 @@ def test_single_tasks_repeat_stem_and_bare_layers_that_have_weights():
         [dense, [dense] * 3, keras.layers.Flatten],
         stem=[keras.layers.LayerNormalization],
     )
-    modular = [layer for layer in model.layers if isinstance(layer, Modular)]
+    modular = [layer for layer in model.layers if isinstance(layer, ParallelComponents)]
     assert [len(layer.components) for layer in modular] == [3, 3, 3]
     assert isinstance(modular[0].components[2], keras.layers.LayerNormalization)
     assert isinstance(model.get_layer("layer_4"), keras.layers.Flatten)

@@ -7,7 +7,8 @@ import numpy as np
 from keras import ops
 
 import keras_mtl
-from keras_mtl.layers import BiLSTM, Modular
+from keras_mtl.layers import BiLSTM
+from keras_mtl.layers.components.parallel_components import ParallelComponents
 from tests.gradients import gradients
 from tests.models.networks import X, array
 
@@ -49,7 +50,7 @@ def by_name(model):
     """Returns a model's layers, components of modular layers in place of these."""
     found = {}
     for layer in model.layers:
-        inner = layer.components if isinstance(layer, Modular) else [layer]
+        inner = layer.components if isinstance(layer, ParallelComponents) else [layer]
         found |= {part.name: part for part in inner}
     return found
 

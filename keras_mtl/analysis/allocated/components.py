@@ -3,7 +3,8 @@
 import re
 
 from keras_mtl.keras_internals import with_inner_layers
-from keras_mtl.layers import ExpertStreams, Modular
+from keras_mtl.layers import ExpertStreams
+from keras_mtl.layers.components.parallel_components import ParallelComponents
 
 _NAME = re.compile(r"component_(\d+)_(\d+)")
 
@@ -11,11 +12,12 @@ _NAME = re.compile(r"component_(\d+)_(\d+)")
 def parallel_components(model):
     """Returns the components of all lists with several, in order of depth.
 
-    `Modular` and `ExpertStreams` layers hold theirs. Those of towers are layers of the graph, which
-    their names tell from others: `component_<list>_<number>`. A list with one component is a
-    layer that all tasks pass, and not listed.
+    `Modular`, `RoutedModular` and `ExpertStreams` layers hold theirs. Those of towers are layers of
+    the graph, which their names tell from others: `component_<list>_<number>`. A list with one
+    component is a layer that all tasks pass, and not listed.
     """
-    holders = [layer for layer in model.layers if isinstance(layer, Modular | ExpertStreams)]
+    hold = ParallelComponents | ExpertStreams
+    holders = [layer for layer in model.layers if isinstance(layer, hold)]
     held = [component for layer in holders for component in layer.components]
     lists = {}
     for layer in model.layers:

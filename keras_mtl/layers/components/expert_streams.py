@@ -5,7 +5,10 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.components.component_state import has_state, moved_by, rows_in_use
-from keras_mtl.layers.components.modular import check_one_output_shape, checked_components
+from keras_mtl.layers.components.parallel_components import (
+    check_one_output_shape,
+    checked_components,
+)
 from keras_mtl.layers.fusion import fused_call, fused_groups
 from keras_mtl.layers.masks import call_in_inference, joint_mask, mask_beside
 from keras_mtl.layers.mixing.expert_mixture import mixtures

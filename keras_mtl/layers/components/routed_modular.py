@@ -1,19 +1,19 @@
 """Parallel components of which a task uses one: the others are not computed."""
 
 import keras
-from keras import ops
 
 from keras_mtl import checks
-from keras_mtl.layers.components.component_state import has_state, kept_where
+from keras_mtl.layers.components import routed_ways
+from keras_mtl.layers.components.drawn_shapes import may_depend_on_draws, rule_out_xla
 from keras_mtl.layers.components.modular import Modular
-from keras_mtl.layers.components.row_blocks import row_blocks
+from keras_mtl.layers.components.parallel_components import ParallelComponents
 from keras_mtl.layers.copying import new_layer_like
-from keras_mtl.layers.fusion import applied, fusible
+from keras_mtl.layers.fusion import fusible
 from keras_mtl.layers.growing import one_more_block
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class RoutedModular(Modular):
+class RoutedModular(ParallelComponents):
     """Runs parallel components of which every example uses one.
 
     It answers as `Modular` does, and leaves out what nobody asked for where that can be known:
@@ -96,135 +96,45 @@ class RoutedModular(Modular):
 
     def build(self, x_shape, weights_shape):
         super().build(x_shape, weights_shape)
-        apart = self._convolve(self._equal()) and (self.num_blocks is None or self._draws_apart)
-        rows_apart = apart or self._state_apart()
-        self.supports_jit = not rows_apart or keras.backend.backend() != "tensorflow"
+        convolve = self._equal() and not isinstance(self.components[0], keras.layers.Dense)
+        apart = convolve and (self.num_blocks is None or self._draws_apart)
+        self.supports_jit = not (rule_out_xla() and (apart or self._state_apart()))
 
     def _equal(self):
         return fusible(self.components, self.compute_dtype)
 
-    def _convolve(self, equal):
-        return equal and not isinstance(self.components[0], keras.layers.Dense)
-
     def _state_apart(self):
         """Returns whether components with state have rows of their own, which are not known."""
-        free = self.routes is None and self.num_repeats == 1 and keras.backend.backend() != "jax"
+        free = self.routes is None and self.num_repeats == 1 and may_depend_on_draws()
         return free and any(self._with_state)
 
     def call(self, x, weights, x_mask=None, training=False):
-        known, equal = self.routes is not None, self._equal()
         masked = any(mask is not None for mask in keras.tree.flatten(x_mask))
-        if not equal and (masked or not known):  # blocks of rows would lose their mask
-            if training and not masked and self._state_apart():
-                return self._by_example(x, weights)
-            return super().call(x, weights, training=training)
-        convolves = self._convolve(equal)
-        own_rows = convolves and self.num_repeats == 1
-        apart = self._by_example if own_rows else super().call
-        if self.num_blocks is None:
-            if convolves and keras.backend.backend() == "jax":
-                return apart(x, weights)
-            return ops.cond(
-                ops.all(weights == weights[:1]),  # a NaN is not the same as itself
-                lambda: self._applied(x, *self._kernels(_choice_of(weights, axis=0))),
-                lambda: apart(x, weights),
-            )
-        if known:
-            return self._by_block(x, self.routes) if equal else self._by_route(x)
-        if training and self._draws_apart:
-            return apart(x, weights)
-        drawn = ops.reshape(weights, (self.num_blocks, -1, len(self.components)))
-        return self._by_block(x, _choice_of(drawn, axis=1))
+        return self._way(masked, training)(self, x, weights, training)
 
-    def _by_example(self, x, weights):
-        """Runs each component on its own rows, and puts what they answer back in order."""
-        places = ops.argmax(weights, axis=-1)
-        if keras.backend.backend() == "jax":
-            rows, slots, components = row_blocks(places, len(self.components))
-            sorted_x = ops.take(x, rows, axis=0)
-            outputs = self._in_blocks(sorted_x, components, 2 * len(self.components))
-        else:
-            chosen = [ops.nonzero(places == place)[0] for place in range(len(self.components))]
-            answers = [self._on_rows(c, x, r) for c, r in zip(self.components, chosen, strict=True)]
-            answers = [ops.cast(answer, self.compute_dtype) for answer in answers]
-            outputs, slots = ops.concatenate(answers), ops.argsort(ops.concatenate(chosen))
-        total = ops.sum(weights, axis=-1)  # 1, or NaN
-        total = ops.reshape(total, (-1, *[1] * (len(outputs.shape) - 1)))
-        return ops.take(outputs, slots, axis=0) * total
+    def _way(self, masked, training):
+        """Returns how the components run, one of `routed_ways`."""
+        if self._equal():
+            return self._way_of_equals(training)
+        if masked:  # blocks of rows would lose their mask
+            return routed_ways.all_on_all_rows
+        if self.routes is not None:
+            return routed_ways.along_routes
+        if training and self._state_apart():
+            return routed_ways.each_on_its_rows
+        return routed_ways.all_on_all_rows
 
-    def _on_rows(self, component, x, rows):
-        """Runs a component on some rows; TensorFlow convolves no empty batch."""
-
-        def taken(rows):
-            return keras.tree.map_structure(lambda leaf: ops.take(leaf, rows, axis=0), x)
-
-        if not has_state(component):
-            with_first = ops.concatenate([ops.zeros((1,), rows.dtype), rows])
-            return component(taken(with_first))[1:]
-        number = ops.shape(rows)[0]
-        or_first = ops.concatenate([rows, ops.zeros((1,), rows.dtype)])[: ops.maximum(number, 1)]
-        with kept_where(ops.equal(number, 0), component):
-            return component(taken(or_first))[:number]
-
-    def _by_route(self, x):
-        """Calls each component once, on the rows of its tasks."""
-        if self.num_repeats == self.num_blocks:
-            outputs = {place: self.components[place](x) for place in set(self.routes)}
-            blocks = [outputs[place] for place in self.routes]
-            return ops.cast(ops.concatenate(blocks), self.compute_dtype)
-        rows = keras.tree.map_structure(lambda leaf: ops.split(leaf, self.num_blocks), x)
-        blocks = [None] * self.num_blocks
-        for place in dict.fromkeys(self.routes):
-            own = [block for block, other in enumerate(self.routes) if other == place]
-            joined = keras.tree.map_structure_up_to(
-                x, lambda parts, own=own: ops.concatenate([parts[block] for block in own]), rows
-            )
-            outputs = ops.split(self.components[place](joined), len(own))
-            for block, output in zip(own, outputs, strict=True):
-                blocks[block] = output
-        return ops.cast(ops.concatenate(blocks), self.compute_dtype)
-
-    def _by_block(self, x, places):
-        alone = self.num_repeats == self.num_blocks
-        return self._in_blocks(x, places, self.num_blocks, alone)
-
-    def _in_blocks(self, x, places, num_blocks, alone=False):
-        """Applies the kernel of the component at a place to each block of rows.
-
-        Args:
-            alone: Whether `x` is one block, which all tasks read.
-        """
-        kernels, biases = self._kernels(places)
-        if isinstance(self.components[0], keras.layers.Dense):
-            rows = ops.reshape(x, (1 if alone else num_blocks, -1, x.shape[-1]))
-            outputs = self._applied(rows, kernels, None if biases is None else biases[:, None])
-            return ops.reshape(outputs, (-1, *ops.shape(x)[1:-1], outputs.shape[-1]))
-        rows = [x] * num_blocks if alone else ops.split(x, num_blocks)
-        return ops.concatenate(
-            [
-                self._applied(block, kernels[place], None if biases is None else biases[place])
-                for place, block in enumerate(rows)
-            ]
-        )
-
-    def _applied(self, x, kernel, bias):
-        first = self.components[0]
-        outputs = applied(first, x, kernel)
-        if bias is not None:
-            outputs = outputs + bias
-        return outputs if first.activation is None else first.activation(outputs)
-
-    def _kernels(self, places):
-        """Returns stacked kernels and biases (or `None`) of the components at places."""
-        known = isinstance(places, list)
-        chosen = [self.components[place] for place in places] if known else self.components
-        found = []
-        for name in ["kernel", "bias"] if self.components[0].use_bias else ["kernel"]:
-            weights = [getattr(one, name) for one in chosen]
-            stack = ops.concatenate(weights, axis=0)  # TensorFlow stacks no variables
-            stack = ops.reshape(stack, (len(weights), *weights[0].shape))
-            found.append(stack if known else ops.take(stack, places, axis=0))
-        return found if len(found) == 2 else [*found, None]
+    def _way_of_equals(self, training):
+        if self.routes is not None:
+            return routed_ways.kernels_of_routes
+        if self.num_blocks is not None and not (training and self._draws_apart):
+            return routed_ways.kernels_of_blocks
+        dense, free = isinstance(self.components[0], keras.layers.Dense), may_depend_on_draws()
+        apart = routed_ways.all_on_all_rows
+        if not dense and self.num_repeats == 1:
+            apart = routed_ways.each_on_its_rows if free else routed_ways.in_sorted_blocks
+        branches = self.num_blocks is None and (dense or free)
+        return routed_ways.one_kernel_or(apart) if branches else apart
 
     def grown(self, new):
         """Becomes a `Modular`: the new task may use several components."""
@@ -239,8 +149,3 @@ class RoutedModular(Modular):
             "routes": self.routes,
             "draws": self.draws,
         }
-
-
-def _choice_of(weights, axis):
-    """Returns the component that equal rows along an axis have chosen; of no rows, the first."""
-    return ops.argmax(ops.sum(weights, axis=axis), axis=-1)

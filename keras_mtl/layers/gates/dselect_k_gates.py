@@ -6,10 +6,9 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.averages import as_dtype, at_least_one, mean_of_places
-from keras_mtl.layers.charging import charge
+from keras_mtl.layers.charging import ChargingLayer, is_charged
 from keras_mtl.layers.gates.task_logits import add_task_kernel, check_rows, task_logits, valid_rows
 from keras_mtl.layers.mixing.expert_mixture import OpenExperts
-from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 _SMALLEST = 1e-3  # of a probability that one is divided by
 _WIDEST = 1e6  # step, whose cube float32 still holds
@@ -26,7 +25,7 @@ def smooth_step(t, gamma=1.0):
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class DSelectKGates(keras.layers.Layer):
+class DSelectKGates(ChargingLayer):
     """Weighs experts for each example by k selectors of each task, which learn to select one each.
 
     A selector has a binary code of an expert's place, whose digits are smooth steps of linear
@@ -94,13 +93,12 @@ class DSelectKGates(keras.layers.Layer):
         per_step=False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__({"entropy_weight": entropy_weight}, **kwargs)
         check_rows(rows)
         self.num_tasks = checks.count("num_tasks", num_tasks)
         self.num_experts = num_experts = checks.count("num_experts", num_experts, least=2)
         self.num_selected = checks.count("num_selected", num_selected, 1, num_experts)
         self.gamma = checks.number("gamma", gamma, above=0, most=_WIDEST)
-        self.entropy_weight = check_setting("entropy_weight", entropy_weight)
         self.rows = rows
         self.per_step = checks.flag("per_step", per_step)
         self.supports_masking = True
@@ -127,18 +125,10 @@ class DSelectKGates(keras.layers.Layer):
             )
             for name, size in sizes.items()
         }  # fmt: skip
-        self.updates = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
-        )
-        in_use = ["entropy"] if callable(self.entropy_weight) or self.entropy_weight else []
+        in_use = ["entropy"] if is_charged(self.entropy_weight) else []
         if self.num_experts < 2**self.num_digits:
             in_use.append("unused_codes")
-        self.penalties = {
-            f"{name}_penalty": self.add_weight(
-                shape=(), initializer="zeros", dtype="float32", trainable=False, name=name
-            )
-            for name in in_use
-        }
+        self.add_penalties({f"{name}_penalty": name for name in in_use})
 
     def call(self, x, task_id, x_mask=None, training=False):
         if not self.per_step:
@@ -150,8 +140,7 @@ class DSelectKGates(keras.layers.Layer):
         selectors = self._selectors(codes)
         repeats = self.num_tasks if self.rows == "shared" else 1
         self._add_penalties(selectors, valid_rows(x_mask, self.per_step, repeats))
-        if training:
-            self.updates.assign_add(1)
+        self.count_batch(training)
         return ops.cast(self._weights(selectors, logits), self.compute_dtype)
 
     def _selectors(self, codes):
@@ -178,16 +167,14 @@ class DSelectKGates(keras.layers.Layer):
     def _add_penalties(self, selectors, valid):
         valid = ops.ones_like(selectors[..., 0, 0]) if valid is None else valid
         tasks = 1 if self.rows == "mixed" else self.num_tasks
+
+        def price(total, count):
+            return tasks * total / at_least_one(count)
+
         for name in self.penalties:
             by_row = getattr(self, f"_{name}")(selectors)
-            weight = tasks
-            if name == "entropy_penalty":
-                weight = tasks * value_at(self.entropy_weight, self.updates)
-
-            def price(total, count, weight=weight):
-                return weight * total / at_least_one(count)
-
-            charge(self, name, (ops.sum(valid * by_row), ops.sum(valid)), price)
+            weight = self.entropy_weight if name == "entropy_penalty" else 1.0
+            self.charge(name, weight, price, (ops.sum(valid * by_row), ops.sum(valid)))
 
     def _entropy_penalty(self, selectors):
         logarithms = ops.log(ops.where(selectors > 0, selectors, 1.0))
@@ -225,12 +212,6 @@ class DSelectKGates(keras.layers.Layer):
             "num_experts": self.num_experts,
             "num_selected": self.num_selected,
             "gamma": self.gamma,
-            "entropy_weight": serialize_setting(self.entropy_weight),
             "rows": self.rows,
             "per_step": self.per_step,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        weight = deserialize_setting(config["entropy_weight"])
-        return cls(**{**config, "entropy_weight": weight})

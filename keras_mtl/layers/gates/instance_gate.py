@@ -46,7 +46,8 @@ class InstanceGate(keras.layers.Layer):
 
     Weights:
         hidden, normalization, scores: as of `keras.layers.Dense` and `BatchNormalization`;
-        scores are of (closed, open) and start at (0.1, 2): open with probability 0.87.
+            scores are of (closed, open) and start at (0.1, 2): open with probability 0.87.
+        router: as of `GumbelRouter`.
 
     Raises:
         ValueError: No hidden unit, strides below 1, `per_step` on data without steps.

@@ -6,18 +6,17 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.averages import mean_of_places
-from keras_mtl.layers.charging import charge
+from keras_mtl.layers.charging import ChargingLayer, is_charged
 from keras_mtl.layers.gates.task_logits import check_rows, valid_rows
 from keras_mtl.layers.mixing.expert_mixture import OpenExperts
 from keras_mtl.layers.routers.allocation import take_rows
 from keras_mtl.replicas import drawn_by_row
-from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 _CLOSED = -1e9  # score of an expert that is not among the k
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class NoisyTopKGates(keras.layers.Layer):
+class NoisyTopKGates(ChargingLayer):
     """Weighs the k experts that score highest for an example; the others weigh exactly nothing.
 
     `H = s(x) + eps * softplus(n(x))` with linear scores s and n and, in training only, normal
@@ -57,11 +56,10 @@ class NoisyTopKGates(keras.layers.Layer):
         answers shared rows once.
 
     Weights:
-        scores/kernel: `(features, num_experts)`; noise/kernel the same.
-        task_scores, task_noise: `(num_tasks, num_experts)`; without `by_task` biases of scores
-            and noise.
+        scores, noise: kernel `(features, num_experts)`; without `by_task` also a bias.
+        task_scores, task_noise: `(num_tasks, num_experts)`, with `by_task`.
         updates: `()`, int32, not trainable: training batches seen.
-        balance_penalty: `()`, not trainable: latest value. Both where there is a weight.
+        balance: `()`, not trainable: latest value of the penalty. Both where there is a weight.
 
     Raises:
         ValueError: `top_k` outside 1 to `num_experts`, a negative weight, unknown `rows`.
@@ -87,7 +85,7 @@ class NoisyTopKGates(keras.layers.Layer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__({"balance_weight": balance_weight}, **kwargs)
         check_rows(rows)
         self.num_tasks = checks.count("num_tasks", num_tasks)
         self.num_experts = num_experts = checks.count("num_experts", num_experts)
@@ -95,7 +93,6 @@ class NoisyTopKGates(keras.layers.Layer):
         if top_k is not None:
             self.top_k = checks.count("top_k", top_k, 1, num_experts, ", or None for all")
         self.noise = checks.flag("noise", noise)
-        self.balance_weight = check_setting("balance_weight", balance_weight)
         self.by_task = checks.flag("by_task", by_task)
         self.rows = rows
         self.per_step = checks.flag("per_step", per_step)
@@ -117,10 +114,10 @@ class NoisyTopKGates(keras.layers.Layer):
     @property
     def balanced(self):
         """Whether there is a price on idle experts."""
-        return callable(self.balance_weight) or self.balance_weight > 0
+        return is_charged(self.balance_weight)
 
     def build(self, x_shape, task_id_shape):
-        self.by_task_rows, self.penalties = {}, {}
+        self.by_task_rows = {}
         for name, linear in self.linear.items():
             linear.build((*x_shape[: 2 if self.per_step else 1], x_shape[-1]))
             if self.by_task:
@@ -129,13 +126,8 @@ class NoisyTopKGates(keras.layers.Layer):
                     initializer="zeros",
                     name=f"task_{name}",
                 )
-        if self.balanced:
-            self.updates = self.add_weight(
-                shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
-            )
-            self.penalties["balance_penalty"] = self.add_weight(
-                shape=(), initializer="zeros", dtype="float32", trainable=False, name="balance"
-            )
+        names = {"balance_penalty": "balance"} if self.balanced else {}
+        self.add_penalties(names, counted=self.balanced)
 
     def call(self, x, task_id, x_mask=None, training=False):
         if not self.per_step:
@@ -152,7 +144,8 @@ class NoisyTopKGates(keras.layers.Layer):
         if self.balanced:
             repeats = self.num_tasks if self.rows == "shared" and self.by_task else 1
             valid = valid_rows(x_mask, self.per_step, repeats)
-            self._add_penalty(weights, self._chances(scores, noisy, spread), valid, training)
+            self._add_penalty(weights, self._chances(scores, noisy, spread), valid)
+            self.count_batch(training)
         return ops.cast(weights, self.compute_dtype)
 
     def _linear(self, name, x, task_id):
@@ -177,17 +170,14 @@ class NoisyTopKGates(keras.layers.Layer):
         bar = ops.where(noisy > first_out, first_out, last_in)  # the k-th largest of the others
         return 0.5 * (1.0 + ops.erf((scores - bar) / spread / np.sqrt(2.0)))
 
-    def _add_penalty(self, weights, chances, valid, training):
+    def _add_penalty(self, weights, chances, valid):
         parts = (weights,) if chances is None else (weights, chances)
         totals = tuple(totals_of_experts(each, valid) for each in parts)
-        weight = value_at(self.balance_weight, self.updates)
 
         def price(*totals):
-            return weight * sum(squared_variation(each) for each in totals)
+            return sum(squared_variation(each) for each in totals)
 
-        charge(self, "balance_penalty", totals, price)
-        if training:
-            self.updates.assign_add(1)
+        self.charge("balance_penalty", self.balance_weight, price, totals)
 
     def compute_mask(self, x, previous_mask=None):
         return None
@@ -215,17 +205,11 @@ class NoisyTopKGates(keras.layers.Layer):
             "num_experts": self.num_experts,
             "top_k": self.top_k,
             "noise": self.noise,
-            "balance_weight": serialize_setting(self.balance_weight),
             "by_task": self.by_task,
             "rows": self.rows,
             "per_step": self.per_step,
             "seed": self.seed,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        weight = deserialize_setting(config["balance_weight"])
-        return cls(**{**config, "balance_weight": weight})
 
 
 def _normal(shape, seed):

@@ -5,15 +5,15 @@ import numpy as np
 from keras import ops
 
 from keras_mtl import checks
+from keras_mtl.layers.charging import ChargingLayer
 from keras_mtl.layers.fusion import fused_call, fusible
 from keras_mtl.layers.masks import joint_mask
 from keras_mtl.layers.routers.hard_concrete import HardConcrete
 from keras_mtl.layers.weighted_sums import stock_sum, weighted_sums
-from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class SubNetworkRouting(keras.layers.Layer):
+class SubNetworkRouting(ChargingLayer):
     """Gives every target a sum of all sources, through connections that may vanish.
 
     Target j reads `sum over i of z[j, i] * W[j, i] x_i` with `connection="transform"`, `sum over i
@@ -75,10 +75,9 @@ class SubNetworkRouting(keras.layers.Layer):
         seed=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__({"penalty_weight": penalty_weight}, **kwargs)
         self.num_targets = checks.count("num_targets", num_targets)
         self.connection = checks.word("connection", connection, ("transform", "sum"))
-        self.penalty_weight = check_setting("penalty_weight", penalty_weight)
         self.codes = HardConcrete(temperature, stretch, seed, dtype="float32", name="codes")
         self.supports_masking = True
 
@@ -92,13 +91,7 @@ class SubNetworkRouting(keras.layers.Layer):
             for source in range(shape[1] if self.connection == "transform" else 0)
             for target in range(shape[0])
         ]
-        self.updates = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
-        )
-        penalty = self.add_weight(
-            shape=(), initializer="zeros", dtype="float32", trainable=False, name="l0"
-        )
-        self.penalties = {"l0_penalty": penalty}
+        self.add_penalties({"l0_penalty": "l0"})
 
     def _new_transform(self, target, source, shape):
         name = f"transform_{target + 1}_{source + 1}"
@@ -109,11 +102,8 @@ class SubNetworkRouting(keras.layers.Layer):
     def call(self, streams, training=False):
         logits = ops.convert_to_tensor(self.logits)
         expected = ops.sum(self.codes.nonzero_probability(logits))
-        penalty = value_at(self.penalty_weight, self.updates) * expected
-        self.add_loss(penalty)
-        self.penalties["l0_penalty"].assign(penalty)
-        if training:
-            self.updates.assign_add(1)
+        self.charge("l0_penalty", self.penalty_weight, lambda: expected)
+        self.count_batch(training)
         codes = ops.cast(self.codes(logits, training=training), self.compute_dtype)
         if self.connection == "sum":
             return weighted_sums(codes, streams)
@@ -155,13 +145,7 @@ class SubNetworkRouting(keras.layers.Layer):
             **super().get_config(),
             "num_targets": self.num_targets,
             "connection": self.connection,
-            "penalty_weight": serialize_setting(self.penalty_weight),
             "temperature": self.codes.temperature,
             "stretch": self.codes.stretch,
             "seed": self.codes.seed,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        weight = deserialize_setting(config["penalty_weight"])
-        return cls(**{**config, "penalty_weight": weight})

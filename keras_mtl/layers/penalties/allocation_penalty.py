@@ -5,17 +5,12 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.averages import at_least_one
-from keras_mtl.layers.charging import charge
+from keras_mtl.layers.charging import ChargingLayer, is_charged
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.growing import one_more_block
-from keras_mtl.schedules import (
-    check_setting,
-    deserialize_setting,
-    serialize_setting,
-    value_at,
-)
 
+_NAMES = ["budget", "entropy", "disconnect"]
 _TINY = 1e-12  # inside logarithms, so that p log p is 0 at p = 0
 
 
@@ -29,7 +24,7 @@ def binary_entropy(probability):
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class AllocationPenalty(keras.layers.Layer):
+class AllocationPenalty(ChargingLayer):
     """Adds penalties on allocation probabilities to the loss; passes features through.
 
     With `p` the probabilities of a task in all routed layers:
@@ -67,8 +62,7 @@ class AllocationPenalty(keras.layers.Layer):
 
     Weights:
         updates: `()`, int32, not trainable: training batches seen.
-        budget_penalty, entropy_penalty, disconnect_penalty: `()`, not trainable: latest
-            values of the penalties in use.
+        budget, entropy, disconnect: `()`, not trainable: latest values of the penalties in use.
 
     Raises:
         ValueError: A budget outside (0, 1], a negative weight, an unknown scope.
@@ -84,54 +78,42 @@ class AllocationPenalty(keras.layers.Layer):
         num_repeats=1,
         **kwargs,
     ):
-        super().__init__(autocast=False, **kwargs)
+        weights = {
+            "budget_weight": budget_weight,
+            "entropy_weight": entropy_weight,
+            "disconnect_weight": disconnect_weight,
+        }
+        super().__init__(weights, autocast=False, **kwargs)
         self.budget = (
             budget
             if budget is None
             else checks.number("budget", budget, above=0, most=1, or_else=", or None")
         )
         self.budget_scope = checks.word("budget_scope", budget_scope, ("task", "global"))
-        self.weights_of = {
-            "budget": budget_weight,
-            "entropy": entropy_weight,
-            "disconnect": disconnect_weight,
-        }
-        for name, weight in self.weights_of.items():
-            self.weights_of[name] = check_setting(f"{name}_weight", weight)
         self.num_repeats = checks.count("num_repeats", num_repeats)
         self.supports_masking = True
 
     @property
     def in_use(self):
         """Names of the penalties whose weight is not always 0; without a budget none of that."""
-        in_use = [name for name, weight in self.weights_of.items() if callable(weight) or weight]
-        return [name for name in in_use if name != "budget" or self.budget is not None]
+        names = ["entropy", "disconnect"] if self.budget is None else _NAMES
+        return [name for name in names if is_charged(getattr(self, f"{name}_weight"))]
 
     def build(self, features_shape, task_id_shape, probabilities_shape):
-        self.updates = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
-        )
-        self.penalties = {
-            f"{name}_penalty": self.add_weight(
-                shape=(), initializer="zeros", dtype="float32", trainable=False, name=name
-            )
-            for name in self.in_use
-        }
+        self.add_penalties({f"{name}_penalty": name for name in self.in_use})
 
     def call(self, features, task_id, probabilities, training=False):
         rows = ops.one_hot(task_id, probabilities[0].shape[0], dtype="float32")
         rows_by_task = ops.sum(rows, axis=0)
         for name in self.in_use:
             per_task = getattr(self, f"_{name}")([ops.cast(p, "float32") for p in probabilities])
-            weight = value_at(self.weights_of[name], self.updates) * self.num_repeats
 
-            def price(rows_by_task, weighted=weight * per_task):
+            def price(rows_by_task, per_task=self.num_repeats * per_task):
                 share = rows_by_task / at_least_one(ops.sum(rows_by_task))
-                return ops.sum(share * weighted)
+                return ops.sum(share * per_task)
 
-            charge(self, f"{name}_penalty", (rows_by_task,), price)
-        if training:
-            self.updates.assign_add(1)
+            self.charge(f"{name}_penalty", getattr(self, f"{name}_weight"), price, (rows_by_task,))
+        self.count_batch(training)
         return features
 
     def _budget(self, probabilities):
@@ -154,16 +136,9 @@ class AllocationPenalty(keras.layers.Layer):
         return new_layer_like(self, {"num_repeats": one_more_block(self.num_repeats)})
 
     def get_config(self):
-        weights = {f"{n}_weight": serialize_setting(w) for n, w in self.weights_of.items()}
         return {
             **super().get_config(),
-            **weights,
             "budget": self.budget,
             "budget_scope": self.budget_scope,
             "num_repeats": self.num_repeats,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        weights = {n: deserialize_setting(w) for n, w in config.items() if n.endswith("_weight")}
-        return cls(**{**config, **weights})

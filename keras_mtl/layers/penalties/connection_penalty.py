@@ -5,20 +5,14 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.averages import at_least_one, mean_of_valid
-from keras_mtl.layers.charging import charge
+from keras_mtl.layers.charging import ChargingLayer
 from keras_mtl.layers.freezing import passes_through
-from keras_mtl.schedules import (
-    check_setting,
-    deserialize_setting,
-    serialize_setting,
-    value_at,
-)
 
 SCOPES = ("step", "sequence", "batch")
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class ConnectionPenalty(keras.layers.Layer):
+class ConnectionPenalty(ChargingLayer):
     """Adds a penalty on open connections to the loss; passes features through.
 
     `weight * max(0, number of open connections - open_fraction * number of connections)`. What is
@@ -64,33 +58,23 @@ class ConnectionPenalty(keras.layers.Layer):
     """
 
     def __init__(self, open_fraction, weight=1.0, scope="batch", num_tasks=1, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__({"weight": weight}, autocast=False, **kwargs)
         self.open_fraction = checks.fraction("open_fraction", open_fraction)
-        self.weight = check_setting("weight", weight)
         self.scope = checks.word("scope", scope, SCOPES)
         self.num_tasks = checks.count("num_tasks", num_tasks)
         self.supports_masking = True
 
     def build(self, features_shape, decisions_shape, task_id_shape=None):
         self.num_connections = decisions_shape[-1]
-        self.updates = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
-        )
-        value = self.add_weight(
-            shape=(), initializer="zeros", dtype="float32", trainable=False, name="penalty"
-        )
-        self.penalties = {self.name: value}
+        self.add_penalties({self.name: "penalty"})
 
     def call(self, features, decisions, task_id=None, decisions_mask=None, training=False):
         counts = ops.sum(ops.cast(decisions, "float32"), axis=-1)
         valid = ops.ones_like(counts)
         if decisions_mask is not None:
             valid = ops.cast(decisions_mask, "float32")
-        weight = value_at(self.weight, self.updates)
-        sums = self._sums(counts, valid, task_id)
-        charge(self, self.name, sums, lambda *sums: weight * self._excess(*sums))
-        if training:
-            self.updates.assign_add(1)
+        self.charge(self.name, self.weight, self._excess, self._sums(counts, valid, task_id))
+        self.count_batch(training)
         return features
 
     def _sums(self, counts, valid, task_id):
@@ -124,14 +108,9 @@ class ConnectionPenalty(keras.layers.Layer):
         return {
             **super().get_config(),
             "open_fraction": self.open_fraction,
-            "weight": serialize_setting(self.weight),
             "scope": self.scope,
             "num_tasks": self.num_tasks,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{**config, "weight": deserialize_setting(config["weight"])})
 
 
 def _totals(*by_place):

@@ -8,14 +8,14 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.averages import at_least_one
+from keras_mtl.layers.charging import ChargingLayer
 from keras_mtl.layers.freezing import passes_through
-from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 _SMALLEST = 1e-6  # of a probability whose logarithm is taken
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class PolicyPenalty(keras.layers.Layer):
+class PolicyPenalty(ChargingLayer):
     """Adds penalties on the policies of all blocks to the loss; passes features through.
 
     The sparsity penalty pushes tasks to skip blocks: with alpha the probability that a task
@@ -45,7 +45,7 @@ class PolicyPenalty(keras.layers.Layer):
 
     Weights:
         updates: `()`, int32, not trainable: training batches seen.
-        sparsity_penalty, sharing_penalty: `()`, not trainable: latest values.
+        sparsity, sharing: `()`, not trainable: latest values of the penalties.
 
     Raises:
         ValueError: A negative weight, an unknown form.
@@ -68,36 +68,25 @@ class PolicyPenalty(keras.layers.Layer):
         sharing="decreasing",
         **kwargs,
     ):
-        super().__init__(autocast=False, **kwargs)
-        self.weights_of = {"sparsity": sparsity_weight, "sharing": sharing_weight}
-        for name, weight in self.weights_of.items():
-            self.weights_of[name] = check_setting(f"{name}_weight", weight)
+        weights = {"sparsity_weight": sparsity_weight, "sharing_weight": sharing_weight}
+        super().__init__(weights, autocast=False, **kwargs)
         self.starts = checks.counts("starts", starts, length=1)
         self.sparsity = checks.word("sparsity", sparsity, ("skip", "log_alpha"))
         self.sharing = checks.word("sharing", sharing, ("decreasing", "reference"))
         self.supports_masking = True
 
     def build(self, features_shape, logits_shape):
-        self.updates = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
-        )
-        self.penalties = {
-            f"{name}_penalty": self.add_weight(
-                shape=(), initializer="zeros", dtype="float32", trainable=False, name=name
-            )
-            for name in self.weights_of
-        }
+        self.add_penalties({"sparsity_penalty": "sparsity", "sharing_penalty": "sharing"})
 
     def call(self, features, logits, training=False):
         logits = ops.stack([ops.cast(block, "float32") for block in logits])
         learned = ops.cast(self.updates >= ops.convert_to_tensor(self.starts), "float32")
-        for name, weight in self.weights_of.items():
-            value = getattr(self, f"_{name}")(logits, ops.expand_dims(learned, axis=-1))
-            value = value_at(weight, self.updates) * value
-            self.add_loss(value)
-            self.penalties[f"{name}_penalty"].assign(value)
-        if training:
-            self.updates.assign_add(1)
+        learned = ops.expand_dims(learned, axis=-1)
+        self.charge(
+            "sparsity_penalty", self.sparsity_weight, lambda: self._sparsity(logits, learned)
+        )
+        self.charge("sharing_penalty", self.sharing_weight, lambda: self._sharing(logits, learned))
+        self.count_batch(training)
         return features
 
     def _sparsity(self, logits, learned):
@@ -123,16 +112,9 @@ class PolicyPenalty(keras.layers.Layer):
     frozen = passes_through
 
     def get_config(self):
-        weights = {f"{n}_weight": serialize_setting(w) for n, w in self.weights_of.items()}
         return {
             **super().get_config(),
-            **weights,
             "starts": self.starts,
             "sparsity": self.sparsity,
             "sharing": self.sharing,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        weights = {n: deserialize_setting(w) for n, w in config.items() if n.endswith("_weight")}
-        return cls(**{**config, **weights})

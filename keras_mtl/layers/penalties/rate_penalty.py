@@ -6,14 +6,13 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.averages import at_least_one
-from keras_mtl.layers.charging import charge
+from keras_mtl.layers.charging import ChargingLayer
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.freezing import passes_through
-from keras_mtl.schedules import check_setting, deserialize_setting, serialize_setting, value_at
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class TargetRatePenalty(keras.layers.Layer):
+class TargetRatePenalty(ChargingLayer):
     """Adds a penalty on the opening rates of instance gates to the loss; passes features through.
 
     For each task of the batch, the sum of `(share of its examples whose gate is open - target
@@ -52,7 +51,7 @@ class TargetRatePenalty(keras.layers.Layer):
     """
 
     def __init__(self, executed, target_rates, weight=25.0, normalize=False, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__({"weight": weight}, autocast=False, **kwargs)
         wanted = "a (num_tasks, num_gates) matrix of zeros and ones"
         executed = checks.array("executed", executed, wanted).astype("float32")
         wanted = "a rate in (0, 1] for each gate"
@@ -68,18 +67,11 @@ class TargetRatePenalty(keras.layers.Layer):
             )
         self.executed = executed
         self.target_rates = target_rates
-        self.weight = check_setting("weight", weight)
         self.normalize = checks.flag("normalize", normalize)
         self.supports_masking = True
 
     def build(self, features_shape, task_id_shape, gates_shape):
-        self.updates = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, name="updates"
-        )
-        value = self.add_weight(
-            shape=(), initializer="zeros", dtype="float32", trainable=False, name="penalty"
-        )
-        self.penalties = {self.name: value}
+        self.add_penalties({self.name: "penalty"})
 
     def call(self, features, task_id, gates, gates_mask=None, training=False):
         gates_mask = [None] * len(gates) if gates_mask is None else gates_mask
@@ -88,10 +80,8 @@ class TargetRatePenalty(keras.layers.Layer):
         opened, number = (
             ops.matmul(belongs, ops.stack(count, axis=-1)) for count in zip(*counts, strict=True)
         )  # (tasks, gates)
-        weight = value_at(self.weight, self.updates)
-        charge(self, self.name, (opened, number), lambda *sums: weight * self._off_target(*sums))
-        if training:
-            self.updates.assign_add(1)
+        self.charge(self.name, self.weight, self._off_target, (opened, number))
+        self.count_batch(training)
         return features
 
     def _off_target(self, opened, number):
@@ -114,13 +104,8 @@ class TargetRatePenalty(keras.layers.Layer):
             **super().get_config(),
             "executed": self.executed.tolist(),
             "target_rates": self.target_rates.tolist(),
-            "weight": serialize_setting(self.weight),
             "normalize": self.normalize,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{**config, "weight": deserialize_setting(config["weight"])})
 
 
 def _counts(gate, mask):

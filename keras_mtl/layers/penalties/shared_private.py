@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.averages import at_least_one
-from keras_mtl.layers.charging import charge
+from keras_mtl.layers.charging import ChargingLayer
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.penalties.gradient_reversal import GradientReversal
 from keras_mtl.replicas import over_replicas
@@ -14,7 +14,7 @@ _TINY = 1e-12  # squared length under which a row is not stretched to length 1
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class AdversarialPenalty(keras.layers.Layer):
+class AdversarialPenalty(ChargingLayer):
     """Makes states tell nothing about their task: a classifier of tasks, to be misled.
 
     Adds `weight * mean cross-entropy` of a linear classifier, which guesses an example's task
@@ -28,7 +28,7 @@ class AdversarialPenalty(keras.layers.Layer):
 
     Args:
         num_tasks: Number of tasks.
-        weight: Factor, at least 0. Defaults to 0.05.
+        weight: Number of at least 0, or a schedule over training batches. Defaults to 0.05.
 
     Call arguments:
         features: Returned as they are.
@@ -38,10 +38,11 @@ class AdversarialPenalty(keras.layers.Layer):
     Weights:
         kernel: `(units, num_tasks)`.
         bias: `(num_tasks,)`.
+        updates: `()`, int32, not trainable: training batches seen, where the weight is a schedule.
         adversarial_penalty: `()`, not trainable: the latest value.
 
     Raises:
-        ValueError: A weight that is no number of at least 0.
+        ValueError: A negative weight.
 
     Example:
 
@@ -53,9 +54,8 @@ class AdversarialPenalty(keras.layers.Layer):
     """
 
     def __init__(self, num_tasks, weight=0.05, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__({"weight": weight}, autocast=False, **kwargs)
         self.num_tasks = checks.count("num_tasks", num_tasks)
-        self.weight = float(checks.number("weight", weight, least=0))
         self.reversal = GradientReversal(dtype="float32")
         self.supports_masking = True
 
@@ -66,16 +66,11 @@ class AdversarialPenalty(keras.layers.Layer):
         self.bias = self.add_weight(
             shape=(self.num_tasks,), initializer="zeros", name="bias", **full
         )
-        latest = self.add_weight(
-            shape=(),
-            initializer="zeros",
-            dtype="float32",
-            trainable=False,
-            name="adversarial_penalty",
+        self.add_penalties(
+            {"adversarial_penalty": "adversarial_penalty"}, counted=callable(self.weight)
         )
-        self.penalties = {"adversarial_penalty": latest}
 
-    def call(self, features, states, task_id):
+    def call(self, features, states, task_id, training=False):
         states = self.reversal(ops.cast(states, "float32"))
         guesses = ops.log_softmax(ops.matmul(states, self.kernel) + self.bias)
         is_task = ops.equal(ops.reshape(task_id, (-1, 1)), ops.arange(self.num_tasks))
@@ -83,19 +78,20 @@ class AdversarialPenalty(keras.layers.Layer):
         rows = ops.sum(ops.ones_like(guesses[:, 0]))
 
         def price(total, rows):
-            return -self.weight * total / at_least_one(rows)
+            return -total / at_least_one(rows)
 
-        charge(self, "adversarial_penalty", (total, rows), price)
+        self.charge("adversarial_penalty", self.weight, price, (total, rows))
+        self.count_batch(training)
         return features
 
     frozen = passes_through
 
     def get_config(self):
-        return {**super().get_config(), "num_tasks": self.num_tasks, "weight": self.weight}
+        return {**super().get_config(), "num_tasks": self.num_tasks}
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class OrthogonalityPenalty(keras.layers.Layer):
+class OrthogonalityPenalty(ChargingLayer):
     """Makes private states say what the shared ones do not.
 
     Adds `weight * sum over tasks k of ||S_k^T H_k||_F^2` to the loss: the squared inner products
@@ -116,7 +112,7 @@ class OrthogonalityPenalty(keras.layers.Layer):
     units, which is this times `(examples / units) ** 2`.
 
     Args:
-        weight: Factor, at least 0. Defaults to 0.01.
+        weight: Number of at least 0, or a schedule over training batches. Defaults to 0.01.
         reduction: `"normalised_mean"` or `"sum"`. Defaults to `"normalised_mean"`.
 
     Call arguments:
@@ -127,10 +123,11 @@ class OrthogonalityPenalty(keras.layers.Layer):
             belongs to every task.
 
     Weights:
+        updates: `()`, int32, not trainable: training batches seen, where the weight is a schedule.
         orthogonality_penalty: `()`, not trainable: the latest value.
 
     Raises:
-        ValueError: A weight that is no number of at least 0, an unknown reduction.
+        ValueError: A negative weight, an unknown reduction.
 
     Example:
 
@@ -142,22 +139,16 @@ class OrthogonalityPenalty(keras.layers.Layer):
     """
 
     def __init__(self, weight=0.01, reduction="normalised_mean", **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self.weight = float(checks.number("weight", weight, least=0))
+        super().__init__({"weight": weight}, autocast=False, **kwargs)
         self.reduction = checks.word("reduction", reduction, tuple(REDUCTIONS))
         self.supports_masking = True
 
     def build(self, features_shape, shared_shape, private_shape, task_id_shape=None):
-        latest = self.add_weight(
-            shape=(),
-            initializer="zeros",
-            dtype="float32",
-            trainable=False,
-            name="orthogonality_penalty",
+        self.add_penalties(
+            {"orthogonality_penalty": "orthogonality_penalty"}, counted=callable(self.weight)
         )
-        self.penalties = {"orthogonality_penalty": latest}
 
-    def call(self, features, shared, private, task_id=None):
+    def call(self, features, shared, private, task_id=None, training=False):
         shared = ops.cast(shared, "float32")
         parts = []
         for index, states in enumerate(private):
@@ -166,13 +157,14 @@ class OrthogonalityPenalty(keras.layers.Layer):
                 belongs = ops.cast(ops.reshape(task_id, (-1, 1)) == index, "float32")
             parts.append((ops.cast(states, "float32"), belongs))
         sums, price = REDUCTIONS[self.reduction](shared, parts)
-        charge(self, "orthogonality_penalty", sums, lambda *sums: self.weight * price(*sums))
+        self.charge("orthogonality_penalty", self.weight, price, sums)
+        self.count_batch(training)
         return features
 
     frozen = passes_through
 
     def get_config(self):
-        return {**super().get_config(), "weight": self.weight, "reduction": self.reduction}
+        return {**super().get_config(), "reduction": self.reduction}
 
 
 def _product(shared, private, belongs):

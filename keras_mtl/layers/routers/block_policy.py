@@ -5,22 +5,20 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.growing import take_over_each
-from keras_mtl.layers.routers.allocation_matrix import AllocationMatrix
+from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
 from keras_mtl.phases import checked_phases
 from keras_mtl.schedules import deserialize_setting
 
-_GIVEN = ("num_components", "parameterization", "return_probabilities", "min_components")
-
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class BlockPolicy(AllocationMatrix):
+class BlockPolicy(LearnedAllocation):
     """Learns which tasks execute a block and which skip it.
 
-    An `AllocationMatrix` of one component. In training each task draws how far it executes the
-    block, by default a relaxed number in (0, 1) that serves all its examples of the batch; in
-    inference it executes the block when its probability is at least one half, and skips it else:
-    there is no `min_components`. Until training batch `start` all tasks execute the block,
-    whatever is drawn.
+    As an `AllocationMatrix` of one component it learns a probability for each task. In training
+    each task draws how far it executes the block, by default a relaxed number in (0, 1) that serves
+    all its examples of the batch; in inference it executes the block when its probability is at
+    least one half, and skips it else: there is no `min_components`. Until training batch `start`
+    all tasks execute the block, whatever is drawn.
 
     Source: Sun et al., "AdaShare: Learning What To Share For Efficient Deep Multi-Task
     Learning", NeurIPS 2020, section 3; Rahimian et al., "DynaShare", ICLR 2022 submission,
@@ -49,7 +47,8 @@ class BlockPolicy(AllocationMatrix):
         and the logits of all tasks, `(num_tasks, 2)`, for penalties.
 
     Weights:
-        logits: as of `AllocationMatrix`, `(num_tasks, 1, 2)`, index 0 = execute.
+        logits, logits_added_1, ...: as of `AllocationMatrix`, `(rows, 1, 2)`, index 0 = execute.
+        router: as of `GumbelRouter`.
         batches: `()`, int32, not trainable: training batches seen.
 
     Raises:
@@ -79,10 +78,9 @@ class BlockPolicy(AllocationMatrix):
         **kwargs,
     ):
         super().__init__(
-            num_tasks, 1, init_probability, temperature,
-            num_added_tasks=num_added_tasks, min_components=0, seed=seed, **kwargs,
+            num_tasks, 1, init_probability, temperature, hard,
+            num_added_tasks=num_added_tasks, seed=seed, **kwargs,
         )  # fmt: skip
-        self.router.hard = checks.flag("hard", hard)
         self.start = checks.count("start", start, least=0)
         if phases is not None:
             checked_phases(phases)
@@ -99,13 +97,13 @@ class BlockPolicy(AllocationMatrix):
         return execute, ops.concatenate([block[:, 0] for block in self.row_blocks], axis=0)
 
     def rows(self, training):
-        rows = self._or_all(super().rows(training))
+        rows = self._or_all(self.decided(training))
         if training:
             self.batches.assign_add(1)
         return rows
 
     def probabilities(self):
-        return self._or_all(super().probabilities())
+        return self._or_all(self.chances())
 
     def _or_all(self, rows):
         """Returns rows, or ones as long as no task may skip the block."""
@@ -124,12 +122,8 @@ class BlockPolicy(AllocationMatrix):
     def get_config(self):
         phases = self.phases and keras.saving.serialize_keras_object(self.phases)
         own = {"hard": self.router.hard, "start": self.start, "phases": phases}
-        config = {**super().get_config(), **own}
-        for given in _GIVEN:
-            del config[given]
-        return config
+        return {**super().get_config(), **own}
 
     @classmethod
     def from_config(cls, config):
-        settings = {n: deserialize_setting(config.get(n)) for n in ("temperature", "phases")}
-        return cls(**{**config, **settings})
+        return super().from_config({**config, "phases": deserialize_setting(config.get("phases"))})

@@ -105,8 +105,8 @@ class GumbelRouter(keras.layers.Layer):
         The shape of `logits`; values 0 or 1, relaxed draws between, in the layer's compute dtype.
 
     Weights:
-        updates: `()`, int32, not trainable: training batches seen; for a schedule over
-            epochs `epochs`, the epochs that are over.
+        updates: `()`, int32, not trainable: training batches seen.
+        epochs: for a schedule over epochs in its place, not trainable: the epochs that are over.
 
     Raises:
         ValueError: `temperature` is not above 0.

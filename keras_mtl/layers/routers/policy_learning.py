@@ -3,8 +3,31 @@
 from keras import ops
 
 from keras_mtl.layers.averages import at_least_one
+from keras_mtl.replicas import over_replicas
 
 _MOST_ROWS = 2000  # that an estimate of a return rests on; older ones are forgotten
+
+
+def sums_by_choice(num_tasks, task_id, rows, returns, valid):
+    """Returns how often each task made each choice in a batch, and the sums of what it returned.
+
+    Args:
+        num_tasks: Number of tasks.
+        task_id: (rows,) whose task each row is.
+        rows: (rows, C) 1 at the choice of each row.
+        returns: (rows,) what each choice returned.
+        valid: (rows,) 1 where that counts, else 0.
+    """
+    num_components = rows.shape[-1]
+    returns = ops.stop_gradient(ops.where(valid > 0, returns, 0.0))
+    task_id = ops.clip(task_id, 0, num_tasks - 1)
+    place = task_id * num_components + ops.cast(ops.argmax(rows, axis=-1), "int32")
+
+    def table(values):
+        sums = ops.segment_sum(values, place, num_tasks * num_components)
+        return over_replicas(ops.reshape(sums, (num_tasks, -1)))
+
+    return table(valid), table(valid * returns)
 
 
 def with_batch(returns, num_returns, count, total):

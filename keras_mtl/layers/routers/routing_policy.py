@@ -11,11 +11,12 @@ from keras_mtl.layers.routers.gumbel_choice import drawn_from, gumbel_noise
 from keras_mtl.layers.routers.policy_learning import (
     advantages,
     expected_return,
+    sums_by_choice,
     weighted,
     with_batch,
 )
 from keras_mtl.layers.routers.simplex import PROJECTIONS
-from keras_mtl.replicas import drawn_by_row, over_replicas
+from keras_mtl.replicas import drawn_by_row
 
 _NUM_RECENT = 256  # decisions that the collaboration reward looks back on
 _CHOICES = {
@@ -91,7 +92,8 @@ class RoutingPolicy(Allocation):
 
     Weights:
         policy: `(num_tasks, num_components)`, not trainable: probabilities, uniform at the
-            start. With `"softmax"` instead scores, trainable, zeros at the start.
+            start.
+        scores: with `"softmax"` in its place, of the same shape, zeros at the start.
         returns: `(num_tasks, num_components)`, not trainable: estimates of returns.
         batches: `()`, int32, not trainable: training batches seen.
         recent: `(256,)`, int32, not trainable: last decisions, -1 for none, where there is a
@@ -131,67 +133,51 @@ class RoutingPolicy(Allocation):
         **kwargs,
     ):
         super().__init__(num_tasks, num_components, **kwargs)
-        self.projection = projection
-        self.learner = learner
-        self.wpl_form = wpl_form
-        self.baseline = baseline
-        self.reward = reward
-        self.learning_rate = learning_rate
-        self.collaboration = collaboration
-        self.epsilon = epsilon
-        self.draws = draws
-        self.warm_up = warm_up
-        self.seed = seed
-        self._check()
+        choices = {
+            "projection": projection,
+            "learner": learner,
+            "wpl_form": wpl_form,
+            "baseline": baseline,
+            "reward": reward,
+            "draws": draws,
+        }
+        for name, choice in choices.items():
+            setattr(self, name, checks.word(name, choice, _CHOICES[name]))
+        self.learning_rate = checks.number("learning_rate", learning_rate, above=0)
+        self.collaboration = checks.number("collaboration", collaboration, least=0)
+        self.epsilon = self._checked_epsilon(epsilon)
+        self.warm_up = checks.count("warm_up", warm_up, least=0)
+        self.seed = checks.seed("seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.decisions = None
 
-    def _check(self):
-        for name, choices in _CHOICES.items():
-            checks.word(name, getattr(self, name), choices)
-        self.learning_rate = checks.number("learning_rate", self.learning_rate, above=0)
-        self.collaboration = checks.number("collaboration", self.collaboration, least=0)
-        self.epsilon = checks.number("epsilon", self.epsilon, least=0)
-        if self.epsilon * self.num_components >= 1:
+    def _checked_epsilon(self, epsilon):
+        epsilon = checks.number("epsilon", epsilon, least=0)
+        if epsilon * self.num_components >= 1:
             raise ValueError(
                 f"epsilon, the least probability of each of {self.num_components} components, must "
-                f"be at least 0 and below {1 / self.num_components:.3g}. Received: {self.epsilon}"
+                f"be at least 0 and below {1 / self.num_components:.3g}. Received: {epsilon}"
             )
-        if self.epsilon and self.projection == "softmax":
+        if epsilon and self.projection == "softmax":
             raise ValueError("A softmax never reaches 0 and takes no epsilon. Leave it out.")
-        self.warm_up = checks.count("warm_up", self.warm_up, least=0)
-        self.seed = checks.seed("seed", self.seed)
+        return epsilon
 
     def build(self, task_id_shape):
         table = (self.num_tasks, self.num_components)
         if self.projection == "softmax":
-            self.scores = self.add_weight(
-                shape=table, initializer="zeros", dtype="float32", name="scores"
-            )
+            self.scores = self._add("scores", table, trainable=True)
         else:
-            self.policy = self.add_weight(
-                shape=table,
-                initializer=keras.initializers.Constant(1.0 / self.num_components),
-                dtype="float32",
-                trainable=False,
-                name="policy",
-            )
-        self.returns = self.add_weight(
-            shape=table, initializer="zeros", dtype="float32", trainable=False, name="returns"
-        )
-        self.batches = self.add_weight(
-            shape=(), initializer="zeros", dtype="int32", trainable=False, name="batches"
-        )
+            self.policy = self._add("policy", table, start=1.0 / self.num_components)
+        self.returns = self._add("returns", table)
+        self.batches = self._add("batches", (), "int32")
         if self.collaboration:
-            self.recent = self.add_weight(
-                shape=(_NUM_RECENT,),
-                initializer=keras.initializers.Constant(-1),
-                dtype="int32",
-                trainable=False,
-                name="recent",
-            )
-        self.num_returns = self.add_weight(
-            shape=table, initializer="zeros", dtype="float32", trainable=False, name="num_returns"
+            self.recent = self._add("recent", (_NUM_RECENT,), "int32", start=-1)
+        self.num_returns = self._add("num_returns", table)
+
+    def _add(self, name, shape, dtype="float32", start=0, trainable=False):
+        start = keras.initializers.Constant(start)
+        return self.add_weight(
+            shape=shape, initializer=start, dtype=dtype, trainable=trainable, name=name
         )
 
     def call(self, task_id, training=False):
@@ -257,7 +243,8 @@ class RoutingPolicy(Allocation):
         """
         (task_id, rows), self.decisions = self.decisions, None  # JAX must not keep what it traces
         policy = ops.stop_gradient(self.probabilities())
-        count, total = self._sums(task_id, rows, rewards, valid)
+        valid = ops.cast(valid, "float32") * ops.cast(self._known(task_id, rewards), "float32")
+        count, total = sums_by_choice(self.num_tasks, task_id, rows, rewards, valid)
         lesson = self._lesson(policy, count, total)
         if self.projection == "softmax":
             log_policy = ops.log_softmax(ops.convert_to_tensor(self.scores), axis=-1)
@@ -269,21 +256,10 @@ class RoutingPolicy(Allocation):
         self.policy.assign(ops.where(present, moved, policy))
         return ops.zeros(())
 
-    def _sums(self, task_id, rows, rewards, valid):
-        """Returns how often each task drew each component, and the sums of what it returned."""
+    def _known(self, task_id, rewards):
+        """Returns from which rows there is something to learn."""
         known = (task_id >= 0) & (task_id < self.num_tasks) & ops.isfinite(rewards)
-        known = known & (self.batches > self.warm_up)
-        valid = ops.cast(valid, "float32") * ops.cast(known, "float32")
-        rewards = ops.stop_gradient(ops.where(valid > 0, rewards, 0.0))
-        task_id = ops.clip(task_id, 0, self.num_tasks - 1)
-        place = task_id * self.num_components + ops.cast(ops.argmax(rows, axis=-1), "int32")
-        return self._table(valid, place), self._table(valid * rewards, place)
-
-    def _table(self, values, place):
-        """Returns the sums of values over the rows of a batch, per task and component."""
-        size = self.num_tasks * self.num_components
-        table = ops.reshape(ops.segment_sum(values, place, size), (self.num_tasks, -1))
-        return over_replicas(table)
+        return known & (self.batches > self.warm_up)
 
     def _lesson(self, policy, count, total):
         """Moves the estimates of returns, and returns by how much to raise each choice."""

@@ -5,7 +5,6 @@ import numpy as np
 
 from keras_mtl.keras_internals import call_inputs, num_outputs, origin
 from keras_mtl.layers import (
-    AllocationMatrix,
     FixedAllocation,
     JoinDirections,
     LastStep,
@@ -16,6 +15,7 @@ from keras_mtl.layers import (
 )
 from keras_mtl.layers.copying import copied_layer, copy_state
 from keras_mtl.layers.growing import NewTask
+from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
 from keras_mtl.models.construction import layer_names
 from keras_mtl.models.graph import streams_before_heads
 from keras_mtl.models.growth.add_recurrent_task import add_recurrent_task, is_recurrent_modular
@@ -127,7 +127,7 @@ def _is_made_for_its_tasks(layer, model):
 
 def _check_arguments(model, init_probability, allocation):
     """Raises a `ValueError` for arguments that no layer of the model would read."""
-    learned = [layer for layer in model.layers if isinstance(layer, AllocationMatrix)]
+    learned = [layer for layer in model.layers if isinstance(layer, LearnedAllocation)]
     given = [layer for layer in model.layers if isinstance(layer, FixedAllocation)]
     if init_probability is not None and not learned:
         raise ValueError("init_probability was given, but no layer learns an allocation.")

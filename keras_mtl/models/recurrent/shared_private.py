@@ -7,6 +7,7 @@ from keras_mtl.layers import AdversarialPenalty, LastStep, LayerConcat, Orthogon
 from keras_mtl.layers.penalties.shared_private import REDUCTIONS
 from keras_mtl.models.construction import made_layers, seeded
 from keras_mtl.models.graph import Network, TaskStream
+from keras_mtl.schedules import check_setting
 
 _ADVERSARIAL_WEIGHT = 0.05
 
@@ -43,10 +44,11 @@ def build_shared_private(
 
     Args:
         units: Units of every LSTM. Defaults to 50.
-        adversarial_weight: Weight of the classifier that guesses the task, at least 0. Defaults
-            to `None`: 0.05 with separate data, none with shared data.
-        orthogonality_weight: Weight of the inner products of shared and private states, at
-            least 0. Defaults to 0.01.
+        adversarial_weight: Weight of the classifier that guesses the task: a number of at least 0
+            or a schedule over training batches. Defaults to `None`: 0.05 with separate data, none
+            with shared data.
+        orthogonality_weight: Weight of the inner products of shared and private states: a number
+            of at least 0 or a schedule over training batches. Defaults to 0.01.
         orthogonality_reduction: As in `keras_mtl.layers.OrthogonalityPenalty`. Defaults to
             `"normalised_mean"`.
 
@@ -73,8 +75,8 @@ def build_shared_private(
     """
     units = checks.count("units", units)
     if adversarial_weight is not None:
-        adversarial_weight = checks.number("adversarial_weight", adversarial_weight, least=0)
-    orthogonality_weight = checks.number("orthogonality_weight", orthogonality_weight, least=0)
+        adversarial_weight = check_setting("adversarial_weight", adversarial_weight)
+    orthogonality_weight = check_setting("orthogonality_weight", orthogonality_weight)
     checks.word("orthogonality_reduction", orthogonality_reduction, tuple(REDUCTIONS))
     with seeded(seed):
         network = Network(inputs, tasks, task_data)

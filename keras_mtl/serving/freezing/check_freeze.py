@@ -7,18 +7,21 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_mtl.analysis.allocated.allocation import allocation_layers
 from keras_mtl.layers import (
-    AllocationMatrix,
     InstanceGate,
     ModularDecoder,
     NoisyTopKGates,
     RecurrentModular,
     RoutedLSTM,
-    RoutingPolicy,
     SubNetworkRouting,
 )
 from keras_mtl.layers.penalties.allocation_penalty import binary_entropy
+from keras_mtl.serving.freezing.drawn_allocations import (
+    drawn_layers,
+    force,
+    one_draw,
+    variable_of,
+)
 from keras_mtl.serving.freezing.freeze import frozen_network
 from keras_mtl.serving.freezing.frozen_score import judged
 
@@ -30,7 +33,6 @@ _DECIDE = (
     RoutedLSTM,
     SubNetworkRouting,
 )
-_SURE = 30.0  # log-odds whose probability is 0 or 1 in float32, but for 1e-13
 
 
 class Doubt(NamedTuple):
@@ -179,7 +181,7 @@ def check_freeze(model, validation_data=None, num_samples=5, seed=0):
         raise ValueError(
             f"num_samples must be at least 2, to tell chance from quality. Received: {num_samples}"
         )
-    drawn = list(_drawn(model))
+    drawn = list(drawn_layers(model))
     check = _entropy(drawn) if drawn else FreezeCheck()
     draws = tuple(layer.name for layer in model.layers if isinstance(layer, _DECIDE))
     check = dataclasses.replace(check, draws=draws)
@@ -189,23 +191,6 @@ def check_freeze(model, validation_data=None, num_samples=5, seed=0):
     _, frozen = _score(judged(model, frozen_network(model)), validation_data)
     sampled = _sampled_scores(model, validation_data, drawn, num_samples if drawn else 0, seed)
     return dataclasses.replace(check, score=score, trained=trained, frozen=frozen, sampled=sampled)
-
-
-def _drawn(model):
-    """Gives the layers that draw in training, the tasks they draw for, and probabilities."""
-    for layer in allocation_layers(model):
-        if isinstance(layer, AllocationMatrix | RoutingPolicy) and layer.trainable:
-            # the tasks of an AllocationMatrix before the last added are settled
-            num_rows = _variable(layer).shape[0]
-            probability = ops.convert_to_numpy(layer.probabilities())[-num_rows:]
-            yield layer, list(model.tasks)[-num_rows:], probability
-
-
-def _variable(layer):
-    """Returns what a layer's probabilities are made of."""
-    if isinstance(layer, AllocationMatrix):
-        return layer.row_blocks[-1]
-    return layer.scores if layer.projection == "softmax" else layer.policy
 
 
 def _entropy(drawn):
@@ -232,40 +217,18 @@ def _entropy(drawn):
 def _sampled_scores(model, data, drawn, num_samples, seed):
     """Returns the scores of drawn allocations."""
     rng = np.random.default_rng(seed)
-    variables = [_variable(layer) for layer, _, _ in drawn]
+    variables = [variable_of(layer) for layer, _, _ in drawn]
     learned = [np.array(ops.convert_to_numpy(ops.convert_to_tensor(v))) for v in variables]
     scores = []
     try:
         for _ in range(num_samples):
             for layer, _, probability in drawn:
-                _force(layer, _draw(layer, probability, rng))
+                force(layer, one_draw(layer, probability, rng))
             scores.append(_score(model, data)[1])
     finally:
         for variable, values in zip(variables, learned, strict=True):
             variable.assign(values)
     return tuple(scores)
-
-
-def _draw(layer, probability, rng):
-    """Returns zeros and ones drawn from probabilities, one 1 in a row where one is chosen."""
-    if not layer.chooses_one:
-        return rng.random(probability.shape) < probability
-    share = rng.random((len(probability), 1)) * probability.sum(axis=1, keepdims=True)
-    chosen = (np.cumsum(probability, axis=1) <= share).sum(axis=1)
-    return np.eye(probability.shape[1])[np.minimum(chosen, probability.shape[1] - 1)]
-
-
-def _force(layer, matrix):
-    """Makes `matrix` the most likely allocation, through variables alone: nothing retraces."""
-    if layer.chooses_one:
-        _variable(layer).assign(matrix)  # probabilities, or scores of which the 1 is the largest
-        return
-    # a draw may leave a task without a component: min_components keeps none of probability 0
-    never = -np.inf if layer.min_components else -_SURE
-    log_odds = np.where(matrix, _SURE, never)
-    if layer.parameterization == "two_logits":
-        log_odds = np.stack([log_odds, -log_odds], axis=-1) / 2
-    _variable(layer).assign(log_odds)
 
 
 def _score(model, data):

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_mtl.layers import AllocationMatrix, RoutingPolicy
+from keras_mtl.layers import RoutingPolicy
+from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
 
 
 class AllocationRecorder(keras.callbacks.Callback):
@@ -35,7 +36,7 @@ class AllocationRecorder(keras.callbacks.Callback):
         self._record(epoch + 1)
 
     def _record(self, epoch):
-        learned = AllocationMatrix | RoutingPolicy
+        learned = LearnedAllocation | RoutingPolicy
         layers = [layer for layer in self.model.layers if isinstance(layer, learned)]
         self.epochs.append(epoch)
         self.probabilities.append([ops.convert_to_numpy(layer.probabilities()) for layer in layers])

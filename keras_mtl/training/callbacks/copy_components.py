@@ -7,7 +7,8 @@ import keras
 
 from keras_mtl import checks
 from keras_mtl.keras_internals import optimizer_state
-from keras_mtl.layers import Modular, RoutingPolicy
+from keras_mtl.layers import RoutingPolicy
+from keras_mtl.layers.components.parallel_components import ParallelComponents
 
 
 class CopyComponents(keras.callbacks.Callback):
@@ -112,7 +113,7 @@ class CopyComponents(keras.callbacks.Callback):
                     _copy_state(optimizer, source, target)
 
     def _chosen_layers(self):
-        found = [layer for layer in self.model.layers if isinstance(layer, Modular)]
+        found = [layer for layer in self.model.layers if isinstance(layer, ParallelComponents)]
         return [layer for layer in found if len(layer.components) > 1]
 
 

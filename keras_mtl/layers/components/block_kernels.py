@@ -1,0 +1,54 @@
+"""Kernels of equal components, each applied to the rows of those who chose it."""
+
+import keras
+from keras import ops
+
+from keras_mtl.layers.fusion import applied
+
+
+def in_blocks(components, x, places, num_blocks, alone=False):
+    """Applies the kernel of the component at a place to each block of rows.
+
+    Args:
+        components: List of equal Dense or convolutions.
+        x: Rows, block after block.
+        places: The component of each block, a list or a tensor.
+        num_blocks: How many blocks there are.
+        alone: Whether `x` is one block, which all tasks read. Defaults to `False`.
+    """
+    kernels, biases = kernels_at(components, places)
+    if isinstance(components[0], keras.layers.Dense):
+        rows = ops.reshape(x, (1 if alone else num_blocks, -1, x.shape[-1]))
+        biases = None if biases is None else biases[:, None]
+        outputs = with_kernel(components[0], rows, kernels, biases)
+        return ops.reshape(outputs, (-1, *ops.shape(x)[1:-1], outputs.shape[-1]))
+    rows = [x] * num_blocks if alone else ops.split(x, num_blocks)
+    return ops.concatenate(
+        [
+            with_kernel(
+                components[0], block, kernels[place], None if biases is None else biases[place]
+            )
+            for place, block in enumerate(rows)
+        ]
+    )
+
+
+def with_kernel(component, x, kernel, bias):
+    """Returns what a component like the given one answers, with another kernel and bias."""
+    outputs = applied(component, x, kernel)
+    if bias is not None:
+        outputs = outputs + bias
+    return outputs if component.activation is None else component.activation(outputs)
+
+
+def kernels_at(components, places):
+    """Returns stacked kernels and biases (or `None`) of the components at places."""
+    known = isinstance(places, list)
+    chosen = [components[place] for place in places] if known else components
+    found = []
+    for name in ["kernel", "bias"] if components[0].use_bias else ["kernel"]:
+        weights = [getattr(one, name) for one in chosen]
+        stack = ops.concatenate(weights, axis=0)  # TensorFlow stacks no variables
+        stack = ops.reshape(stack, (len(weights), *weights[0].shape))
+        found.append(stack if known else ops.take(stack, places, axis=0))
+    return found if len(found) == 2 else [*found, None]

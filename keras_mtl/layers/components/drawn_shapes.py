@@ -1,0 +1,16 @@
+"""Where shapes may depend on what was drawn, such as the number of rows that a component gets."""
+
+import keras
+
+
+def may_depend_on_draws():
+    """Returns whether the backend knows such shapes: JAX does not."""
+    return keras.backend.backend() != "jax"
+
+
+def rule_out_xla():
+    """Returns whether a layer with such shapes must say that it does without XLA.
+
+    `fit` takes XLA by itself on TensorFlow, where it knows no such shapes.
+    """
+    return keras.backend.backend() == "tensorflow"

@@ -1,0 +1,112 @@
+"""Ways to run parallel components of which every row uses one.
+
+A way is a function `(layer, x, weights, training)` that returns what `layer.mixture` would, `layer`
+a `RoutedModular`. It leaves out what nobody asked for, as far as that can be known.
+"""
+
+import keras
+from keras import ops
+
+from keras_mtl.layers.components.block_kernels import in_blocks, kernels_at, with_kernel
+from keras_mtl.layers.components.component_state import has_state, kept_where
+from keras_mtl.layers.components.row_blocks import row_blocks
+
+
+def all_on_all_rows(layer, x, weights, training):
+    """Runs every component on every row."""
+    return layer.mixture(x, weights, training)
+
+
+def one_kernel_or(otherwise):
+    """Returns a way for equal components: one kernel, if all rows chose it, else another way."""
+
+    def way(layer, x, weights, training):
+        return ops.cond(
+            ops.all(weights == weights[:1]),  # a NaN is not the same as itself
+            lambda: with_kernel(
+                layer.components[0], x, *kernels_at(layer.components, _choice_of(weights, axis=0))
+            ),
+            lambda: otherwise(layer, x, weights, training),
+        )
+
+    return way
+
+
+def kernels_of_routes(layer, x, weights, training):
+    """Applies to each block of rows the kernel on its route."""
+    return _by_block(layer, x, layer.routes)
+
+
+def kernels_of_blocks(layer, x, weights, training):
+    """Applies to each block of rows the kernel that was drawn for it."""
+    drawn = ops.reshape(weights, (layer.num_blocks, -1, len(layer.components)))
+    return _by_block(layer, x, _choice_of(drawn, axis=1))
+
+
+def _by_block(layer, x, places):
+    alone = layer.num_repeats == layer.num_blocks
+    return in_blocks(layer.components, x, places, layer.num_blocks, alone)
+
+
+def along_routes(layer, x, weights, training):
+    """Calls each component once, on the rows of its tasks."""
+    if layer.num_repeats == layer.num_blocks:
+        outputs = {place: layer.components[place](x) for place in set(layer.routes)}
+        blocks = [outputs[place] for place in layer.routes]
+        return ops.cast(ops.concatenate(blocks), layer.compute_dtype)
+    rows = keras.tree.map_structure(lambda leaf: ops.split(leaf, layer.num_blocks), x)
+    blocks = [None] * layer.num_blocks
+    for place in dict.fromkeys(layer.routes):
+        own = [block for block, other in enumerate(layer.routes) if other == place]
+        joined = keras.tree.map_structure_up_to(
+            x, lambda parts, own=own: ops.concatenate([parts[block] for block in own]), rows
+        )
+        outputs = ops.split(layer.components[place](joined), len(own))
+        for block, output in zip(own, outputs, strict=True):
+            blocks[block] = output
+    return ops.cast(ops.concatenate(blocks), layer.compute_dtype)
+
+
+def each_on_its_rows(layer, x, weights, training):
+    """Runs each component on its own rows, however many chose it."""
+    places = ops.argmax(weights, axis=-1)
+    chosen = [ops.nonzero(places == place)[0] for place in range(len(layer.components))]
+    answers = [_on_rows(c, x, r) for c, r in zip(layer.components, chosen, strict=True)]
+    answers = [ops.cast(answer, layer.compute_dtype) for answer in answers]
+    return _in_order(ops.concatenate(answers), ops.argsort(ops.concatenate(chosen)), weights)
+
+
+def in_sorted_blocks(layer, x, weights, training):
+    """Runs equal components on rows that are sorted into blocks of one component, of fixed size."""
+    places = ops.argmax(weights, axis=-1)
+    rows, slots, components = row_blocks(places, len(layer.components))
+    sorted_x = ops.take(x, rows, axis=0)
+    outputs = in_blocks(layer.components, sorted_x, components, 2 * len(layer.components))
+    return _in_order(outputs, slots, weights)
+
+
+def _in_order(outputs, slots, weights):
+    """Puts what was answered for rows back in their order."""
+    total = ops.sum(weights, axis=-1)  # 1, or NaN
+    total = ops.reshape(total, (-1, *[1] * (len(outputs.shape) - 1)))
+    return ops.take(outputs, slots, axis=0) * total
+
+
+def _on_rows(component, x, rows):
+    """Runs a component on some rows; TensorFlow convolves no empty batch."""
+
+    def taken(rows):
+        return keras.tree.map_structure(lambda leaf: ops.take(leaf, rows, axis=0), x)
+
+    if not has_state(component):
+        with_first = ops.concatenate([ops.zeros((1,), rows.dtype), rows])
+        return component(taken(with_first))[1:]
+    number = ops.shape(rows)[0]
+    or_first = ops.concatenate([rows, ops.zeros((1,), rows.dtype)])[: ops.maximum(number, 1)]
+    with kept_where(ops.equal(number, 0), component):
+        return component(taken(or_first))[:number]
+
+
+def _choice_of(weights, axis):
+    """Returns the component that equal rows along an axis have chosen; of no rows, the first."""
+    return ops.argmax(ops.sum(weights, axis=axis), axis=-1)
