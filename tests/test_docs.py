@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import keras_mtl
+from tests import readme_table
 from tests.public_api import builders
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -55,9 +56,10 @@ def test_readme_blocks_run(tmp_path):
     assert list(names["grown"].tasks) == ["upright", "rotated", "mirrored"]
 
 
-def test_readme_table_names_every_builder():
-    listed = set(re.findall(r"`(build_\w+)`", README))
-    assert listed == set(builders())
+def test_readme_table_is_that_of_the_docstrings():
+    assert README == readme_table.with_table(README), "python -m tests.readme_table writes it"
+    listed = re.findall(r"^\| `(build_\w+)` \|", README, re.MULTILINE)
+    assert sorted(listed) == builders()
 
 
 def test_ci_runs_readmes_test_command():

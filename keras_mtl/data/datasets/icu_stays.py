@@ -71,7 +71,7 @@ def standardize_stays(train, *others):
 
     Example:
 
-    >>> from keras_mtl.data.icu_stays import ICUStays
+    >>> from keras_mtl.data.datasets.icu_stays import ICUStays
     >>> about = dict(ids=["1"], columns=["HR"], channels=[[0]], scaled=[0], labels={})
     >>> train = ICUStays(x=np.float32([[[60], [80]]]), lengths=np.int32([2]), **about)
     >>> test = ICUStays(x=np.float32([[[np.nan], [90]]]), lengths=np.int32([2]), **about)
