@@ -9,8 +9,7 @@ from typing import Any
 import keras
 
 from keras_mtl import checks
-
-KINDS = ("classes", "binary", "multilabel", "regression", "tagging")
+from keras_mtl.kinds import KINDS
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _LOG_AND_INPUT_NAMES = {"mean", "loss", "inputs", "task_id", "heads", "serving_default"}
@@ -81,17 +80,18 @@ class Task:
                 f"A task's kind must be one of {', '.join(map(repr, KINDS))}. "
                 f"Received: kind={self.kind!r}"
             )
-        least = 2 if self.has_classes else 1
+        kind = KINDS[self.kind]
+        least = kind.least_size
         if isinstance(self.size, bool) or not isinstance(self.size, Integral) or self.size < least:
             raise ValueError(
                 f"A task of kind {self.kind!r} needs an integer size of at least {least}. "
                 f"Received: size={self.size!r}"
             )
         object.__setattr__(self, "size", int(self.size))  # NumPy's cannot be saved
-        if self.kind == "binary" and self.size != 1:
+        if kind.kind_of_several and self.size != 1:
             raise ValueError(
-                f"A binary task is one probability, but size={self.size} was given. "
-                f'Use Task("multilabel", {self.size}) for {self.size} yes-or-no labels.'
+                f"A {self.kind} task is one probability, but size={self.size} was given. Use "
+                f'Task("{kind.kind_of_several}", {self.size}) for {self.size} yes-or-no labels.'
             )
         object.__setattr__(self, "weight", checks.number("A task's weight", self.weight, least=0))
         if not isinstance(self.loss, str | None) and not callable(self.loss):
@@ -108,19 +108,19 @@ class Task:
                 "A task's per_step must be True (a label at every time step) or False. "
                 f"Received: per_step={self.per_step!r}"
             )
-        if self.kind == "classes" and self.per_step:
+        if kind.kind_per_step and self.per_step:
             raise ValueError(
                 "One of several classes at every time step is a kind of its own. Use "
-                f'Task("tagging", {self.size}) instead of Task("classes", {self.size}, '
-                "per_step=True)."
+                f'Task("{kind.kind_per_step}", {self.size}) instead of '
+                f'Task("{self.kind}", {self.size}, per_step=True).'
             )
-        if self.kind == "tagging":
+        if kind.always_per_step:
             object.__setattr__(self, "per_step", True)
 
     @property
     def has_classes(self):
         """Whether labels are class indices (integers, -1 when missing)."""
-        return self.kind in ("classes", "tagging")
+        return KINDS[self.kind].has_classes
 
     def get_config(self):
         return {
@@ -152,7 +152,11 @@ def as_task(specification) -> Task:
         return specification
     if isinstance(specification, Integral) and not isinstance(specification, bool):
         return Task("classes", int(specification))
-    if isinstance(specification, str) and specification in ("binary", "regression"):
+    if (
+        isinstance(specification, str)
+        and specification in KINDS
+        and KINDS[specification].short_form
+    ):
         return Task(specification)
     raise ValueError(
         'A task is a number of classes, "binary", "regression" or a keras_mtl.Task. '

@@ -53,7 +53,7 @@ def test_other_short_form_is_refused(short):
 
 
 def test_there_are_five_kinds():
-    assert KINDS == ("classes", "binary", "multilabel", "regression", "tagging")
+    assert tuple(KINDS) == ("classes", "binary", "multilabel", "regression", "tagging")
 
 
 def test_unknown_kind_is_refused():

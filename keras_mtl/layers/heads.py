@@ -7,17 +7,11 @@ import numpy as np
 from keras import ops
 
 from keras_mtl import checks
+from keras_mtl.kinds import KINDS
 from keras_mtl.layers.growing import take_over_each
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import as_task, kinds_of, largest_size
 
-_ACTIVATIONS = {
-    "classes": "softmax",
-    "tagging": "softmax",
-    "binary": "sigmoid",
-    "multilabel": "sigmoid",
-    "regression": "linear",
-}
 _CLOSED = -1e9  # logit of a class that the example's task does not have
 
 
@@ -54,7 +48,7 @@ def _glorot_columns(sizes, seed):
 def _dense(name, task, kernel, bias, x):
     """Applies one task's head as a stock layer that owns its weights."""
     layer = keras.layers.Dense(
-        task.size, activation=_ACTIVATIONS[task.kind], dtype="float32", name=name
+        task.size, activation=KINDS[task.kind].activation, dtype="float32", name=name
     )
     output = layer(x)
     layer.set_weights([kernel, bias])
@@ -87,7 +81,7 @@ class TaskHead(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.task = task = as_task(task)
         self.task_id = checks.count("task_id", task_id, least=0)
-        self.activation = keras.activations.get(_ACTIVATIONS[task.kind])
+        self.activation = keras.activations.get(KINDS[task.kind].activation)
         self.supports_masking = task.per_step
 
     def build(self, shape):
@@ -200,7 +194,7 @@ class TaskHeads(keras.layers.Layer):
         if len(logits.shape) == 3:
             columns = ops.broadcast_to(columns, (*ops.shape(logits)[:-1], columns.shape[-1]))
         logits = ops.where(exists, ops.take_along_axis(logits, columns, axis=-1), _CLOSED)
-        values = keras.activations.get(_ACTIVATIONS[kind])(logits)
+        values = keras.activations.get(KINDS[kind].activation)(logits)
         return ops.where(known, ops.where(exists, values, 0.0), float("nan"))
 
     def compute_mask(self, features, previous_mask):
