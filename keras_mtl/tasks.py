@@ -75,7 +75,7 @@ class Task:
     per_step: bool = False
 
     def __post_init__(self):
-        if self.kind not in KINDS:
+        if self.kind not in tuple(KINDS):
             raise ValueError(
                 f"A task's kind must be one of {', '.join(map(repr, KINDS))}. "
                 f"Received: kind={self.kind!r}"
@@ -152,11 +152,8 @@ def as_task(specification) -> Task:
         return specification
     if isinstance(specification, Integral) and not isinstance(specification, bool):
         return Task("classes", int(specification))
-    if (
-        isinstance(specification, str)
-        and specification in KINDS
-        and KINDS[specification].short_form
-    ):
+    short_forms = [name for name, kind in KINDS.items() if kind.short_form]
+    if isinstance(specification, str) and specification in short_forms:
         return Task(specification)
     raise ValueError(
         'A task is a number of classes, "binary", "regression" or a keras_mtl.Task. '

@@ -37,7 +37,8 @@ def check_labels(name, task, labels):
             name, labels, allowed | missing, f"0 to {task.size - 1} (-1 or NaN: not labelled)"
         )
         return np.where(missing, float(MISSING_CLASS), labels).astype(kind.dtype)
-    allowed = kind.is_label(labels) | missing
+    with np.errstate(invalid="ignore"):  # infinity has no remainder
+        allowed = kind.is_label(labels) | missing
     _check_values(name, labels, allowed, f"{kind.labels} (NaN: not labelled)")
     return labels.astype(kind.dtype)
 

@@ -3,7 +3,14 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
+import keras
+import numpy as np
+
 MISSING_CLASS = -1
+
+
+def _zeros(size):
+    return np.zeros(size), np.zeros(0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +22,12 @@ class Kind:
 
     Attributes:
         form: What labels and answers are, for messages: "a task of kind ... `form`".
-        activation: Name of the Keras activation of a head.
+        activation: Name of the Keras activation of a head's dense layer.
+        start: Function of `size` that returns what a head starts with beside its kernel: the
+            biases, one for each column of the dense layer, and the gaps, numbers that depend on
+            no feature.
+        link: Function `(columns, gaps)` that returns the answers; gaps are `None` where a head
+            has none. `None`: the columns are the answers.
         loss: Function that is the loss, unless a task has one of its own.
         metrics: Dict, short name -> function, of the metrics that skip what is missing.
             `"accuracy"`, where it is there, is what routers are rewarded for.
@@ -43,6 +55,8 @@ class Kind:
     first_choice: Mapping[str, str]
     reads_logits: bool = False
     has_classes: bool = False
+    start: Callable = _zeros
+    link: Callable | None = None
     is_label: Callable | None = None
     labels: str | None = None
     short_form: bool = False
@@ -64,3 +78,8 @@ class Kind:
     def dtype(self):
         """The type of labels in arrays."""
         return "int32" if self.has_classes else "float32"
+
+    def answers(self, logits, gaps=None):
+        """Returns what a head answers, of its dense layer before the activation."""
+        columns = keras.activations.get(self.activation)(logits)
+        return columns if self.link is None else self.link(columns, gaps)

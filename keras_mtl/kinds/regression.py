@@ -5,11 +5,11 @@ import keras
 from keras_mtl.kinds import keras_names
 from keras_mtl.kinds.kind import Kind
 
-LARGEST = 3.4028234663852886e38  # of float32
+_LARGEST = 3.4028234663852886e38  # of float32
 
 
-def _is_finite(labels):
-    return abs(labels) <= LARGEST
+def is_finite(labels):
+    return abs(labels) <= _LARGEST
 
 
 REGRESSION = Kind(
@@ -26,7 +26,7 @@ REGRESSION = Kind(
     ),
     first_choice={"loss": "mean_squared_error", "metric": "mae"},
     reads_logits=True,
-    is_label=_is_finite,
+    is_label=is_finite,
     labels="that are finite",
     short_form=True,
     uncertainty_factor=0.5,
