@@ -34,24 +34,31 @@ class Task:
     Args:
         kind: `"classes"` (one of `size` classes), `"binary"` (one probability),
             `"multilabel"` (`size` independent probabilities), `"regression"`
-            (`size` real values) or `"tagging"` (one of `size` classes at every
-            time step).
-        size: Number of classes, labels or values. At least 2 for `"classes"`
-            and `"tagging"`, always 1 for `"binary"`. Defaults to 1.
+            (`size` real values), `"tagging"` (one of `size` classes at every
+            time step), `"count"` (`size` numbers of events, whole and at least 0, a fraction
+            is an error; answers are expected counts, above 0, by a log link) or `"ordinal"`
+            (one of `size` classes in an order; answers are their probabilities in the
+            proportional-odds model: one score, and thresholds that stay in order).
+        size: Number of classes, labels, values or counts. At least 2 for `"classes"`,
+            `"tagging"` and `"ordinal"`, always 1 for `"binary"`. Defaults to 1.
         loss: Keras loss, its name, or a function `(y_true, y_pred)` that returns
             one value per example, or per time step. An example or step then counts as
             labelled when its whole label is. `None` takes the loss of the kind, element
-            by element: sparse categorical cross-entropy, binary cross-entropy or
-            squared error. Defaults to `None`.
+            by element: sparse categorical cross-entropy (of ordinal tasks too), binary
+            cross-entropy, squared error, or of counts the Poisson negative log-likelihood
+            `y_pred - y_true log(y_pred)`, without `log(y_true!)`, as `keras.losses.Poisson`.
+            Defaults to `None`.
         metrics: List of Keras metrics, their names, or functions as above. `None`
-            takes accuracy, for regression the mean absolute error (`"mae"`). Logs call
-            an object without a name of its own by its class: `<task>_auc`. Defaults to
-            `None`.
+            takes accuracy, for regression the mean absolute error (`"mae"`), for counts the
+            mean Poisson deviance (`"poisson_deviance"`), for ordinal tasks accuracy and
+            `"mae"`: by how many classes the median of the predicted distribution is off.
+            Logs call an object without a name of its own by its class: `<task>_auc`.
+            Defaults to `None`.
         weight: Factor of the task's loss in the total, at least 0. Defaults to 1.0.
         per_step: Whether a sequence has a label at every time step: labels
             `(examples, steps)`, of a size above 1 `(examples, steps, size)`, NaN where
             there is none; outputs `(batch, steps, size)`. `"tagging"` is per step as
-            it is. Defaults to `False`.
+            it is; labels of `"ordinal"` are `(examples, steps)`. Defaults to `False`.
 
     Raises:
         ValueError: An unknown kind, a size that does not fit it, a negative weight,

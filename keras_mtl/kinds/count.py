@@ -55,8 +55,7 @@ COUNT = Kind(
         "log_cosh",
         "log_cosh_error",
         "r2_score",
-        "cosine_similarity",
-        "pearson_correlation",
+        "cosine_similarity",  # and no Pearson correlation, which equal counts do not have
         "concordance_correlation",
     ),
     first_choice={"loss": "poisson", "metric": "poisson_deviance"},

@@ -37,7 +37,7 @@ def loss_measure(task):
 
 
 def accuracy_measure(task):
-    """Returns how the share of correct answers of a `Task` is measured; `None` of regression."""
+    """Returns how the share of correct answers is measured; `None` of kinds that know none."""
     accuracy = KINDS[task.kind].metrics.get("accuracy")
     return None if accuracy is None else _own_measure(task, accuracy)
 
