@@ -2,7 +2,8 @@
 
 from keras_mtl.kinds.classes import CLASSES, TAGGING
 from keras_mtl.kinds.count import COUNT
-from keras_mtl.kinds.kind import MISSING_CLASS, Kind
+from keras_mtl.kinds.kind import MISSING_CLASS as MISSING_CLASS
+from keras_mtl.kinds.kind import Kind as Kind
 from keras_mtl.kinds.ordinal import ORDINAL
 from keras_mtl.kinds.regression import REGRESSION
 from keras_mtl.kinds.yes_or_no import BINARY, MULTILABEL
@@ -16,5 +17,3 @@ KINDS = {
     "count": COUNT,
     "ordinal": ORDINAL,
 }
-
-__all__ = ["KINDS", "MISSING_CLASS", "Kind"]
