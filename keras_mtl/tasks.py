@@ -9,8 +9,7 @@ from typing import Any
 import keras
 
 from keras_mtl import checks
-
-KINDS = ("classes", "binary", "multilabel", "regression", "tagging")
+from keras_mtl.kinds import KINDS
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _LOG_AND_INPUT_NAMES = {"mean", "loss", "inputs", "task_id", "heads", "serving_default"}
@@ -35,24 +34,31 @@ class Task:
     Args:
         kind: `"classes"` (one of `size` classes), `"binary"` (one probability),
             `"multilabel"` (`size` independent probabilities), `"regression"`
-            (`size` real values) or `"tagging"` (one of `size` classes at every
-            time step).
-        size: Number of classes, labels or values. At least 2 for `"classes"`
-            and `"tagging"`, always 1 for `"binary"`. Defaults to 1.
+            (`size` real values), `"tagging"` (one of `size` classes at every
+            time step), `"count"` (`size` numbers of events, whole and at least 0, a fraction
+            is an error; answers are expected counts, above 0, by a log link) or `"ordinal"`
+            (one of `size` classes in an order; answers are their probabilities in the
+            proportional-odds model: one score, and thresholds that stay in order).
+        size: Number of classes, labels, values or counts. At least 2 for `"classes"`,
+            `"tagging"` and `"ordinal"`, always 1 for `"binary"`. Defaults to 1.
         loss: Keras loss, its name, or a function `(y_true, y_pred)` that returns
             one value per example, or per time step. An example or step then counts as
             labelled when its whole label is. `None` takes the loss of the kind, element
-            by element: sparse categorical cross-entropy, binary cross-entropy or
-            squared error. Defaults to `None`.
+            by element: sparse categorical cross-entropy (of ordinal tasks too), binary
+            cross-entropy, squared error, or of counts the Poisson negative log-likelihood
+            `y_pred - y_true log(y_pred)`, without `log(y_true!)`, as `keras.losses.Poisson`.
+            Defaults to `None`.
         metrics: List of Keras metrics, their names, or functions as above. `None`
-            takes accuracy, for regression the mean absolute error (`"mae"`). Logs call
-            an object without a name of its own by its class: `<task>_auc`. Defaults to
-            `None`.
+            takes accuracy, for regression the mean absolute error (`"mae"`), for counts the
+            mean Poisson deviance (`"poisson_deviance"`), for ordinal tasks accuracy and
+            `"mae"`: by how many classes the median of the predicted distribution is off.
+            Logs call an object without a name of its own by its class: `<task>_auc`.
+            Defaults to `None`.
         weight: Factor of the task's loss in the total, at least 0. Defaults to 1.0.
         per_step: Whether a sequence has a label at every time step: labels
             `(examples, steps)`, of a size above 1 `(examples, steps, size)`, NaN where
             there is none; outputs `(batch, steps, size)`. `"tagging"` is per step as
-            it is. Defaults to `False`.
+            it is; labels of `"ordinal"` are `(examples, steps)`. Defaults to `False`.
 
     Raises:
         ValueError: An unknown kind, a size that does not fit it, a negative weight,
@@ -76,22 +82,23 @@ class Task:
     per_step: bool = False
 
     def __post_init__(self):
-        if self.kind not in KINDS:
+        if self.kind not in tuple(KINDS):
             raise ValueError(
                 f"A task's kind must be one of {', '.join(map(repr, KINDS))}. "
                 f"Received: kind={self.kind!r}"
             )
-        least = 2 if self.has_classes else 1
+        kind = KINDS[self.kind]
+        least = kind.least_size
         if isinstance(self.size, bool) or not isinstance(self.size, Integral) or self.size < least:
             raise ValueError(
                 f"A task of kind {self.kind!r} needs an integer size of at least {least}. "
                 f"Received: size={self.size!r}"
             )
         object.__setattr__(self, "size", int(self.size))  # NumPy's cannot be saved
-        if self.kind == "binary" and self.size != 1:
+        if kind.kind_of_several and self.size != 1:
             raise ValueError(
-                f"A binary task is one probability, but size={self.size} was given. "
-                f'Use Task("multilabel", {self.size}) for {self.size} yes-or-no labels.'
+                f"A {self.kind} task is one probability, but size={self.size} was given. Use "
+                f'Task("{kind.kind_of_several}", {self.size}) for {self.size} yes-or-no labels.'
             )
         object.__setattr__(self, "weight", checks.number("A task's weight", self.weight, least=0))
         if not isinstance(self.loss, str | None) and not callable(self.loss):
@@ -108,19 +115,19 @@ class Task:
                 "A task's per_step must be True (a label at every time step) or False. "
                 f"Received: per_step={self.per_step!r}"
             )
-        if self.kind == "classes" and self.per_step:
+        if kind.kind_per_step and self.per_step:
             raise ValueError(
                 "One of several classes at every time step is a kind of its own. Use "
-                f'Task("tagging", {self.size}) instead of Task("classes", {self.size}, '
-                "per_step=True)."
+                f'Task("{kind.kind_per_step}", {self.size}) instead of '
+                f'Task("{self.kind}", {self.size}, per_step=True).'
             )
-        if self.kind == "tagging":
+        if kind.always_per_step:
             object.__setattr__(self, "per_step", True)
 
     @property
     def has_classes(self):
         """Whether labels are class indices (integers, -1 when missing)."""
-        return self.kind in ("classes", "tagging")
+        return KINDS[self.kind].has_classes
 
     def get_config(self):
         return {
@@ -152,7 +159,8 @@ def as_task(specification) -> Task:
         return specification
     if isinstance(specification, Integral) and not isinstance(specification, bool):
         return Task("classes", int(specification))
-    if isinstance(specification, str) and specification in ("binary", "regression"):
+    short_forms = [name for name, kind in KINDS.items() if kind.short_form]
+    if isinstance(specification, str) and specification in short_forms:
         return Task(specification)
     raise ValueError(
         'A task is a number of classes, "binary", "regression" or a keras_mtl.Task. '

@@ -12,6 +12,7 @@ ROOMS = [
     "checks",
     "replicas",
     "seeds",
+    "kinds",
     "tasks",
     "schedules",
     "phases",

@@ -52,8 +52,16 @@ def test_other_short_form_is_refused(short):
         as_task(short)
 
 
-def test_there_are_five_kinds():
-    assert KINDS == ("classes", "binary", "multilabel", "regression", "tagging")
+def test_there_are_seven_kinds():
+    assert tuple(KINDS) == (
+        "classes",
+        "binary",
+        "multilabel",
+        "regression",
+        "tagging",
+        "count",
+        "ordinal",
+    )
 
 
 def test_unknown_kind_is_refused():
@@ -61,7 +69,7 @@ def test_unknown_kind_is_refused():
         Task("ranking", 3)
 
 
-@pytest.mark.parametrize("kind", ["classes", "tagging"])
+@pytest.mark.parametrize("kind", ["classes", "tagging", "ordinal"])
 def test_a_choice_needs_two_classes(kind):
     assert Task(kind, 2).size == 2
     with pytest.raises(ValueError, match=f"{kind!r} needs an integer size of at least 2.*size=1"):
@@ -97,10 +105,11 @@ def test_defaults_are_those_of_the_docstring():
     assert task.per_step is False
 
 
-def test_only_classes_and_tags_are_indices():
+def test_only_classes_tags_and_ranks_are_indices():
     assert [kind for kind in KINDS if Task(kind, 1 if kind == "binary" else 2).has_classes] == [
         "classes",
         "tagging",
+        "ordinal",
     ]
 
 

@@ -3,10 +3,8 @@
 import numpy as np
 
 from keras_mtl.data.arrays import as_numbers, first_of
+from keras_mtl.kinds import KINDS, MISSING_CLASS
 from keras_mtl.tasks import kinds_of, largest_size
-
-MISSING_CLASS = -1
-_LARGEST = float(np.finfo("float32").max)
 
 
 def check_labels(name, task, labels):
@@ -32,19 +30,17 @@ def check_labels(name, task, labels):
     if one_value(task) and labels.ndim > num_axes(task):
         labels = labels[..., 0]
     missing = np.isnan(labels)
-    if task.has_classes:
+    kind = KINDS[task.kind]
+    if kind.has_classes:
         allowed = (labels >= MISSING_CLASS) & (labels < task.size) & (labels == np.floor(labels))
         _check_values(
             name, labels, allowed | missing, f"0 to {task.size - 1} (-1 or NaN: not labelled)"
         )
-        return np.where(missing, float(MISSING_CLASS), labels).astype("int32")
-    if task.kind in ("binary", "multilabel"):
-        allowed = (labels == 0) | (labels == 1)
-        _check_values(name, labels, allowed | missing, "0 and 1 (NaN: not labelled)")
-    else:
-        allowed = np.abs(labels) <= _LARGEST
-        _check_values(name, labels, allowed | missing, "that are finite (NaN: not labelled)")
-    return labels.astype("float32")
+        return np.where(missing, float(MISSING_CLASS), labels).astype(kind.dtype)
+    with np.errstate(invalid="ignore"):  # infinity has no remainder
+        allowed = kind.is_label(labels) | missing
+    _check_values(name, labels, allowed, f"{kind.labels} (NaN: not labelled)")
+    return labels.astype(kind.dtype)
 
 
 def label_array(owner, labels):
@@ -130,10 +126,9 @@ def pack_labels(tasks, name, labels, steps):
 def _not_labelled(tasks, kind, num_examples, steps):
     alike = [task for task in tasks.values() if task.kind == kind]
     shape = (num_examples, steps) if alike[0].per_step else (num_examples,)
-    if alike[0].has_classes:
-        return np.full(shape, MISSING_CLASS, "int32")
-    width = largest_size(tasks, kind)
-    return np.full((*shape, width) if width > 1 else shape, np.nan, "float32")
+    width = 1 if alike[0].has_classes else largest_size(tasks, kind)
+    shape = (*shape, width) if width > 1 else shape
+    return np.full(shape, KINDS[kind].missing, KINDS[kind].dtype)
 
 
 def check_one_array_per_kind(tasks):

@@ -17,7 +17,7 @@ from keras_mtl.layers.gates.instance_gate import InstanceGate as InstanceGate
 from keras_mtl.layers.gates.stream_gates import StreamGates
 from keras_mtl.layers.gates.task_gates import TaskGates as TaskGates
 from keras_mtl.layers.gates.top_k_gates import NoisyTopKGates as NoisyTopKGates
-from keras_mtl.layers.heads import TaskHead, TaskHeads
+from keras_mtl.layers.heads import TaskHead
 from keras_mtl.layers.mixing.layer_mixture import LayerConcat, LayerMixture
 from keras_mtl.layers.mixing.shared_mask import SharedMask
 from keras_mtl.layers.mixing.sluice import Sluice as Sluice
@@ -55,3 +55,4 @@ from keras_mtl.layers.routers.routing_policy import RoutingPolicy as RoutingPoli
 from keras_mtl.layers.routers.soft_allocation import SoftAllocation
 from keras_mtl.layers.routers.task_mask import TaskMask
 from keras_mtl.layers.rows import OwnRows, PickTask, RepeatRows, SplitTasks, TaskRows
+from keras_mtl.layers.task_heads import TaskHeads

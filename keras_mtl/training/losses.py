@@ -11,29 +11,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-_LOWEST_PROBABILITY = 1e-30  # Keras stops at 1e-7, below which a wrong answer learns nothing
-
-
-def cross_entropy(y, y_pred):
-    """Returns minus the natural logarithm of the probability of each class index in `y`."""
-    probability = ops.take_along_axis(y_pred, ops.expand_dims(y, axis=-1), axis=-1)[..., 0]
-    lowest = probability < _LOWEST_PROBABILITY
-    return -ops.log(ops.where(lowest, _LOWEST_PROBABILITY, probability))
-
-
-_LOSSES = {
-    "classes": cross_entropy,
-    "tagging": cross_entropy,
-    "binary": keras.losses.binary_crossentropy,
-    "multilabel": keras.losses.binary_crossentropy,
-    "regression": keras.losses.mean_squared_error,
-}
-_ACCURACIES = {
-    "classes": keras.metrics.sparse_categorical_accuracy,
-    "tagging": keras.metrics.sparse_categorical_accuracy,
-    "binary": keras.metrics.binary_accuracy,
-    "multilabel": keras.metrics.binary_accuracy,
-}
+from keras_mtl.kinds import KINDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +31,15 @@ class Measure:
 def loss_measure(task):
     """Returns how the loss of a `Task` is measured."""
     if task.loss is None:
-        return _own_measure(task, _LOSSES[task.kind])
+        return _own_measure(task, KINDS[task.kind].loss)
     loss = keras.losses.get(task.loss)
     return Measure(loss.call if isinstance(loss, keras.losses.Loss) else loss)
 
 
 def accuracy_measure(task):
-    """Returns how the share of correct answers of a `Task` is measured; `None` of regression."""
-    return _own_measure(task, _ACCURACIES[task.kind]) if task.kind in _ACCURACIES else None
+    """Returns how the share of correct answers is measured; `None` of kinds that know none."""
+    accuracy = KINDS[task.kind].metrics.get("accuracy")
+    return None if accuracy is None else _own_measure(task, accuracy)
 
 
 def _own_measure(task, function):
@@ -71,7 +50,7 @@ def metric_measures(name, task):
     """Returns a dict, name in the logs -> `Measure` or Keras metric, of what a `Task` logs."""
     metrics = task.metrics
     if metrics is None:
-        metrics = ["mae" if task.kind == "regression" else "accuracy"]
+        metrics = KINDS[task.kind].default_metrics
     measures = {}
     for metric, measure in (_metric(task, metric) for metric in metrics):
         if metric == "loss":
@@ -90,11 +69,8 @@ def metric_measures(name, task):
 
 def _metric(task, metric):
     short = metric.lower() if isinstance(metric, str) else None
-    if short == "accuracy" and task.kind in _ACCURACIES:
-        return short, accuracy_measure(task)
-    if short in ("mae", "mse") and task.kind == "regression":
-        function = keras.losses.mean_absolute_error if short == "mae" else _LOSSES["regression"]
-        return short, _own_measure(task, function)
+    if short in KINDS[task.kind].metrics:
+        return short, _own_measure(task, KINDS[task.kind].metrics[short])
     resolved = keras.metrics.get(metric)
     if not isinstance(resolved, keras.metrics.Metric):
         return resolved.__name__, Measure(resolved)
@@ -147,7 +123,7 @@ def labelled(task, y, size):
         return ops.where(known & ~wrong, index, 0), known, wrong
     y = ops.cast(y, "float32")
     known = ops.ones_like(y, dtype="bool") if missing is None else ~missing
-    wrong = ops.isinf(y) if task.kind == "regression" else known & (y != 0) & (y != 1)
+    wrong = known & ~KINDS[task.kind].is_label(y)
     return ops.where(known & ~wrong, y, 0.0), known, wrong
 
 

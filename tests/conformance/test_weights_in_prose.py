@@ -17,6 +17,7 @@ from tests.conformance.registry import LAYERS, TASKS
 
 HOLD_GIVEN_LAYERS = ("ExpertStreams", "Modular", "RoutedModular", "SkippableBlock")
 RAMP = keras_mtl.RampSchedule(2.0, 9)
+RANKS = {size: keras_mtl.Task("ordinal", size) for size in (4, 3, 5)}
 OTHER_FORMS = {  # that have weights which the form in the registry has not
     "AdversarialPenalty": [partial(layers.AdversarialPenalty, 3, RAMP)],
     "AllocationMatrix": [partial(layers.AllocationMatrix, 3, 4, num_added_tasks=2)],
@@ -26,7 +27,11 @@ OTHER_FORMS = {  # that have weights which the form in the registry has not
     "NoisyTopKGates": [partial(layers.NoisyTopKGates, 3, 4, by_task=False)],
     "OrthogonalityPenalty": [partial(layers.OrthogonalityPenalty, RAMP)],
     "RoutingPolicy": [partial(layers.RoutingPolicy, 3, 4, "softmax")],
-    "TaskHeads": [partial(layers.TaskHeads, TASKS, num_added_tasks=2)],
+    "TaskHead": [partial(layers.TaskHead, RANKS[4], 1)],
+    "TaskHeads": [
+        partial(layers.TaskHeads, TASKS, num_added_tasks=2),
+        *(partial(layers.TaskHeads, RANKS, num_added_tasks=number) for number in (0, 2)),
+    ],
 }
 _SECTION = re.compile(r"^Weights:\n(.*?)(?=^\w|\Z)", re.DOTALL | re.MULTILINE)
 _NAMES = r"[a-z][\w/]*(?:, (?:[a-z][\w/]*|\.\.\.))*"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_mtl
-from keras_mtl.training.losses import cross_entropy
+from keras_mtl.kinds.classes import cross_entropy
 
 
 def test_it_is_minus_the_logarithm_of_the_labels_probability():

@@ -20,6 +20,8 @@ KINDS = {
     "multilabel": Task("multilabel", 3),
     "regression": Task("regression", 3),
     "one value": Task("regression"),
+    "count": Task("count", 3),
+    "ordinal": Task("ordinal", 6),
 }
 NEEDED = {  # what has no value of its own: fitting ones
     "IoU": {"target_class_ids": [0], "sparse_y_pred": False, "dtype": "float32"},
@@ -106,11 +108,15 @@ def examples(task, seed=0, count=40):
         return rng.integers(0, task.size, count).astype("int32"), answers
     if task.kind == "regression":
         return rng.uniform(0, 1, (count, task.size)).astype("float32"), answers
-    return rng.integers(0, 2, (count, task.size)).astype("float32"), answers
+    largest = 5 if task.kind == "count" else 2
+    return rng.integers(0, largest, (count, task.size)).astype("float32"), answers
+
+
+LEAST = {"classes": 7, "binary": 30, "multilabel": 30, "regression": 20, "count": 15, "ordinal": 7}
 
 
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")  # IoU on JAX
-@pytest.mark.parametrize("kind", ["classes", "binary", "multilabel", "regression"])
+@pytest.mark.parametrize("kind", LEAST)
 def test_what_fits_computes_a_number(kind):
     """Each is called on labels and answers in the form that the task has."""
     task = KINDS[kind]
@@ -130,7 +136,7 @@ def test_what_fits_computes_a_number(kind):
             value = ops.mean(judge(y, p))
         assert value.shape == () and math.isfinite(float(value)), name
         called += 1
-    assert called >= {"classes": 7, "binary": 30, "multilabel": 30, "regression": 20}[kind]
+    assert called >= LEAST[kind]
 
 
 REFUSED = [  # kind, loss or metric, the right one

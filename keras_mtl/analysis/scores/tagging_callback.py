@@ -3,6 +3,7 @@
 import keras
 
 from keras_mtl.analysis.scores.tagging import scoring_functions, tagging_scores
+from keras_mtl.kinds import KINDS
 from keras_mtl.training.inputs.checks import check_arrays
 
 
@@ -65,7 +66,7 @@ class TaggingRecorder(keras.callbacks.Callback):
         if isinstance(self.validation_data, tuple):
             check_arrays(self.model, *self.validation_data[:2])
         tasks = self.model.tasks
-        tagging = {name: task.size for name, task in tasks.items() if task.kind == "tagging"}
+        tagging = {n: task.size for n, task in tasks.items() if KINDS[task.kind].always_per_step}
         for name, tags in self.tag_names.items():
             if name not in tagging:
                 raise ValueError(

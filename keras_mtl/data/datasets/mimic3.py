@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_mtl import checks
 from keras_mtl.data.datasets.icu_stays import ICUStays, forward_fill
-from keras_mtl.data.labels import MISSING_CLASS
+from keras_mtl.kinds import MISSING_CLASS
 
 MORTALITY_HOUR = 48
 LENGTH_OF_STAY_DAYS = (1, 2, 3, 4, 5, 6, 7, 8, 14)  # borders between the ten classes

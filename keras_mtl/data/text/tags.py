@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_mtl.data.labels import MISSING_CLASS
+from keras_mtl.kinds import MISSING_CLASS
 
 
 def tag_ids(sentences, tag_names, length=None):

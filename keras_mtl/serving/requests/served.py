@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from keras_mtl.kinds import KINDS
 from keras_mtl.serving.manifest import ASSETS, MANIFEST, STREAM
 from keras_mtl.serving.requests.read_export import (
     check_files,
@@ -175,7 +176,7 @@ def _check_signatures(network, manifest, file):
         )
     for name, task in tasks.items():
         signature = network.signatures[name]
-        steps = [None] if task.get("per_step", task["kind"] == "tagging") else []
+        steps = [None] if task.get("per_step", KINDS[task["kind"]].always_per_step) else []
         shape = signature.structured_outputs[name].shape
         if not shape.is_compatible_with([None, *steps, task["size"]]):
             raise damaged(

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_mtl.kinds import KINDS
 from keras_mtl.training.balancing.base import Balancing
 
 
@@ -35,7 +36,7 @@ class UncertaintyWeighting(Balancing):
 
     def make_state(self, tasks):
         self.log_variances = self.add_state("log_variances", "zeros", trainable=True)
-        self._factors = [0.5 if task.kind == "regression" else 1.0 for task in tasks.values()]
+        self._factors = [KINDS[task.kind].uncertainty_factor for task in tasks.values()]
 
     def current_weights(self):
         return ops.array(self._factors, "float32") * ops.exp(-self.log_variances)

@@ -10,82 +10,10 @@ import re
 import keras
 
 from keras_mtl.keras_internals import function_of
+from keras_mtl.kinds import KINDS
+from keras_mtl.kinds.keras_names import LOGITS, VECTORS
 
 _KERAS = (keras.losses, keras.metrics)
-_CLASSES = (
-    "sparse_categorical_crossentropy",
-    "categorical_generalized_cross_entropy",
-    "sparse_categorical_accuracy",
-    "sparse_top_k_categorical_accuracy",
-    "iou",
-    "mean_iou",
-)
-_NUMBERS = (
-    "mean_squared_error",
-    "mean_absolute_error",
-    "root_mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "huber",
-    "log_cosh",
-    "log_cosh_error",
-    "poisson",
-    "hinge",
-    "squared_hinge",
-    "r2_score",
-)
-_YES_OR_NO = (
-    "binary_crossentropy",
-    "binary_focal_crossentropy",
-    "binary_accuracy",
-    "auc",
-    "precision",
-    "recall",
-    "true_positives",
-    "true_negatives",
-    "false_positives",
-    "false_negatives",
-    "precision_at_recall",
-    "recall_at_precision",
-    "sensitivity_at_specificity",
-    "specificity_at_sensitivity",
-    "f1_score",
-    "fbeta_score",
-    *_NUMBERS,
-)
-_LOGITS = (  # a regression task's answers may be read as logits
-    "binary_crossentropy",
-    "binary_focal_crossentropy",
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "auc",
-)
-_VECTORS = (  # say nothing about a single value
-    "cosine_similarity",
-    "categorical_hinge",
-    "pearson_correlation",
-    "concordance_correlation",
-)
-_FITTING = {
-    "classes": _CLASSES,
-    "tagging": _CLASSES,
-    "binary": ("binary_iou", *_YES_OR_NO),
-    "multilabel": ("cosine_similarity", "dice", "tversky", *_YES_OR_NO),
-    "regression": ("mean_absolute_percentage_error", *_VECTORS, *_NUMBERS, *_LOGITS),
-}
-_FIRST_CHOICE = {
-    "classes": {"loss": "sparse_categorical_crossentropy", "metric": "accuracy"},
-    "tagging": {"loss": "sparse_categorical_crossentropy", "metric": "accuracy"},
-    "binary": {"loss": "binary_crossentropy", "metric": "accuracy"},
-    "multilabel": {"loss": "binary_crossentropy", "metric": "accuracy"},
-    "regression": {"loss": "mean_squared_error", "metric": "mae"},
-}
-_FORMS = {
-    "classes": "has class indices as labels, and answers with a probability for each class",
-    "tagging": "has class indices as labels, and answers with a probability for each class",
-    "binary": "has labels 0 and 1, and answers with one probability",
-    "multilabel": "has labels 0 and 1, and answers with a probability for each",
-    "regression": "has numbers as labels, and answers with numbers",
-}
 
 
 def check_fit(name, task):
@@ -93,7 +21,7 @@ def check_fit(name, task):
     if task.loss is not None:
         _check(name, task, "loss", keras.losses.get(task.loss))
     for metric in task.metrics or []:
-        if metric != "accuracy" or task.kind == "regression":
+        if not isinstance(metric, str) or metric not in KINDS[task.kind].metrics:
             _check(name, task, "metric", keras.metrics.get(metric))
 
 
@@ -104,24 +32,25 @@ def _check(name, task, role, judge):
     if made not in (getattr(module, made.__name__, None) for module in _KERAS):
         return
     word = _word(made.__name__)
-    alone = _VECTORS if task.size == 1 else ()
-    fitting = {_word(fit): fit for fit in _FITTING[task.kind] if fit not in alone}
+    alone = VECTORS if task.size == 1 else ()
+    kind = KINDS[task.kind]
+    fitting = {_word(fit): fit for fit in kind.fitting if fit not in alone}
     if word in fitting:
         use = _setting(task, word, judge.get_config() if hasattr(judge, "get_config") else {})
     else:
         use = next((fit for fit in fitting.values() if _family(fit) == _family(word)), None)
-        use = f'"{use or _FIRST_CHOICE[task.kind][role]}"'
+        use = f'"{use or kind.first_choice[role]}"'
     if use:
         raise ValueError(
             f"The {role} {made.__name__} does not fit task {name!r}: a task of kind {task.kind!r} "
-            f"{_FORMS[task.kind]}. Use {use}, or a function of your own."
+            f"{kind.form}. Use {use}, or a function of your own."
         )
 
 
 def _setting(task, word, config):
     """Returns with which setting something of a fitting kind would be right, if not as it is."""
-    logits = task.kind == "regression"
-    asked = word in map(_word, _LOGITS) or "from_logits" in config
+    logits = KINDS[task.kind].reads_logits
+    asked = word in map(_word, LOGITS) or "from_logits" in config
     if asked and config.get("from_logits", False) != logits:
         return f"from_logits={logits}"
     if word in ("iou", "meaniou") and (config["sparse_y_pred"] or not config["sparse_y_true"]):

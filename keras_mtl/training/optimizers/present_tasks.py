@@ -16,6 +16,7 @@ _SHARING = rf"{_ROWS}|(.*/)?stitch_\d+/alpha|(.*/)?mixture_\d+/beta|(.*/)?routin
 _TASK_AXES = {  # what has a slice per task (or class of a task), and along which axis
     "rows": (_ROWS, 0),
     "heads": (r"(.*/)?heads/(?:kernel|bias)(_added_\d+)?", -1),
+    "gaps": (r"(.*/)?heads/gaps(_added_\d+)?", -1),
     "towers": (r"(.*/)?tower_\d+_(\d+)/(?:kernel|bias)", None),  # is one task's own
 }
 

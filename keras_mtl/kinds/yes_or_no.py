@@ -1,0 +1,34 @@
+"""Yes or no: one probability, or several that do not know of each other."""
+
+import dataclasses
+
+import keras
+
+from keras_mtl.kinds import keras_names
+from keras_mtl.kinds.kind import Kind
+
+
+def _is_yes_or_no(labels):
+    return (labels == 0) | (labels == 1)
+
+
+BINARY = Kind(
+    form="has labels 0 and 1, and answers with one probability",
+    activation="sigmoid",
+    loss=keras.losses.binary_crossentropy,
+    metrics={"accuracy": keras.metrics.binary_accuracy},
+    default_metrics=("accuracy",),
+    fitting=("binary_iou", *keras_names.YES_OR_NO),
+    first_choice={"loss": "binary_crossentropy", "metric": "accuracy"},
+    is_label=_is_yes_or_no,
+    labels="0 and 1",
+    short_form=True,
+    kind_of_several="multilabel",
+)
+MULTILABEL = dataclasses.replace(
+    BINARY,
+    form="has labels 0 and 1, and answers with a probability for each",
+    fitting=("cosine_similarity", "dice", "tversky", *keras_names.YES_OR_NO),
+    short_form=False,
+    kind_of_several=None,
+)

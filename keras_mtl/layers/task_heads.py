@@ -1,0 +1,208 @@
+"""From features to the prediction of the task that each example belongs to."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_mtl import checks
+from keras_mtl.kinds import KINDS
+from keras_mtl.layers.growing import take_over_each
+from keras_mtl.layers.heads import check_features, initial, stock_head
+from keras_mtl.seeds import seed_of
+from keras_mtl.tasks import as_task, kinds_of, largest_size
+
+_CLOSED = -1e9  # logit of a class that the example's task does not have
+_WIDEST = 1e9  # gap before such a class
+
+
+def _glorot_columns(sizes, seed):
+    """Returns a Glorot initializer of heads side by side, each with its own fan-out."""
+    uniform = keras.initializers.RandomUniform(-1.0, 1.0, seed)
+
+    def initialize(shape, dtype):
+        limits = np.sqrt(6.0 / (shape[0] + np.repeat(sizes, sizes)))
+        return uniform(shape, dtype) * ops.convert_to_tensor(limits, dtype)
+
+    return initialize
+
+
+class _Columns:
+    """Where the numbers of each task stand, when those of all tasks stand side by side."""
+
+    def __init__(self, tasks, sizes):
+        self._kinds = [task.kind for task in tasks.values()]
+        self.sizes = list(sizes)
+        self._ends = np.cumsum([0, *self.sizes])
+
+    def of_task(self, task_id):
+        return slice(*self._ends[task_id : task_id + 2])
+
+    def of_kind(self, kind):
+        """Returns (T, largest size) columns of a kind's tasks and which of them exist."""
+        own = np.where(np.array(self._kinds) == kind, self.sizes, 0)
+        places = np.arange(max(own))
+        exists = places < own[:, None]
+        return np.where(exists, self._ends[:-1, None] + places, 0).astype("int32"), exists
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
+class TaskHeads(keras.layers.Layer):
+    """Predicts for each example the task it belongs to.
+
+    The heads of all tasks are one dense layer, whose columns each example's task picks,
+    so one compiled program serves batches of one task and of many. Computed in float32
+    under any dtype policy.
+
+    Args:
+        tasks: Dict, name -> `keras_mtl.Task`; its order is the task index.
+        num_added_tasks: How many of the last tasks were added after training. Each has
+            variables of its own; only the newest trains. Defaults to 0.
+        seed: Integer seed of the initial weights, or `None`. Defaults to `None`.
+
+    Call arguments:
+        features: `(batch, features)`; of tasks per step `(batch, steps, features)`.
+        task_id: Integers in `[0, len(tasks))`, shape `(batch,)`. Outside: NaN.
+
+    Output shape:
+        `(batch, largest size)`, per step `(batch, steps, largest size)`, zeros beyond a
+        task's own size; when kinds differ a dict by kind, with zeros for examples of
+        tasks of another kind.
+
+    Weights:
+        kernel: `(features, sum of sizes)`, the tasks side by side; an ordinal task has one column.
+        bias: `(sum of sizes,)`, as many.
+        gaps: `(sum of (size - 2),)`, of ordinal tasks, as in `TaskHead`.
+        kernel_added_1, ..., bias_added_1, ..., gaps_added_1, ...: the same of each added task. The
+            newest alone train.
+
+    Raises:
+        ValueError: Features of another rank than the tasks need, tasks of which only
+            some are per step.
+    """
+
+    def __init__(self, tasks, num_added_tasks=0, seed=None, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        if not isinstance(tasks, Mapping) or not tasks:
+            raise ValueError(f"tasks must be a dict, name -> task. Received: {tasks!r}")
+        self.tasks = {name: as_task(task) for name, task in tasks.items()}
+        most = len(self.tasks) - 1
+        self.num_added_tasks = checks.count("num_added_tasks", num_added_tasks, 0, most)
+        self.seed = checks.seed("seed", seed)
+        self._starts = [KINDS[task.kind].start(task.size) for task in self.tasks.values()]
+        self._columns, self._gaps = (
+            _Columns(self.tasks, map(len, values)) for values in zip(*self._starts, strict=True)
+        )
+        self._answers = _Columns(self.tasks, [task.size for task in self.tasks.values()])
+        self._kinds = kinds_of(self.tasks)
+        self.supports_masking = any(task.per_step for task in self.tasks.values())
+
+    def build(self, features_shape, task_id_shape):
+        check_features(self.tasks, features_shape)
+        num_first = len(self.tasks) - self.num_added_tasks
+        starts = [self._starts[:num_first], *([start] for start in self._starts[num_first:])]
+        self.blocks = []
+        for index, block in enumerate(starts):
+            suffix = f"_added_{index}" if index else ""
+            biases, gaps = zip(*block, strict=True)
+            widths = list(map(len, biases))
+            kernel = self.add_weight(
+                shape=(features_shape[-1], sum(widths)),
+                initializer=_glorot_columns(widths, seed_of(self.seed, index)),
+                name="kernel" + suffix,
+            )
+            self.blocks.append([kernel, self._given("bias" + suffix, biases)])
+            if any(map(len, gaps)):
+                self.blocks[-1].append(self._given("gaps" + suffix, gaps))
+        for block in self.blocks[:-1]:
+            for variable in block:
+                variable.trainable = False
+
+    def _given(self, name, values):
+        values = np.concatenate(values)
+        return self.add_weight(shape=values.shape, initializer=initial(values), name=name)
+
+    def _side_by_side(self):
+        """Returns kernel, bias and, where a task has any, gaps, of all tasks."""
+        kernels, biases, *_ = zip(*self.blocks, strict=False)
+        gaps = [variable for block in self.blocks for variable in block[2:]]
+        return [ops.concatenate(part, axis=-1) for part in (kernels, biases, gaps) if part]
+
+    def call(self, features, task_id):
+        kernel, bias, *gaps = self._side_by_side()
+        logits = ops.matmul(features, kernel) + bias
+        outputs = {kind: self._output(kind, logits, gaps, task_id) for kind in self._kinds}
+        return outputs if len(outputs) > 1 else outputs[next(iter(outputs))]
+
+    def _output(self, kind, logits, gaps, task_id):
+        known = (task_id >= 0) & (task_id < len(self.tasks))
+        task_id = ops.where(known, task_id, 0)
+
+        def of_rows(by_task):
+            per_row = (-1,) + (1,) * (len(logits.shape) - 2) + (by_task.shape[-1],)
+            return ops.reshape(ops.take(by_task, task_id, axis=0), per_row)
+
+        columns, exists = map(of_rows, self._columns.of_kind(kind))
+        if len(logits.shape) == 3:
+            columns = ops.broadcast_to(columns, (*ops.shape(logits)[:-1], columns.shape[-1]))
+        logits = ops.where(exists, ops.take_along_axis(logits, columns, axis=-1), _CLOSED)
+        places, has_gap = self._gaps.of_kind(kind)
+        own_gaps = None
+        if has_gap.any():
+            every = ops.broadcast_to(gaps[0], (len(places), gaps[0].shape[0]))
+            by_task = ops.take_along_axis(every, places, axis=-1)  # whose gradient is not sparse
+            own_gaps = of_rows(ops.where(has_gap, by_task, _WIDEST))
+        values = KINDS[kind].answers(logits, own_gaps)
+        _, exists = self._answers.of_kind(kind)
+        known = ops.reshape(known, (-1,) + (1,) * (len(logits.shape) - 1))
+        return ops.where(known, ops.where(of_rows(exists), values, 0.0), float("nan"))
+
+    def compute_mask(self, features, previous_mask):
+        return dict.fromkeys(self._kinds, previous_mask) if len(self._kinds) > 1 else previous_mask
+
+    def compute_output_spec(self, features, task_id):
+        outputs = {
+            kind: keras.KerasTensor(
+                (*features.shape[:-1], largest_size(self.tasks, kind)), dtype="float32"
+            )
+            for kind in self._kinds
+        }
+        return outputs if len(outputs) > 1 else outputs[next(iter(outputs))]
+
+    def frozen(self, call, features, task_id):
+        """Becomes a stock Dense with one task's columns, as `TaskHead` does."""
+        name, task = list(self.tasks.items())[task_id]
+        columns = self._columns.of_task(task_id)
+        kernel, bias, *gaps = map(ops.convert_to_numpy, self._side_by_side())
+        own_gaps = [part[self._gaps.of_task(task_id)] for part in gaps if self._gaps.sizes[task_id]]
+        output = stock_head(name, task, features, kernel[:, columns], bias[columns], *own_gaps)
+        return dict.fromkeys(self._kinds, output) if len(self._kinds) > 1 else output
+
+    def grown(self, new):
+        """Has a head for the new task too, with variables of its own, which alone learn."""
+        tasks = {**self.tasks, new.name: new.task}
+        return TaskHeads(
+            **super().get_config(),
+            tasks=tasks,
+            num_added_tasks=self.num_added_tasks + 1,
+            seed=self.seed,
+        )
+
+    def take_over(self, old):
+        for old_block, block in zip(old.blocks, self.blocks, strict=False):
+            take_over_each(old_block, block)
+
+    def get_config(self):
+        tasks = {n: keras.saving.serialize_keras_object(t) for n, t in self.tasks.items()}
+        return {
+            **super().get_config(),
+            "tasks": list(tasks.items()),
+            "num_added_tasks": self.num_added_tasks,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        tasks = {n: keras.saving.deserialize_keras_object(t) for n, t in config["tasks"]}
+        return cls(**{**config, "tasks": tasks})
