@@ -1,4 +1,4 @@
-"""What an argument must be: each check returns it as plain Python, or names it in a `ValueError`.
+"""Checks of arguments: each returns plain Python, or names the argument in a `ValueError`.
 
 NumPy's numbers are numbers, and come back as Python's, so that configs can be saved. `True` and
 `False` are no numbers.

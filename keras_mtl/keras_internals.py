@@ -1,4 +1,4 @@
-"""What this package uses of Keras that Keras does not promise to keep."""
+"""The private parts of Keras that this package uses, and that Keras does not promise to keep."""
 
 import keras
 

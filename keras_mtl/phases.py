@@ -1,4 +1,4 @@
-"""When weights learn and when the policy does."""
+"""Phases of training: when weights learn and when the policy does."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""What is predicted: tasks, their kinds and their names."""
+"""Tasks: their kinds, sizes, losses and names."""
 
 import dataclasses
 import re

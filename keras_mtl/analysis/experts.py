@@ -1,4 +1,4 @@
-"""How much tasks use each expert on given examples."""
+"""The use of experts: mean gate weights of each task on given examples."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What towers read of each other, and what heads read of their towers' layers."""
+"""Weights of stitched towers: of what towers read of each other, and heads of layers."""
 
 import numpy as np
 

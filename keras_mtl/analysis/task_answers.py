@@ -1,4 +1,4 @@
-"""What a part of a network answers for the examples of each task."""
+"""Answers of a part of a network for the examples of each task."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What people give as numbers: arrays, tensors, lists, columns of a table."""
+"""Arrays of numbers from what people give: arrays, tensors, lists, columns of a table."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What is decided by a task's kind, in one row."""
+"""A row of the table of kinds: all that the kind of a task decides."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What networks are made of: components, who decides about them, how they meet.
+"""Layers of multi-task networks: routers, gates, components, mixing, penalties, heads.
 
 What is re-exported under its own name is for users, the rest is what builders are made of.
 """

@@ -1,4 +1,4 @@
-"""What layers charge: named penalties, whose weights may change with training."""
+"""The base of layers that charge: named penalties, whose weights may change with training."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""What is left of a network when it is frozen: its layers say so, one task's way at a time.
+"""Freezing of layers: each says which stock layers are left of it, one task's way at a time.
 
 A layer that a frozen network must not hold has a method `frozen(call, *inputs)`. It does with stock
 layers and operations what its `call` does in inference, for one task, and calls the layers inside

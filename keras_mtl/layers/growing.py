@@ -1,4 +1,4 @@
-"""How a network grows by a task: its layers say so.
+"""Growth of layers by a task: each says what of it stays and what is new.
 
 A layer that is made for a number of tasks has a method `grown(new)`, which returns a layer like
 it for one more. Where that has weights of its own for the new task, which alone will learn, it also

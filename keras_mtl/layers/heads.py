@@ -1,4 +1,4 @@
-"""From features to one task's prediction."""
+"""Heads: each task's prediction from features."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""Which steps are padding after layers that run side by side."""
+"""Masks of padding after layers that run side by side."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Whose task a row is: blocks of rows per task, and back; one task's features of several."""
+"""Rows of several tasks: blocks of rows per task, and back; one task's features of several."""
 
 import keras
 from keras import ops

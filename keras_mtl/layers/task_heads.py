@@ -1,4 +1,4 @@
-"""From features to the prediction of the task that each example belongs to."""
+"""Heads of separate data: the prediction of the task that each example belongs to."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Which task uses which component."""
+"""Plots of an allocation: components by task, and usage by depth."""
 
 import numpy as np
 

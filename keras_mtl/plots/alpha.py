@@ -1,4 +1,4 @@
-"""What the towers of a network read of each other."""
+"""A plot of alpha: the weights by which towers read each other."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What the plots have in common: figures, colors, task names, separated layers."""
+"""Parts that plots have in common: figures, colors, task names, separated layers."""
 
 import itertools
 

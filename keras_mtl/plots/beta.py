@@ -1,4 +1,4 @@
-"""What the heads of a network read of its layers."""
+"""A plot of beta: the weights by which heads read layers."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What networks cost, against how good they are."""
+"""A plot of cost against score."""
 
 from collections.abc import Mapping
 

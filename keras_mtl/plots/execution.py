@@ -1,4 +1,4 @@
-"""How often blocks are executed, and how many of them an example takes."""
+"""Plots of executed blocks: how often each is, and how many an example takes."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How much tasks use of each expert."""
+"""A plot of the use of experts by task."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What a plot is given: a network, histories of `fit`, or the numbers that it draws."""
+"""Arguments of plots: a network, histories of `fit`, or the numbers that are drawn."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""How an allocation came about."""
+"""A plot of allocation probabilities over training."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How fast methods learn, such as how fast they fit noise."""
+"""A plot of learning curves by method, such as of how fast they fit noise."""
 
 from collections.abc import Mapping
 

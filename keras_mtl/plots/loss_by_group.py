@@ -1,4 +1,4 @@
-"""Whether related tasks learn faster together than unrelated ones."""
+"""A plot of the losses of groups of tasks, such as related and unrelated ones."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""How alike the tasks of a recurrent modular network route themselves."""
+"""A plot of the relatedness of tasks over time."""
 
 import itertools
 

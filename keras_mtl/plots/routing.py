@@ -1,4 +1,4 @@
-"""Which sub-encoders the tasks of a recurrent modular network read."""
+"""Plots of routing over time, and of the use of sub-encoders."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How alike the tasks' sets of components are."""
+"""A plot of the similarity of tasks."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Whether a network answers as the one that it was made of."""
+"""The check that a network answers as the one that it was made of."""
 
 import keras
 import numpy as np

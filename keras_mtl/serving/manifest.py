@@ -1,4 +1,4 @@
-"""What belongs to an export: its tasks, its allocation and a fingerprint of every file."""
+"""The manifest of an export: its tasks, its allocation and a fingerprint of every file."""
 
 import hashlib
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""What is exported: one network per task, what each of them takes, what is in them."""
+"""The networks of an export: one for each task, what each takes, what is in them."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""How many ids the inputs of a network know."""
+"""Vocabularies of inputs: how many ids each one knows."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""How networks learn: the model class, losses, logs, optimizers, callbacks."""
+"""Training: the model class, losses, logs, optimizers, callbacks."""
 
 from keras_mtl.training.balancing.cagrad import CAGrad as CAGrad
 from keras_mtl.training.balancing.dynamic_weight_average import (

@@ -1,4 +1,4 @@
-"""Which layers of a network can be quantized: those that a file of it knows."""
+"""Layers that can be quantized: those that a file of the network knows."""
 
 import re
 

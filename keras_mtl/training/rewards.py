@@ -1,4 +1,4 @@
-"""What decisions earned: how well every row was answered, told to those who decided."""
+"""Rewards of decisions: how well every row was answered, told to those who decided."""
 
 from keras import ops
 

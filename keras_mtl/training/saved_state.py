@@ -1,4 +1,4 @@
-"""What a saved network with tasks holds beside what Keras saves, and what is checked again."""
+"""State of a saved network with tasks beside what Keras saves, and its check."""
 
 import json
 import zipfile

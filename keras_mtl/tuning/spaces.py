@@ -1,4 +1,4 @@
-"""What is worth searching in each method, and between which bounds.
+"""Search spaces of methods: what is worth searching, and between which bounds.
 
 A function draws one hyperparameter from a `keras_tuner.HyperParameters`. Names are the
 builder's argument names, or those of the two learning rates.

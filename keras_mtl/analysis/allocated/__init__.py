@@ -1,1 +1,1 @@
-"""What networks learned that allocate components to tasks."""
+"""Analyses of networks that allocate components to tasks."""

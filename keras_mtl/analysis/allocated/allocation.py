@@ -1,4 +1,4 @@
-"""What a network learned: who uses which components."""
+"""The allocation that a network learned: which task uses which components."""
 
 import numpy as np
 from keras import ops

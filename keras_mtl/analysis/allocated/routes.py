@@ -1,4 +1,4 @@
-"""Which way tasks take: how sure policies are, and how alike the tasks of one or two networks."""
+"""The routes of tasks: how sure policies are, how alike the tasks of one or two networks."""
 
 import numpy as np
 

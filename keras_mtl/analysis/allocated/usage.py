@@ -1,4 +1,4 @@
-"""How much of a network is in use, by depth and over all."""
+"""The share of a network that is in use, by depth and over all."""
 
 from typing import NamedTuple
 

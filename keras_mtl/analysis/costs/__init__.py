@@ -1,1 +1,1 @@
-"""What tasks run, and what it costs."""
+"""Costs of tasks: the layer calls that each runs, their FLOPs and parameters."""

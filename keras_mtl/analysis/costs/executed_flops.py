@@ -1,4 +1,4 @@
-"""What each example costs where blocks are skipped."""
+"""FLOPs of each example where blocks are skipped."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Which blocks examples execute, by the policy of their task and by their own gates."""
+"""The blocks that examples execute, by the policy of their task and by their own gates."""
 
 import keras
 from keras import ops

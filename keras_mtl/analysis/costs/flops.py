@@ -1,4 +1,4 @@
-"""What a layer call costs: 2 FLOPs for every multiplication with a weight and its addition.
+"""FLOPs of a layer call: 2 for every multiplication with a weight and its addition.
 
 A kernel's entries are all used once at each position that the kernel visits: pixels of a
 convolution's output, time steps, other axes of a dense layer's input.

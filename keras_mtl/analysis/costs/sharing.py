@@ -1,4 +1,4 @@
-"""What tasks share and what each costs, as freezing will leave it."""
+"""The sharing report: components, parameters and FLOPs of tasks, as freezing will leave them."""
 
 import dataclasses
 import itertools

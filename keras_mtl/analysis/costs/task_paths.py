@@ -1,4 +1,4 @@
-"""What a task runs: every layer call that is left when the model is frozen for it."""
+"""The path of a task: every layer call that is left when the model is frozen for it."""
 
 import keras
 

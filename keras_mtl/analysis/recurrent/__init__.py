@@ -1,1 +1,1 @@
-"""What recurrent modular networks read, and when."""
+"""Analyses of recurrent modular networks: connections that tasks open over time."""

@@ -1,4 +1,4 @@
-"""How sparse a recurrent modular network is."""
+"""The sparsity of a recurrent modular network: the share of connections that are open."""
 
 from typing import NamedTuple
 

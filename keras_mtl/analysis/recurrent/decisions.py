@@ -1,4 +1,4 @@
-"""Which connections a recurrent modular network opens for data, counted at every step."""
+"""Counts of the connections that a recurrent modular network opens for data, at every step."""
 
 from typing import NamedTuple
 

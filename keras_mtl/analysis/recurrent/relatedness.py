@@ -1,4 +1,4 @@
-"""How much tasks of a recurrent modular network have in common, and when."""
+"""The relatedness of tasks over time, by the connections that they open."""
 
 import numpy as np
 

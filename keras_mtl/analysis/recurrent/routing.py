@@ -1,4 +1,4 @@
-"""Which sub-encoders the tasks of a recurrent modular network read, and when."""
+"""Routing over time: the share of open connections by task, step, layer and sub-encoder."""
 
 import numpy as np
 

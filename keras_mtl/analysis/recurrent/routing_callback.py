@@ -1,4 +1,4 @@
-"""How tasks came to read what they read."""
+"""A callback that records routing over time after each epoch."""
 
 import keras
 

@@ -1,1 +1,1 @@
-"""Whether sharing helped, by numbers over tasks and seeds."""
+"""Scores of methods: gains by sharing, tests over seeds, tagging."""

@@ -1,4 +1,4 @@
-"""What tasks gain over networks of their own, as one number whatever their metrics."""
+"""Delta: the mean relative gain of tasks over networks of their own, whatever their metrics."""
 
 from collections.abc import Mapping
 from statistics import fmean

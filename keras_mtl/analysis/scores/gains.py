@@ -1,4 +1,4 @@
-"""What tasks gain by sharing, and which properties of tasks go with a gain."""
+"""Gains of tasks by sharing, and properties of tasks that go with a gain."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How well sequences are tagged: by token, by tag and by span."""
+"""Scores of tagged sequences: by token, by tag and by span."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""Whether a method is better than another over runs with different seeds."""
+"""Welch's test: is a method better than another over runs with different seeds?"""
 
 from typing import NamedTuple
 

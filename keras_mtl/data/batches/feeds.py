@@ -1,4 +1,4 @@
-"""How batches are read: by row number out of a table, or one after the other from streams."""
+"""Feeds of batches: by row number out of a table, or one after the other from streams."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Which task's example sits where in an epoch: a pure function of (seed, epoch)."""
+"""Orders of an epoch: the place of every task's examples, a pure function of (seed, epoch)."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Where a task's examples come from: arrays, a `tf.data.Dataset`, a `PyDataset`.
+"""Sources of a task's examples: arrays, a `tf.data.Dataset`, a `PyDataset`.
 
 A source has `length`, the number of examples (`None`: unknown), `first`, some
 first examples, and `blocks(count, start, rng, batch_size)`, an iterator over at

@@ -1,4 +1,4 @@
-"""From sentences to the integers that a network reads."""
+"""The encoder of sentences: strings in, integers that a network reads out."""
 
 import keras
 

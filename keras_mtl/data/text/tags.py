@@ -1,4 +1,4 @@
-"""From words' tags to the labels of a tagging task."""
+"""Labels of a tagging task from words' tags."""
 
 import numpy as np
 

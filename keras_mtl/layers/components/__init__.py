@@ -1,1 +1,1 @@
-"""What is used: parallel components, and blocks that may be skipped."""
+"""Components, used by one task or several, and blocks that may be skipped."""

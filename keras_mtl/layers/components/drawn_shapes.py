@@ -1,4 +1,4 @@
-"""Where shapes may depend on what was drawn, such as the number of rows that a component gets."""
+"""Shapes that depend on what was drawn, such as the number of rows that a component gets."""
 
 import keras
 

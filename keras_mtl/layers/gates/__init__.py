@@ -1,1 +1,1 @@
-"""Who decides for an example: weights of components that depend on what they read."""
+"""Gates: weights of components that depend on the example, or on the step of a sequence."""

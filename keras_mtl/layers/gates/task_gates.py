@@ -1,4 +1,4 @@
-"""How much of each expert a task takes, for each example: softmax gates."""
+"""Softmax gates: the share of each expert that a task takes, for each example."""
 
 import keras
 import numpy as np

@@ -1,1 +1,1 @@
-"""How outputs meet: sums of components and towers, and what heads read of them."""
+"""Mixing of outputs: sums of components, stitched towers, mixtures of layers."""

@@ -1,4 +1,4 @@
-"""What a head reads of the layers of its tower: their mixture, or all of them."""
+"""Mixtures of the layers of a tower, which a head reads."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""How parallel towers meet: each reads a weighted sum of all (cross-stitch, sluice)."""
+"""Stitches between towers: each reads a weighted sum of all (cross-stitch, sluice)."""
 
 import keras
 import numpy as np

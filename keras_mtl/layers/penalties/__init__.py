@@ -1,1 +1,1 @@
-"""What is charged: named terms of the loss."""
+"""Penalties: named terms of the loss."""

@@ -1,1 +1,1 @@
-"""What is used at every step of a sequence, and who decides about it."""
+"""Recurrent components, and the modular encoder, which routes at every step of a sequence."""

@@ -1,4 +1,4 @@
-"""What a sequence has come to: its last step that is no padding."""
+"""The last step of a sequence that is no padding."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""What a task reads of a modular encoder, at every step anew."""
+"""A task's decoder of a modular encoder, which chooses at every step what it reads."""
 
 from functools import partial
 from itertools import accumulate, pairwise

@@ -1,4 +1,4 @@
-"""What recurrent layers are made of: a loop over time, the gates of an LSTM."""
+"""Parts of recurrent layers: a loop over time, the gates of an LSTM."""
 
 import itertools
 import math

@@ -1,1 +1,1 @@
-"""Who decides for a task: weights of components, the same for all examples."""
+"""Routers: weights of components that depend on the task alone."""

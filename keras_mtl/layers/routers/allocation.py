@@ -1,4 +1,4 @@
-"""Which components a task uses: weights that depend on the task alone."""
+"""The base of routers: weights of components for each task, and weights that are given."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What a task learns to use: a Bernoulli variable for each task and component."""
+"""The base of learned allocations: a Bernoulli variable for each task and component."""
 
 import numpy as np
 from keras import ops

@@ -1,4 +1,4 @@
-"""What a policy learns from returns: estimates of them, and how much better each choice is."""
+"""Returns of a policy: running estimates of them, and the advantage of each choice."""
 
 from keras import ops
 

@@ -1,4 +1,4 @@
-"""Which channels of a layer a task keeps, drawn once."""
+"""Masks of channels, one for each task, drawn once."""
 
 import random
 

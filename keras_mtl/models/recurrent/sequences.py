@@ -1,4 +1,4 @@
-"""What recurrent networks read: the sequence that the stem makes of the input."""
+"""The sequence that a recurrent network reads: what the stem makes of the input."""
 
 import keras
 

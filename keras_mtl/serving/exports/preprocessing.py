@@ -1,4 +1,4 @@
-"""Whether an export can take sentences, and encode them itself."""
+"""The check that an export can take sentences, and encode them itself."""
 
 import keras
 

@@ -1,1 +1,1 @@
-"""From a network that decides to one that has decided."""
+"""Freezing: a network that has decided, from one that decides."""

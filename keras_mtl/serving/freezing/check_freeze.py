@@ -1,4 +1,4 @@
-"""Whether a network is ready to be frozen: how much its allocation leaves to chance."""
+"""The check before freezing: how much an allocation leaves to chance."""
 
 import dataclasses
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What it costs and saves to cut weak ties between towers."""
+"""The report on cut ties between towers: what it costs and saves."""
 
 import dataclasses
 

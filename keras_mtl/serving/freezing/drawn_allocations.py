@@ -1,4 +1,4 @@
-"""What layers draw in training: an allocation, which may be drawn here and made to stay."""
+"""Allocations that layers draw in training, drawn here and made to stay."""
 
 import numpy as np
 from keras import ops

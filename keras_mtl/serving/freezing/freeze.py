@@ -1,4 +1,4 @@
-"""From a network that allocates components to one that just has them."""
+"""`freeze`: a network that just has its components, from one that allocates them."""
 
 import warnings
 

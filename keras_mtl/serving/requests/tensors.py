@@ -1,4 +1,4 @@
-"""What is asked of an export, as tensors, or why it cannot be answered."""
+"""Tensors of a request, or the reason why it cannot be answered."""
 
 from collections.abc import Mapping
 

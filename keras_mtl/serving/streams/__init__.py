@@ -1,1 +1,1 @@
-"""From networks over whole sequences to networks that go on where they stopped."""
+"""Streaming: networks that go on where they stopped, from networks over whole sequences."""

@@ -1,4 +1,4 @@
-"""Whether a network answers step by step as it answers whole sequences."""
+"""The check that a network answers step by step as it answers whole sequences."""
 
 import keras
 import numpy as np

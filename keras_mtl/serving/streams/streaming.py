@@ -1,4 +1,4 @@
-"""From a network that reads whole sequences to one that goes on where it stopped."""
+"""`streaming`: a network that goes on where it stopped, from one that reads whole sequences."""
 
 import keras
 import numpy as np

@@ -1,1 +1,1 @@
-"""What weighs tasks against each other, one file a method."""
+"""Balancing: methods that weigh tasks against each other, one file each."""

@@ -1,4 +1,4 @@
-"""What weighs tasks against each other while a network trains, whatever its architecture."""
+"""The base of balancing: what weighs tasks while a network trains, whatever its architecture."""
 
 import dataclasses
 from typing import Any

@@ -1,1 +1,1 @@
-"""What looks on while a network trains, or steps in between epochs."""
+"""Callbacks that look on while a network trains, or step in between epochs."""

@@ -1,4 +1,4 @@
-"""What ends a warm-up: parallel components that start as equals."""
+"""The end of a warm-up: parallel components that start as equals."""
 
 import warnings
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Which epoch it is, for those who want to know: a second `fit` counts on from the first."""
+"""The number of the epoch, for those who count: a second `fit` goes on from the first."""
 
 import keras
 from keras import ops

@@ -1,1 +1,1 @@
-"""What `fit` is given, looked at before compiled code sees it."""
+"""Inputs of `fit`, checked before compiled code sees them."""

@@ -1,4 +1,4 @@
-"""Which of Keras's own losses and metrics fit which kind of task.
+"""Keras's own losses and metrics, and the kinds of tasks that each fits.
 
 One that reads labels or answers in another form than a task has them seldom fails: it computes
 another number, of which nobody can tell that it is wrong. What users write themselves is theirs.

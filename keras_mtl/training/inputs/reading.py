@@ -1,4 +1,4 @@
-"""What `fit` is given, in the form that the backend reads fastest."""
+"""Inputs of `fit` in the form that the backend reads fastest."""
 
 import random
 
