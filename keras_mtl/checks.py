@@ -6,6 +6,7 @@ NumPy's numbers are numbers, and come back as Python's, so that configs can be s
 
 from collections.abc import Mapping
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,16 @@ _LARGEST = float(np.finfo("float32").max)
 MOST = 2**31 - 1  # that an integer of every backend can be
 
 
-def number(name, value, *, above=None, least=None, below=None, most=None, or_else=""):
+def number(
+    name: str,
+    value: Any,
+    *,
+    above: Any = None,
+    least: Any = None,
+    below: Any = None,
+    most: Any = None,
+    or_else: str = "",
+) -> Any:
     """Returns a finite number between bounds, which float32, in which layers compute, keeps apart.
 
     Args:
@@ -36,7 +46,7 @@ def number(name, value, *, above=None, least=None, below=None, most=None, or_els
     return plain
 
 
-def count(name, value, least=1, most=MOST, or_else=""):
+def count(name: str, value: Any, least: int = 1, most: Any = MOST, or_else: str = "") -> Any:
     """Returns an integer between bounds; `or_else` says what may be given instead."""
     if not _is(Integral, value) or not least <= value <= most:
         limit = f"of at least {least}" if most == MOST else f"from {least} to {most}"
@@ -44,7 +54,14 @@ def count(name, value, least=1, most=MOST, or_else=""):
     return int(value)
 
 
-def counts(name, value, least=0, most=MOST, length=0, what="whole numbers, such as (0, 3)"):
+def counts(
+    name: str,
+    value: Any,
+    least: int = 0,
+    most: Any = MOST,
+    length: int = 0,
+    what: str = "whole numbers, such as (0, 3)",
+) -> Any:
     """Returns a tuple of at least `length` integers between bounds."""
     is_list = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
     if not is_list or len(value) < length:
@@ -53,29 +70,29 @@ def counts(name, value, least=0, most=MOST, length=0, what="whole numbers, such 
     return tuple(count(f"{name}[{at}]", each, least, most) for at, each in enumerate(value))
 
 
-def sizes(name, value, length=0):
+def sizes(name: str, value: Any, length: int = 0) -> Any:
     """Returns a tuple of at least `length` sizes, integers from 1."""
     return counts(name, value, 1, length=length, what="sizes, such as (32,)")
 
 
-def probability(name, value):
+def probability(name: str, value: Any) -> Any:
     """Returns a number in (0, 1), whose log-odds are finite."""
     return number(name, value, above=0, below=1)
 
 
-def fraction(name, value):
+def fraction(name: str, value: Any) -> Any:
     """Returns a number in (0, 1]."""
     return number(name, value, above=0, most=1)
 
 
-def flag(name, value):
+def flag(name: str, value: Any) -> bool:
     """Returns `True` or `False`."""
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name} must be True or False. Received: {_short(value)}")
     return bool(value)
 
 
-def word(name, value, allowed):
+def word(name: str, value: Any, allowed: Any) -> Any:
     """Returns one of some words, of which `None` may be one; `allowed` may say what they mean."""
     if not isinstance(value, str | None) or value not in allowed:
         said = [
@@ -89,12 +106,12 @@ def word(name, value, allowed):
     return value
 
 
-def seed(name, value):
+def seed(name: str, value: Any) -> Any:
     """Returns an integer of 32 bits without a sign, or `None`."""
     return value if value is None else count(name, value, 0, 2**32 - 1)
 
 
-def array(name, value, wanted):
+def array(name: str, value: Any, wanted: Any) -> Any:
     """Returns an array of finite numbers; `wanted` says of what, for the error."""
     try:
         numbers = np.asarray(value)
@@ -107,14 +124,14 @@ def array(name, value, wanted):
     return numbers
 
 
-def mapping(name, value, of):
+def mapping(name: str, value: Any, of: Any) -> Any:
     """Returns a dict; `of` says from what to what it leads, for the error."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{name} must be a dict, {of}. Received: {_short(value)}")
     return value
 
 
-def known_to_keras(name, value, get):
+def known_to_keras(name: str, value: Any, get: Any) -> Any:
     """Returns what `get`, such as `keras.regularizers.get`, makes of a name or an object."""
     try:
         return get(value)
@@ -122,11 +139,11 @@ def known_to_keras(name, value, get):
         raise ValueError(f"{name} is nothing that Keras knows. Received: {value!r}") from error
 
 
-def _is(kind, value):
+def _is(kind: Any, value: Any) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _between(above, least, below, most):
+def _between(above: Any, least: Any, below: Any, most: Any) -> str:
     """Returns how to say a range."""
     low = above if least is None else least
     high = below if most is None else most
@@ -139,7 +156,7 @@ def _between(above, least, below, most):
     return f" in {'(' if least is None else '['}{low}, {high}{')' if most is None else ']'}"
 
 
-def _short(value):
+def _short(value: Any) -> Any:
     """Returns how to print what was given, which may be large."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."

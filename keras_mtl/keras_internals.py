@@ -1,9 +1,14 @@
 """The private parts of Keras that this package uses, and that Keras does not promise to keep."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
+from keras_mtl.types import Tensor
 
-def graph_of(layer):
+
+def graph_of(layer: keras.Layer) -> Any:
     """Returns the functional model that a nested model is, or `None` where there is no graph.
 
     A subclass that overrides `call` may do anything.
@@ -14,13 +19,13 @@ def graph_of(layer):
     return layer if calls_its_graph and "call" not in _own_names(layer) else None
 
 
-def _own_names(layer):
+def _own_names(layer: keras.Layer) -> set[Any]:
     """Returns the names that classes outside Keras define for a layer."""
     own = [cls for cls in type(layer).__mro__ if not cls.__module__.startswith("keras.")]
     return {name for cls in own if cls is not object for name in vars(cls)}
 
 
-def run_graph(graph, inputs, call):
+def run_graph(graph: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
     """Runs the graph of a functional model on any values.
 
     Args:
@@ -34,17 +39,17 @@ def run_graph(graph, inputs, call):
     return graph._run_through_graph(inputs, call_fn=call)
 
 
-def mask_of(tensor):
+def mask_of(tensor: Tensor) -> Any:
     """Returns the mask that a symbolic tensor carries, or `None`."""
     return getattr(tensor, "_keras_mask", None)
 
 
-def set_mask(tensor, mask):
+def set_mask(tensor: Tensor, mask: Any) -> None:
     """Lets a tensor carry a mask, which Keras hands to the layers that read it."""
     tensor._keras_mask = mask
 
 
-def origin(tensor):
+def origin(tensor: Tensor) -> tuple[Any, Any]:
     """Returns the operation that made a symbolic tensor, and a list of the tensors that it read.
 
     The second is empty, and the first `None`, of what is no symbolic tensor.
@@ -57,63 +62,63 @@ def origin(tensor):
     )
 
 
-def num_outputs(operation):
+def num_outputs(operation: Any) -> int:
     """Returns how many tensors each call of a layer or operation has answered."""
     return len(operation._inbound_nodes[0].outputs)
 
 
-def call_inputs(operation):
+def call_inputs(operation: Any) -> list[Any]:
     """Returns a list of the tensors that all calls of a layer or operation have read."""
     return [tensor for node in operation._inbound_nodes for tensor in node.input_tensors]
 
 
-def call_outputs(operation):
+def call_outputs(operation: Any) -> Any:
     """Returns a list of the tensors that the last call of a layer or operation has answered."""
     return list(operation._inbound_nodes[-1].output_tensors)
 
 
-def places_read(operation, tensor):
+def places_read(operation: Any, tensor: Tensor) -> set[Any]:
     """Returns the places among their inputs at which calls of a layer have read a tensor."""
     nodes = operation._inbound_nodes
     return {n for node in nodes for n, read in enumerate(node.input_tensors) if read is tensor}
 
 
-def has_own_build(layer):
+def has_own_build(layer: keras.Layer) -> bool:
     """Returns whether a layer makes weights in a `build` of its own, and not in its calls."""
     return not (isinstance(layer, keras.Model) or hasattr(type(layer).build, "_is_default"))
 
 
-def inner_layers(layer):
+def inner_layers(layer: keras.Layer) -> Any:
     """Returns a list of the layers that a layer holds itself."""
     return list(layer._flatten_layers(include_self=False, recursive=False))
 
 
-def with_inner_layers(layer):
+def with_inner_layers(layer: keras.Layer) -> Any:
     """Returns a list of a layer and all layers in it, in the order in which they were made."""
     return list(layer._flatten_layers())
 
 
-def lambda_output_shape(layer):
+def lambda_output_shape(layer: keras.Layer) -> Any:
     """Returns the `output_shape` that a `keras.layers.Lambda` was made with."""
     return layer._output_shape
 
 
-def function_of(metric):
+def function_of(metric: Any) -> Any:
     """Returns the function whose mean a `keras.metrics.MeanMetricWrapper` takes."""
     return metric._fn
 
 
-def trained_variables(optimizer):
+def trained_variables(optimizer: Any) -> Any:
     """Returns a list of the variables that an optimizer was built for."""
     return list(optimizer._trainable_variables)
 
 
-def optimizer_of(optimizers, variable):
+def optimizer_of(optimizers: Any, variable: keras.Variable) -> Any:
     """Returns which of the optimizers of a `keras.optimizers.MultiOptimizer` trains a variable."""
     return optimizers._optimizer_map(variable)
 
 
-def optimizer_state(optimizer, variable):
+def optimizer_state(optimizer: Any, variable: keras.Variable) -> Any:
     """Returns a list of the variables that an optimizer keeps for one that it trains.
 
     They stand in the same order for all variables: moments, averages, accumulated gradients. For
@@ -132,24 +137,27 @@ def optimizer_state(optimizer, variable):
     return found
 
 
-def gradient_accumulator(optimizer, variable):
+def gradient_accumulator(optimizer: Any, variable: keras.Variable) -> Any:
     """Returns the variable in which an optimizer sums up gradients of another, or `None`."""
     if not optimizer.gradient_accumulation_steps:
         return None
     return optimizer._accumulated_gradients[optimizer._get_variable_index(variable)]
 
 
-def untrack(model, tracked):
+def untrack(model: keras.Model, tracked: Any) -> None:
     """Lets a model forget a metric, or what else has variables, that was its attribute."""
     model._tracker.untrack(tracked)
 
 
-def begin_at_epoch(model, epoch):
+def begin_at_epoch(model: keras.Model, epoch: int | None) -> None:
     """Lets the `fit` that is about to begin count from an epoch; `None`: from where it is told."""
     model._initial_epoch = epoch
 
 
-class ModelHooks:
+ModelPart: Any = object  # what a base before `keras.Model` derives from, for those who read types
+
+
+class ModelHooks(ModelPart):
     """What Keras asks a model privately, under names of this package; a base before `keras.Model`.
 
     `fit` reports what `epoch_logs` returns, `evaluate` and `train_on_batch` list what
@@ -157,19 +165,19 @@ class ModelHooks:
     those that it took are at hand for `jax_state_sync`, which puts them back.
     """
 
-    def epoch_logs(self, logs):
+    def epoch_logs(self, logs: Any) -> Any:
         return super()._get_metrics_result_or_logs(logs)
 
-    def logs_in_order(self, logs):
+    def logs_in_order(self, logs: Any) -> Any:
         return super()._flatten_metrics_in_order(logs)
 
-    def _get_metrics_result_or_logs(self, logs):
+    def _get_metrics_result_or_logs(self, logs: Any) -> Any:
         return self.epoch_logs(logs)
 
-    def _flatten_metrics_in_order(self, logs):
+    def _flatten_metrics_in_order(self, logs: Any) -> Any:
         return self.logs_in_order(logs)
 
-    def _get_jax_state(self, **chosen):
+    def _get_jax_state(self, **chosen: Any) -> Any:
         state = super()._get_jax_state(**chosen)
         names = [name for name in _JAX_STATES if chosen.get(name)]
         self._jax_state = dict(zip(names, state, strict=True))

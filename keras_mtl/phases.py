@@ -1,9 +1,12 @@
 """Phases of training: when weights learn and when the policy does."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
+from keras_mtl.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -36,41 +39,41 @@ class PolicyPhases:
     6
     """
 
-    def __init__(self, warm_up=0, weights=100, policy=100):
+    def __init__(self, warm_up: int = 0, weights: int = 100, policy: int = 100) -> None:
         self.warm_up = checks.count("warm_up", warm_up, least=0)
         self.weights = checks.count("weights", weights)
         self.policy = checks.count("policy", policy)
 
     @property
-    def cycle_length(self):
+    def cycle_length(self) -> Any:
         return self.weights + self.policy
 
-    def start_of_cycle(self, cycle):
+    def start_of_cycle(self, cycle: Any) -> Any:
         """Returns the first batch of a cycle, which count from 0."""
         return self.warm_up + cycle * self.cycle_length
 
-    def cycle(self, step):
+    def cycle(self, step: Any) -> Tensor:
         """Returns which cycle a batch is in, as a float; the warm-up counts to the first."""
         step = ops.maximum(ops.cast(step, "float32") - self.warm_up, 0.0)
         return ops.floor(step / self.cycle_length)
 
-    def policy_learns(self, step):
+    def policy_learns(self, step: Any) -> Tensor:
         """Returns whether the policy learns in a batch, which count from 0."""
         step = ops.cast(step, "int32") - self.warm_up
         return ops.logical_and(step >= 0, ops.mod(step, self.cycle_length) >= self.weights)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"PolicyPhases({self.warm_up}, weights={self.weights}, policy={self.policy})"
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"warm_up": self.warm_up, "weights": self.weights, "policy": self.policy}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 
-def checked_phases(phases):
+def checked_phases(phases: Any) -> Any:
     """Returns `phases`, after a check that they are `PolicyPhases`."""
     if not isinstance(phases, PolicyPhases):
         raise ValueError(f"phases must be keras_mtl.PolicyPhases. Received: {phases!r}")
@@ -100,17 +103,19 @@ class CycleTemperature(keras.optimizers.schedules.LearningRateSchedule):
     [5.0, 5.0, 4.825, 0.1]
     """
 
-    def __init__(self, phases, initial=5.0, factor=0.965, minimum=0.1):
+    def __init__(
+        self, phases: Any, initial: float = 5.0, factor: float = 0.965, minimum: float = 0.1
+    ) -> None:
         super().__init__()
         self.phases = checked_phases(phases)
         self.initial = float(checks.number("initial", initial, above=0))
         self.factor = float(checks.fraction("factor", factor))
         self.minimum = float(checks.number("minimum", minimum, above=0))
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Tensor:
         return ops.maximum(self.minimum, self.initial * self.factor ** self.phases.cycle(step))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "phases": keras.saving.serialize_keras_object(self.phases),
             "initial": self.initial,
@@ -119,5 +124,5 @@ class CycleTemperature(keras.optimizers.schedules.LearningRateSchedule):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "phases": keras.saving.deserialize_keras_object(config["phases"])})

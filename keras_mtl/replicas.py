@@ -10,20 +10,23 @@ call and its loss may be read after a sum. `ReplicaStep` holds what one replica 
 """
 
 import threading
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_mtl.types import Shape
+
 _running = threading.local()
 
 
-def num_replicas():
+def num_replicas() -> Any:
     """Returns how many replicas share the batch that is computed here."""
     context = _context()
     return 1 if context is None else context.num_replicas_in_sync
 
 
-def over_replicas(tensors):
+def over_replicas(tensors: Any) -> Any:
     """Returns the sums over replicas of a structure of tensors, with their gradient."""
     if num_replicas() == 1:
         return tensors
@@ -31,7 +34,7 @@ def over_replicas(tensors):
     return keras.tree.pack_sequence_as(tensors, flat)
 
 
-def mean_over_replicas(tensors):
+def mean_over_replicas(tensors: Any) -> Any:
     """Returns the means over replicas of a structure of tensors."""
     number = num_replicas()
     if number == 1:
@@ -39,7 +42,7 @@ def mean_over_replicas(tensors):
     return keras.tree.map_structure(lambda tensor: tensor / number, over_replicas(tensors))
 
 
-def _context():
+def _context() -> Any:
     if keras.backend.backend() != "tensorflow":
         return None  # `keras.distribution` on JAX computes with whole batches
     import tensorflow as tf
@@ -58,8 +61,8 @@ class ReplicaStep:
             sums over this replica's rows, and a function that makes a penalty of the whole sums.
     """
 
-    def __init__(self, examples):
-        self.charges = []
+    def __init__(self, examples: Any) -> None:
+        self.charges: list[Any] = []
         parts = ops.one_hot(_context().replica_id_in_sync_group, num_replicas(), dtype="int32")
         self.examples = examples
         by_replica = over_replicas(parts * examples)
@@ -67,20 +70,20 @@ class ReplicaStep:
         before = ops.cumsum(by_replica) - by_replica
         self.first = before[_context().replica_id_in_sync_group]
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         _running.step = self
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> None:
         _running.step = None
 
 
-def current_step():
+def current_step() -> Any:
     """Returns the `ReplicaStep` in which this is computed, or `None` without several replicas."""
     return getattr(_running, "step", None)
 
 
-def drawn_by_row(draw, shape, seed):
+def drawn_by_row(draw: Any, shape: Shape, seed: int | None) -> Any:
     """Draws numbers for rows that are examples, or blocks of them, as one replica would.
 
     Every replica draws for the whole batch and takes the part that is its own.

@@ -1,9 +1,12 @@
 """Values that change with the number of training batches, or epochs, seen."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
+from keras_mtl.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -31,16 +34,16 @@ class TemperatureSchedule(keras.optimizers.schedules.LearningRateSchedule):
     [50.0, 5.0, 0.5, 0.5]
     """
 
-    def __init__(self, initial=50.0, minimum=0.5):
+    def __init__(self, initial: float = 50.0, minimum: float = 0.5) -> None:
         super().__init__()
         self.initial = float(checks.number("initial", initial, above=0))
         self.minimum = float(checks.number("minimum", minimum, above=0))
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Tensor:
         step = ops.cast(step, "float32")
         return ops.maximum(self.minimum, self.initial / ops.sqrt(step + 1.0))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"initial": self.initial, "minimum": self.minimum}
 
 
@@ -70,16 +73,16 @@ class HalvingSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     counts = "epochs"
 
-    def __init__(self, initial=100.0, minimum=0.1):
+    def __init__(self, initial: float = 100.0, minimum: float = 0.1) -> None:
         super().__init__()
         self.initial = float(checks.number("initial", initial, above=0))
         self.minimum = float(checks.number("minimum", minimum, above=0))
 
-    def __call__(self, epoch):
+    def __call__(self, epoch: int) -> Tensor:
         halved = self.initial * 0.5 ** ops.cast(epoch, "float32")
         return ops.maximum(self.minimum, halved)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"initial": self.initial, "minimum": self.minimum}
 
 
@@ -106,21 +109,21 @@ class RampSchedule(keras.optimizers.schedules.LearningRateSchedule):
     [0.0, 1.0, 2.0, 2.0]
     """
 
-    def __init__(self, final, num_steps, power=1.0):
+    def __init__(self, final: Any, num_steps: Any, power: float = 1.0) -> None:
         super().__init__()
         self.final = float(checks.number("final", final))
         self.num_steps = checks.count("num_steps", num_steps)
         self.power = float(checks.number("power", power, above=0))
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         progress = ops.minimum(ops.cast(step, "float32") / self.num_steps, 1.0)
         return self.final * progress**self.power
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"final": self.final, "num_steps": self.num_steps, "power": self.power}
 
 
-def check_setting(name, setting, above=None):
+def check_setting(name: str, setting: Any, above: Any = None) -> Any:
     """Returns a setting that is a schedule, or a number.
 
     With `above` a number must exceed it, else it must be at least 0.
@@ -131,16 +134,16 @@ def check_setting(name, setting, above=None):
     return checks.number(name, setting, above=above, least=least, or_else=" or a schedule")
 
 
-def value_at(setting, step):
+def value_at(setting: Any, step: Any) -> Any:
     """Returns the value of `setting`, a number or a schedule, at a training step."""
     return setting(step) if callable(setting) else setting
 
 
-def serialize_setting(setting):
+def serialize_setting(setting: Any) -> Any:
     """Returns the config form of a number or schedule."""
     return keras.saving.serialize_keras_object(setting) if callable(setting) else setting
 
 
-def deserialize_setting(config):
+def deserialize_setting(config: Any) -> Any:
     """Returns the number or schedule that `serialize_setting` wrote."""
     return keras.saving.deserialize_keras_object(config) if isinstance(config, dict) else config

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import keras
 
@@ -81,7 +81,7 @@ class Task:
     weight: float = 1.0
     per_step: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in tuple(KINDS):
             raise ValueError(
                 f"A task's kind must be one of {', '.join(map(repr, KINDS))}. "
@@ -125,11 +125,11 @@ class Task:
             object.__setattr__(self, "per_step", True)
 
     @property
-    def has_classes(self):
+    def has_classes(self) -> Any:
         """Whether labels are class indices (integers, -1 when missing)."""
         return KINDS[self.kind].has_classes
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
             "size": self.size,
@@ -140,7 +140,7 @@ class Task:
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         fields = {field.name for field in dataclasses.fields(cls)}
         if not {"kind", "size"} <= set(config) <= fields:
             raise ValueError(
@@ -153,7 +153,7 @@ class Task:
         return cls(**config)
 
 
-def as_task(specification) -> Task:
+def as_task(specification: Any) -> Task:
     """Returns the `Task` that a short form (24, "binary", "regression") stands for."""
     if isinstance(specification, Task):
         return specification
@@ -168,7 +168,7 @@ def as_task(specification) -> Task:
     )
 
 
-def as_tasks(tasks) -> dict[str, Task]:
+def as_tasks(tasks: Any) -> dict[str, Task]:
     """Returns `tasks` with every short form replaced, after a check of the names.
 
     The order of the dict is the task index.
@@ -183,7 +183,7 @@ def as_tasks(tasks) -> dict[str, Task]:
     return {name: as_task(specification) for name, specification in tasks.items()}
 
 
-def check_task_name(name, taken=()):
+def check_task_name(name: str, taken: Any = ()) -> None:
     """Raises a `ValueError` when `name` cannot name a task.
 
     `taken` are further names in use, such as a builder's layers.

@@ -8,6 +8,7 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "keras_mtl"
 ROOMS = [
+    "types",
     "keras_internals",
     "checks",
     "replicas",
@@ -83,7 +84,9 @@ def circles_among(arrows):
 
 def test_every_room_has_a_place():
     rooms = {
-        path.stem for path in PACKAGE.iterdir() if path.stem not in ("__init__", "__pycache__")
+        path.stem
+        for path in PACKAGE.iterdir()
+        if path.name not in ("__init__.py", "__pycache__", "py.typed")
     }
     assert rooms == set(ROOMS)
     inner = {

@@ -1,5 +1,7 @@
 """The use of experts: mean gate weights of each task on given examples."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -17,11 +19,11 @@ class ExpertUsage(dict):
     """What `expert_usage` found: name of a task -> list of mean weights `(experts,)`, by list."""
 
     @property
-    def entropy(self):
+    def entropy(self) -> dict[Any, Any]:
         """Dict, task -> list of how evenly it uses a list: 0 for one expert, 1 for all alike."""
         return {task: [_evenness(weights) for weights in lists] for task, lists in self.items()}
 
-    def dead(self, below=0.01):
+    def dead(self, below: float = 0.01) -> list[Any]:
         """Returns for each list the places of experts that weigh less than `below` in all tasks.
 
         Args:
@@ -32,7 +34,7 @@ class ExpertUsage(dict):
         return [np.flatnonzero(weights < below).tolist() for weights in most]
 
 
-def expert_usage(model, x):
+def expert_usage(model: keras.Model, x: Any) -> Any:
     """Returns how much each task weighs each expert, on average over examples.
 
     As in inference: without noise. Of sequences whose steps have weights of their own the mean
@@ -79,7 +81,7 @@ def expert_usage(model, x):
     return ExpertUsage({task: np.split(answer[task].mean(axis=0), ends) for task, answer in found})
 
 
-def _weights_by_task(gates, model):
+def _weights_by_task(gates: Any, model: keras.Model) -> Any:
     """Returns the symbolic weights `(batch, experts)` of each task."""
     num_tasks, features = len(model.tasks), keras.tree.flatten(gates.input)[0]
     mask = mask_of(features)
@@ -91,7 +93,7 @@ def _weights_by_task(gates, model):
     return ops.split(weights, num_tasks, axis=0) if has_blocks else [weights] * num_tasks
 
 
-def _evenness(weights):
+def _evenness(weights: Any) -> Any:
     """Returns the entropy of weights over that of uniform ones."""
     shares = weights[weights > 0] / weights.sum()
     return round(float(-(shares * np.log(shares)).sum() / np.log(len(weights))) + 0.0, 6)

@@ -2,14 +2,16 @@
 
 import math
 import textwrap
+from collections.abc import Iterator
+from typing import Any
 
 
-def report_text(report):
+def report_text(report: Any) -> str:
     """Returns a `SharingReport` as aligned lines."""
     return "\n".join([*table(_rows(report)), "", *_facts(report)])
 
 
-def _rows(report):
+def _rows(report: Any) -> Iterator[Any]:
     total = len(report.component_names)
     marked = {*report.empty, *report.kept_below_half}
     yield "task", "parameters", "FLOPs", "components", "shared"
@@ -24,11 +26,11 @@ def _rows(report):
         )
 
 
-def _mark(task, marked):
+def _mark(task: Any, marked: Any) -> Any:
     return ("*" if task in marked else " ") if marked else ""
 
 
-def table(rows):
+def table(rows: Any) -> Iterator[Any]:
     """Yields lines whose first column is aligned left and the others right."""
     rows = list(rows)
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
@@ -38,7 +40,7 @@ def table(rows):
             yield "-" * (first + sum(others) + 2 * len(others))
 
 
-def _facts(report):
+def _facts(report: Any) -> Iterator[Any]:
     trained, kept = report.trained_parameters, report.kept_parameters
     yield f"Parameters: {trained:,} trained, {kept:,} kept when frozen ({kept / trained:.1%})"
     if report.component_names:
@@ -58,9 +60,9 @@ def _facts(report):
         yield _wrapped(f"FLOPs not counted: {', '.join(report.not_counted)}")
 
 
-def _places(layers_by_task):
+def _places(layers_by_task: Any) -> str:
     return ", ".join(f"{task} ({', '.join(names)})" for task, names in layers_by_task.items())
 
 
-def _wrapped(text):
+def _wrapped(text: Any) -> Any:
     return textwrap.fill(text, 88, subsequent_indent="    ", break_long_words=False)

@@ -1,16 +1,19 @@
 """Weights of stitched towers: of what towers read of each other, and heads of layers."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_mtl.layers import LayerMixture, Stitch
 
 
-def stitch_layers(model):
+def stitch_layers(model: keras.Model) -> list[Any]:
     """Returns the layers of a model that mix its towers, in order of depth."""
     return [layer for layer in model.layers if isinstance(layer, Stitch)]
 
 
-def alphas(model):
+def alphas(model: keras.Model) -> list[Any]:
     """Returns how much towers read of each other after each list of components.
 
     Args:
@@ -36,7 +39,7 @@ def alphas(model):
     return [layer.alpha for layer in required_stitches(model)]
 
 
-def cross_task_mass(model):
+def cross_task_mass(model: keras.Model) -> Any:
     """Returns which share of what a task reads comes from other tasks' towers.
 
     Weights count by their absolute value, summed over subspaces or channels.
@@ -68,7 +71,7 @@ def cross_task_mass(model):
     return np.array([_cross_task_shares(layer) for layer in required_stitches(model)])
 
 
-def _cross_task_shares(layer):
+def _cross_task_shares(layer: keras.Layer) -> Any:
     alpha, num_subspaces = np.abs(layer.alpha), layer.num_subspaces
     num_tasks = len(alpha) // num_subspaces
     blocks = alpha.reshape(num_tasks, num_subspaces, num_tasks, num_subspaces, -1)
@@ -78,7 +81,7 @@ def _cross_task_shares(layer):
     return np.divide(others, total, out=np.full(num_tasks, np.nan), where=total > 0)
 
 
-def betas(model):
+def betas(model: keras.Model) -> Any:
     """Returns how much each task's head reads of the layers of its tower.
 
     Args:
@@ -111,7 +114,7 @@ def betas(model):
     return np.stack([mixtures[f"mixture_{number}"].beta for number in numbers])
 
 
-def required_stitches(model):
+def required_stitches(model: keras.Model) -> Any:
     """Returns `stitch_layers` of a model that must have some."""
     layers = stitch_layers(model)
     if not layers:

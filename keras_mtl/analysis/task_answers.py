@@ -1,12 +1,15 @@
 """Answers of a part of a network for the examples of each task."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 import numpy as np
 
 from keras_mtl.training.inputs.checks import check_inputs
 
 
-def task_answers(model, network, x):
+def task_answers(model: keras.Model, network: Any, x: Any) -> Iterator[Any]:
     """Yields pairs, the name of a task and what `network` predicts for its examples.
 
     Args:
@@ -27,7 +30,7 @@ def task_answers(model, network, x):
     yield from ((task, _own_answer(model, network, task, x[task])) for task in model.tasks)
 
 
-def _own_answer(model, network, task, x):
+def _own_answer(model: keras.Model, network: Any, task: Any, x: Any) -> Any:
     """Returns what the network answers for examples of one task, which has separate data."""
     task_id = np.full(len(keras.tree.flatten(x)[0]), list(model.tasks).index(task), "int32")
     inputs = {"inputs": x, "task_id": task_id}
@@ -38,13 +41,13 @@ def _own_answer(model, network, task, x):
     return _answer(network, inputs, f"x[{task!r}]")
 
 
-def _answer(network, inputs, name):
+def _answer(network: Any, inputs: Any, name: str) -> Any:
     if not len(keras.tree.flatten(inputs)[0]):
         raise ValueError(f"{name} has no examples, so there is nothing to look at.")
     return network.predict(inputs, verbose=0)
 
 
-def _check_names(tasks, x):
+def _check_names(tasks: Any, x: Any) -> None:
     if not isinstance(x, dict):
         raise ValueError(
             "The tasks of this model have separate data, so x must be a dict, name of a task -> "

@@ -1,10 +1,12 @@
 """Arrays of numbers from what people give: arrays, tensors, lists, columns of a table."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
 
-def as_array(owner, values):
+def as_array(owner: Any, values: Any) -> Any:
     """Returns values as a NumPy array, without a copy where they are one.
 
     Args:
@@ -34,7 +36,7 @@ def as_array(owner, values):
     return array
 
 
-def as_numbers(owner, values):
+def as_numbers(owner: Any, values: Any) -> Any:
     """Returns numbers as a NumPy array.
 
     Raises:
@@ -49,7 +51,7 @@ def as_numbers(owner, values):
     return array
 
 
-def as_sample_weight(owner, weights):
+def as_sample_weight(owner: Any, weights: Any) -> Any:
     """Returns weights, a number of at least 0 for each example, as a flat NumPy array."""
     array = as_numbers(owner, weights)
     array = array[:, 0] if array.shape[1:] == (1,) else array
@@ -62,21 +64,21 @@ def as_sample_weight(owner, weights):
     return array
 
 
-def first_of(array, chosen):
+def first_of(array: Any, chosen: Any) -> tuple[Any, Any]:
     """Returns the first of the chosen values, and its index in words."""
     place = tuple(map(int, np.argwhere(chosen)[0]))
     return array[place], place if len(place) > 1 else place[0]
 
 
-def is_tensor(values):
+def is_tensor(values: Any) -> Any:
     """Returns whether values are a backend's tensor; what is none is told at once, for speed."""
     return not isinstance(values, np.ndarray | list | int | float) and keras.ops.is_tensor(values)
 
 
-def is_ragged(values):
+def is_ragged(values: Any) -> bool:
     """Returns whether values are a `tf.RaggedTensor`, or say that they are going to be one."""
     return type(values).__name__ in ("RaggedTensor", "RaggedTensorSpec")
 
 
-def _holds_sequences(array):
+def _holds_sequences(array: Any) -> bool:
     return not array.ndim or any(np.ndim(part) for part in array.flat)

@@ -1,5 +1,8 @@
 """Census-Income (KDD) for TensorFlow Datasets. Importing this file needs the extra `data`."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import tensorflow_datasets as tfds
 
@@ -42,7 +45,7 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
         "https://archive.ics.uci.edu/dataset/117/census+income+kdd in manual_dir."
     )
 
-    def _info(self):
+    def _info(self) -> Any:
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
@@ -55,7 +58,7 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(),
         )
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: Any) -> dict[Any, Any]:
         parts = load_census_income(dl_manager.manual_dir)
         self.info.metadata["columns"] = parts[0].columns
         return {
@@ -63,6 +66,6 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
             for split, part in zip(("train", "validation", "test"), parts, strict=True)
         }
 
-    def _generate_examples(self, part):
+    def _generate_examples(self, part: Any) -> Iterator[Any]:
         for row, x in enumerate(part.x):
             yield row, {"x": x, "y": {task: label[row] for task, label in part.y.items()}}

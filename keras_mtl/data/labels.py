@@ -1,5 +1,7 @@
 """Labels of one task: checked, given their dtype, and laid out beside other tasks'."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_mtl.data.arrays import as_numbers, first_of
@@ -7,7 +9,7 @@ from keras_mtl.kinds import KINDS, MISSING_CLASS
 from keras_mtl.tasks import kinds_of, largest_size
 
 
-def check_labels(name, task, labels):
+def check_labels(name: str, task: Any, labels: Any) -> Any:
     """Returns the labels of a task as int32 (classes, tagging) or float32.
 
     NaN class labels become -1, a last axis of size 1 of labels of one value is dropped. What
@@ -43,24 +45,24 @@ def check_labels(name, task, labels):
     return labels.astype(kind.dtype)
 
 
-def label_array(owner, labels):
+def label_array(owner: Any, labels: Any) -> Any:
     """Returns labels as an array of numbers, NaN where a `numpy.ma` array hides one."""
     if np.ma.is_masked(labels):
         labels = labels.astype("float64").filled(np.nan)
     return as_numbers(owner, labels)
 
 
-def num_axes(task):
+def num_axes(task: Any) -> Any:
     """Returns how many axes come before that of a label's values: examples, and steps."""
     return 2 if task.per_step else 1
 
 
-def one_value(task):
+def one_value(task: Any) -> Any:
     """Returns whether a label is a number, which needs no axis of its own."""
     return task.has_classes or task.size == 1
 
 
-def check_label_shape(owner, task, shape):
+def check_label_shape(owner: Any, task: Any, shape: Any) -> None:
     """Raises a `ValueError` when labels have another shape than a task's.
 
     Args:
@@ -84,7 +86,7 @@ def check_label_shape(owner, task, shape):
         )
 
 
-def _check_values(name, labels, allowed, expected):
+def _check_values(name: str, labels: Any, allowed: Any, expected: Any) -> None:
     if not allowed.all():
         value, place = first_of(labels, ~allowed)
         raise ValueError(
@@ -92,7 +94,7 @@ def _check_values(name, labels, allowed, expected):
         )
 
 
-def pack_labels(tasks, name, labels, steps):
+def pack_labels(tasks: Any, name: str, labels: Any, steps: Any) -> Any:
     """Returns one task's checked labels as every batch holds them.
 
     That is one array when all of `tasks` are of one kind, else `{kind: array}`.
@@ -123,7 +125,7 @@ def pack_labels(tasks, name, labels, steps):
     return packed if len(packed) > 1 else own
 
 
-def _not_labelled(tasks, kind, num_examples, steps):
+def _not_labelled(tasks: Any, kind: Any, num_examples: int, steps: Any) -> Any:
     alike = [task for task in tasks.values() if task.kind == kind]
     shape = (num_examples, steps) if alike[0].per_step else (num_examples,)
     width = 1 if alike[0].has_classes else largest_size(tasks, kind)
@@ -131,9 +133,9 @@ def _not_labelled(tasks, kind, num_examples, steps):
     return np.full(shape, KINDS[kind].missing, KINDS[kind].dtype)
 
 
-def check_one_array_per_kind(tasks):
+def check_one_array_per_kind(tasks: Any) -> None:
     """Raises a `ValueError` when some tasks of a kind are per step and others are not."""
-    first = {}
+    first: dict[Any, Any] = {}
     for name, task in tasks.items():
         other = first.setdefault(task.kind, name)
         if tasks[other].per_step != task.per_step:

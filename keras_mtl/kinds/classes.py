@@ -1,6 +1,7 @@
 """One of several classes, of an example or at every time step."""
 
 import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
@@ -11,14 +12,14 @@ from keras_mtl.kinds.kind import Kind
 _LOWEST_PROBABILITY = 1e-30  # Keras stops at 1e-7, below which a wrong answer learns nothing
 
 
-def cross_entropy(y, y_pred):
+def cross_entropy(y: Any, y_pred: Any) -> Any:
     """Returns minus the natural logarithm of the probability of each class index in `y`."""
     probability = ops.take_along_axis(y_pred, ops.expand_dims(y, axis=-1), axis=-1)[..., 0]
     lowest = probability < _LOWEST_PROBABILITY
     return -ops.log(ops.where(lowest, _LOWEST_PROBABILITY, probability))
 
 
-CLASSES = Kind(
+CLASSES: Kind = Kind(
     form="has class indices as labels, and answers with a probability for each class",
     activation="softmax",
     loss=cross_entropy,

@@ -1,15 +1,18 @@
 """Counts: how often something happens, with a Poisson distribution and a log link."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl.kinds.kind import Kind
 from keras_mtl.kinds.regression import is_finite
+from keras_mtl.types import Tensor
 
 _LOWEST_COUNT = 1e-30  # Keras adds 1e-7, below which a wrong answer learns nothing
 
 
-def poisson(y, y_pred):
+def poisson(y: Any, y_pred: Any) -> Tensor:
     """Returns the mean over the last axis of `y_pred - y log(y_pred)`.
 
     This is the negative log-likelihood without `log(y!)`, on which no answer depends, as
@@ -18,7 +21,7 @@ def poisson(y, y_pred):
     return ops.mean(y_pred - y * _log(y_pred), axis=-1)
 
 
-def poisson_deviance(y, y_pred):
+def poisson_deviance(y: Any, y_pred: Any) -> Any:
     """Returns the mean over the last axis of `2 (y log(y / y_pred) - y + y_pred)`.
 
     It is twice what `poisson` exceeds that of the best answer, `y` itself, by: at least 0.
@@ -27,11 +30,11 @@ def poisson_deviance(y, y_pred):
     return 2.0 * ops.mean(best - y * _log(y_pred) - y + y_pred, axis=-1)
 
 
-def _log(y_pred):
+def _log(y_pred: Any) -> Tensor:
     return ops.log(ops.where(y_pred < _LOWEST_COUNT, _LOWEST_COUNT, y_pred))
 
 
-def _is_count(labels):
+def _is_count(labels: Any) -> Any:
     return is_finite(labels) & (labels >= 0) & (labels % 1 == 0)
 
 

@@ -2,14 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_mtl.types import Tensor
+
 MISSING_CLASS = -1
 
 
-def _zeros(size):
+def _zeros(size: Any) -> tuple[Any, Any]:
     return np.zeros(size), np.zeros(0)
 
 
@@ -57,7 +60,7 @@ class Kind:
     has_classes: bool = False
     start: Callable = _zeros
     link: Callable | None = None
-    is_label: Callable | None = None
+    is_label: Any = None
     labels: str | None = None
     short_form: bool = False
     always_per_step: bool = False
@@ -66,20 +69,20 @@ class Kind:
     uncertainty_factor: float = 1.0
 
     @property
-    def least_size(self):
+    def least_size(self) -> Any:
         return 2 if self.has_classes else 1
 
     @property
-    def missing(self):
+    def missing(self) -> Any:
         """The label of an example that has none."""
         return MISSING_CLASS if self.has_classes else float("nan")
 
     @property
-    def dtype(self):
+    def dtype(self) -> Any:
         """The type of labels in arrays."""
         return "int32" if self.has_classes else "float32"
 
-    def answers(self, logits, gaps=None):
+    def answers(self, logits: Tensor, gaps: Any = None) -> Any:
         """Returns what a head answers, of its dense layer before the activation."""
         columns = keras.activations.get(self.activation)(logits)
         return columns if self.link is None else self.link(columns, gaps)

@@ -7,14 +7,16 @@ Source: McCullagh, "Regression Models for Ordinal Data", J. R. Statist. Soc. B 4
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 from keras_mtl.kinds.classes import CLASSES
+from keras_mtl.types import Tensor
 
 
-def class_probabilities(score, gaps=None):
+def class_probabilities(score: Any, gaps: Any = None) -> Tensor:
     """Returns the probabilities of classes in order.
 
     Args:
@@ -35,7 +37,7 @@ def class_probabilities(score, gaps=None):
     return ops.concatenate([below[..., :1], between, above[..., -1:]], axis=-1)
 
 
-def absolute_error_in_ranks(y, y_pred):
+def absolute_error_in_ranks(y: Any, y_pred: Any) -> Tensor:
     """Returns by how many classes the median of the predicted distribution is off.
 
     No other class has a smaller expected error than the median, the first class at which the
@@ -45,7 +47,7 @@ def absolute_error_in_ranks(y, y_pred):
     return ops.abs(median - ops.cast(y, "float32"))
 
 
-def _equally_likely(size):
+def _equally_likely(size: Any) -> tuple[Any, Any]:
     """Returns the score and gaps with which all classes are equally likely."""
     above = np.arange(size - 1, 0, -1)
     odds = np.log(above / (size - above))

@@ -1,5 +1,7 @@
 """Real values."""
 
+from typing import Any
+
 import keras
 
 from keras_mtl.kinds import keras_names
@@ -8,7 +10,7 @@ from keras_mtl.kinds.kind import Kind
 _LARGEST = 3.4028234663852886e38  # of float32
 
 
-def is_finite(labels):
+def is_finite(labels: Any) -> Any:
     return abs(labels) <= _LARGEST
 
 

@@ -1,6 +1,7 @@
 """Yes or no: one probability, or several that do not know of each other."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
@@ -8,7 +9,7 @@ from keras_mtl.kinds import keras_names
 from keras_mtl.kinds.kind import Kind
 
 
-def _is_yes_or_no(labels):
+def _is_yes_or_no(labels: Any) -> Any:
     return (labels == 0) | (labels == 1)
 
 

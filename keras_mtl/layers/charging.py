@@ -1,5 +1,8 @@
 """The base of layers that charge: named penalties, whose weights may change with training."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 import keras
 
 from keras_mtl.replicas import current_step, over_replicas
@@ -22,13 +25,13 @@ class ChargingLayer(keras.layers.Layer):
         updates: Variable, training batches seen; `None` where nobody counts them.
     """
 
-    def __init__(self, weights, **kwargs):
+    def __init__(self, weights: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._names_of_weights = tuple(weights)
         for name, weight in weights.items():
             setattr(self, name, check_setting(name, weight))
 
-    def add_penalties(self, names, counted=True):
+    def add_penalties(self, names: Mapping[str, str], counted: bool = True) -> None:
         """Makes the counter of training batches, and a variable for each penalty.
 
         Args:
@@ -42,7 +45,7 @@ class ChargingLayer(keras.layers.Layer):
             for log, name in names.items()
         }
 
-    def charge(self, name, weight, price, sums=()):
+    def charge(self, name: str, weight: Any, price: Any, sums: Any = ()) -> None:
         """Adds a penalty to the loss, and keeps its value in `penalties`.
 
         Args:
@@ -66,27 +69,27 @@ class ChargingLayer(keras.layers.Layer):
         else:
             step.charges.append((sums, settle))
 
-    def count_batch(self, training):
+    def count_batch(self, training: bool) -> None:
         """Counts a batch whose penalties are charged, if it is one of training."""
         if training and self.updates is not None:
             self.updates.assign_add(1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         weights = {name: serialize_setting(getattr(self, name)) for name in self._names_of_weights}
         return {**super().get_config(), **weights}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         weights = {n: deserialize_setting(w) for n, w in config.items() if n.endswith("weight")}
         return cls(**{**config, **weights})
 
 
-def is_charged(weight):
+def is_charged(weight: Any) -> Any:
     """Returns whether the weight of a penalty is not always 0."""
     return callable(weight) or weight > 0
 
 
-def settled_charges():
+def settled_charges() -> list[Any]:
     """Returns a list of what was charged for sums over a batch that several replicas share."""
     step = current_step()
     if step is None:

@@ -2,6 +2,7 @@
 
 import tempfile
 from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from keras_mtl.keras_internals import (
 )
 
 
-def copied_layer(layer, changes=(), regularized=True):
+def copied_layer(layer: keras.Layer, changes: Any = (), regularized: bool = True) -> Any:
     """Returns a layer of its own that answers as `layer` does.
 
     What is beside the weights comes along: statistics that a `Normalization` was adapted to,
@@ -36,7 +37,7 @@ def copied_layer(layer, changes=(), regularized=True):
     return copy
 
 
-def new_layer_like(layer, changes=(), regularized=True):
+def new_layer_like(layer: keras.Layer, changes: Any = (), regularized: bool = True) -> Any:
     """Returns a layer as `copied_layer` does, but with new weights and nothing else."""
     changes = dict(changes)
     if type(layer) is keras.layers.Lambda:  # its config would hold code, which Keras refuses
@@ -59,7 +60,7 @@ def new_layer_like(layer, changes=(), regularized=True):
         ) from error
 
 
-def without_regularizers(config):
+def without_regularizers(config: dict[str, Any]) -> Any:
     """Returns a config, of whatever depth, in which no weight has a regularizer."""
     if isinstance(config, list):
         return [without_regularizers(value) for value in config]
@@ -71,7 +72,7 @@ def without_regularizers(config):
     }
 
 
-def _new_lambda(layer, name):
+def _new_lambda(layer: keras.Layer, name: str) -> Any:
     return keras.layers.Lambda(
         layer.function,
         lambda_output_shape(layer),
@@ -82,7 +83,7 @@ def _new_lambda(layer, name):
     )
 
 
-def _build_like(old, new):
+def _build_like(old: Any, new: Any) -> None:
     """Makes the weights of a layer and of those in it, in the shapes of another's."""
     if old.built and not new.built and has_own_build(new):
         new.build_from_config(old.get_build_config())
@@ -90,14 +91,14 @@ def _build_like(old, new):
         _build_like(old_inner, new_inner)
 
 
-def copy_state(source, target):
+def copy_state(source: Any, target: Any) -> None:
     """Gives a layer the state of another one with the same config.
 
     It goes the way that saving goes, layer by layer, so what a file keeps is kept.
     """
     pairs = zip(with_inner_layers(source), with_inner_layers(target), strict=True)
     for old, new in pairs:
-        store = {}
+        store: dict[Any, Any] = {}
         old.save_own_variables(store)
         if store:  # arrays of their own: JAX may give a buffer away
             new.load_own_variables({key: np.array(value) for key, value in store.items()})

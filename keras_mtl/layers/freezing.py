@@ -8,11 +8,14 @@ an integer, a row of an allocation an array. Its answer has the mask of `compute
 """
 
 import inspect
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_mtl.keras_internals import graph_of, mask_of, run_graph, set_mask
+from keras_mtl.tasks import Task
+from keras_mtl.types import Tensor
 
 _IN_TRAINING_ONLY = (
     keras.layers.Dropout,
@@ -25,7 +28,7 @@ _IN_TRAINING_ONLY = (
 )
 
 
-def passes_through(layer, call, features, *unused):
+def passes_through(layer: keras.Layer, call: "FrozenCall", features: Tensor, *unused: Any) -> Any:
     """Is the `frozen` of layers that act in training only: it returns their first input."""
     return features
 
@@ -40,17 +43,19 @@ class FrozenCall:
         cut_below: As in `keras_mtl.freeze`.
     """
 
-    def __init__(self, network, task_id, mask=None, prefix=""):
+    def __init__(self, network: Any, task_id: Tensor, mask: Any = None, prefix: str = "") -> None:
         self._network = network
         self.task_id = task_id
         self.mask = mask
         self._prefix = prefix
 
     @property
-    def cut_below(self):
+    def cut_below(self) -> Any:
         return self._network.cut_below
 
-    def __call__(self, layer, *args, name=None, **kwargs):
+    def __call__(
+        self, layer: keras.Layer, *args: Any, name: str | None = None, **kwargs: Any
+    ) -> Any:
         """Returns what stands for a layer answers.
 
         Args:
@@ -61,25 +66,27 @@ class FrozenCall:
         """
         return self._network.called(self, layer, args, kwargs, self._prefix + (name or layer.name))
 
-    def copy(self, layer, *args):
+    def copy(self, layer: keras.Layer, *args: Any) -> Any:
         """Returns what a copy of a layer answers that stays in the frozen network as it is."""
         stand_in = self._network.stand_in(layer, self._prefix + layer.name)
         return stand_in(*args, **_explicit_masks(layer, args, {}))
 
-    def inside(self, layer):
+    def inside(self, layer: keras.Layer) -> Any:
         """Returns the same for the layers in a layer, which get its name before theirs."""
         prefix = f"{self._prefix}{layer.name}_"
         return FrozenCall(self._network, self.task_id, self.mask, prefix)
 
-    def at(self, mask):
+    def at(self, mask: Any) -> Any:
         """Returns the same for a layer whose first input has this mask."""
         return FrozenCall(self._network, self.task_id, mask, self._prefix)
 
-    def answer(self, task):
+    def answer(self, task: Task) -> Any:
         """Returns the output of another task, on its own way through the network."""
         return self._network.output(task)
 
-    def where_open(self, layer, gate, answer, x, shortcut):
+    def where_open(
+        self, layer: keras.Layer, gate: Any, answer: Any, x: Tensor, shortcut: Any
+    ) -> Any:
         """Returns a block's answer where its gate is open, else what goes on without it.
 
         Args:
@@ -103,21 +110,23 @@ class FrozenNetwork:
         cut_below: As in `keras_mtl.freeze`. Defaults to 0.0.
     """
 
-    def __init__(self, model, inputs, cut_below=0.0):
+    def __init__(self, model: keras.Model, inputs: Any, cut_below: float = 0.0) -> None:
         self.model = model
         self.inputs = inputs
         self.cut_below = cut_below
-        self._answers = {}
+        self._answers: dict[Any, Any] = {}
 
-    def stand_in(self, layer, name):
+    def stand_in(self, layer: keras.Layer, name: str) -> Any:
         """Returns a function that calls what stands for a stock layer."""
         raise NotImplementedError
 
-    def where_open(self, layer, gate, answer, x, shortcut):
+    def where_open(
+        self, layer: keras.Layer, gate: Any, answer: Any, x: Tensor, shortcut: Any
+    ) -> Any:
         """See `FrozenCall.where_open`: all is computed, and the gate says what counts."""
         return layer.interpolated(gate, answer(x, shortcut), shortcut)
 
-    def output(self, task):
+    def output(self, task: Task) -> Any:
         """Returns the symbolic output of one task."""
         model, values = self.model, self.inputs
         task_id = list(model.tasks).index(task)
@@ -134,7 +143,9 @@ class FrozenNetwork:
         answer = run_graph(graph, keras.tree.flatten(values), call_with_own_masks)
         return answer[model.tasks[task].kind] if isinstance(answer, dict) else answer
 
-    def called(self, call, layer, args, kwargs, name):
+    def called(
+        self, call: "FrozenCall", layer: keras.Layer, args: Any, kwargs: Any, name: str
+    ) -> Any:
         """Returns what stands for a layer answers, once for equal inputs."""
         if kwargs.get("training") is not True:  # random in inference too, if its user said so
             kwargs.pop("training", None)
@@ -146,7 +157,9 @@ class FrozenNetwork:
             self._answers[key] = (answer, args, kwargs)  # inputs too, whose ids must stay theirs
         return self._answers[key][0]
 
-    def _answer(self, call, layer, args, kwargs, name):
+    def _answer(
+        self, call: "FrozenCall", layer: keras.Layer, args: Any, kwargs: Any, name: str
+    ) -> Any:
         if isinstance(layer, _IN_TRAINING_ONLY) and "training" not in kwargs:
             return args[0]
         graph = graph_of(layer)
@@ -158,7 +171,7 @@ class FrozenNetwork:
             return layer(*args, **kwargs)
         return self.stand_in(layer, name)(*args, **_explicit_masks(layer, args, kwargs))
 
-    def _own_answer(self, call, layer, args, kwargs):
+    def _own_answer(self, call: "FrozenCall", layer: keras.Layer, args: Any, kwargs: Any) -> Any:
         mask = kwargs.pop("mask", None)
         if mask is None:
             mask = keras.tree.map_structure(mask_of, args[0])
@@ -175,7 +188,7 @@ class FrozenNetwork:
         return outputs
 
 
-def _autocast(layer, args):
+def _autocast(layer: keras.Layer, args: Any) -> Any:
     """Returns inputs in the type that the layer computes in, as Keras hands them over."""
 
     def cast(value):
@@ -185,7 +198,7 @@ def _autocast(layer, args):
     return keras.tree.map_structure(cast, args)
 
 
-def _cast(tensor, dtype):
+def _cast(tensor: Tensor, dtype: str) -> Any:
     """Returns a tensor in another type, with its mask."""
     if tensor.dtype == dtype:
         return tensor
@@ -194,30 +207,30 @@ def _cast(tensor, dtype):
     return answer
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     return value is None or isinstance(value, np.ndarray | str | bytes | bool | int | float)
 
 
-def _identity(value):
+def _identity(value: Any) -> Any:
     """Returns what tells an input from others: a tensor is itself, an array its numbers."""
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype.str, value.tobytes()
     return (type(value), value) if _is_number(value) else id(value)
 
 
-def _fits(graph, args):
+def _fits(graph: keras.Model, args: Any) -> Any:
     """Returns whether a nested model takes inputs as they are: else it may add an axis."""
     given = keras.tree.flatten(args[0])
     return len(args) == 1 and [len(x.shape) for x in given] == [len(x.shape) for x in graph.inputs]
 
 
-def _as_inputs(graph, x):
+def _as_inputs(graph: keras.Model, x: Tensor) -> list[Any]:
     """Returns inputs of a nested model in the types that it declares."""
     pairs = zip(keras.tree.flatten(x), graph.inputs, strict=True)
     return [_cast(tensor, own.dtype) for tensor, own in pairs]
 
 
-def _explicit_masks(layer, args, kwargs):
+def _explicit_masks(layer: keras.Layer, args: Any, kwargs: Any) -> Any:
     """Returns call arguments with the masks that Keras would hand over unseen.
 
     They must be seen in the graph, because operations, which stand for layers of this package,

@@ -5,8 +5,13 @@ their kernels can be laid side by side and applied at once. Weights, names and
 freezing stay as they are: this is a way to call the components, not another layer.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_mtl.types import Tensor
 
 _FUSIBLE = (
     keras.layers.Dense,
@@ -26,25 +31,25 @@ _SETTINGS = (
 )
 
 
-def fused_groups(components, compute_dtype):
+def fused_groups(components: Sequence[keras.Layer], compute_dtype: Any) -> Any:
     """Returns lists of positions in `components` that can be computed together.
 
     A group of one is called as it is. Groups keep the order of first appearance. They may change
     between two calls: components that are quantized, or get a LoRA, are called one by one.
     """
-    groups = {}
+    groups: dict[Any, Any] = {}
     for position, component in enumerate(components):
         groups.setdefault(_signature(component, compute_dtype) or position, []).append(position)
     return list(groups.values())
 
 
-def fusible(components, compute_dtype):
+def fusible(components: Sequence[keras.Layer], compute_dtype: Any) -> Any:
     """Returns whether all of several components can be computed together."""
     signatures = {_signature(component, compute_dtype) for component in components}
     return len(components) > 1 and len(signatures) == 1 and None not in signatures
 
 
-def _signature(component, compute_dtype):
+def _signature(component: keras.Layer, compute_dtype: Any) -> Any:
     """Returns what components must agree in to be fused; `None` if they cannot be."""
     if type(component) not in _FUSIBLE or getattr(component, "groups", 1) != 1:
         return None
@@ -61,7 +66,7 @@ def _signature(component, compute_dtype):
     return type(component), *(getattr(component, name, None) for name in _SETTINGS)
 
 
-def applied(component, x, kernel):
+def applied(component: keras.Layer, x: Tensor, kernel: Any) -> Tensor:
     """Returns what a kernel makes of `x` in the place of a component's own, without bias."""
     if isinstance(component, keras.layers.Dense):
         return ops.matmul(x, kernel)
@@ -75,7 +80,7 @@ def applied(component, x, kernel):
     )
 
 
-def fused_call(components, x):
+def fused_call(components: Sequence[keras.Layer], x: Tensor) -> Any:
     """Applies equal components to `x`.
 
     Returns:

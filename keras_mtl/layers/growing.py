@@ -36,12 +36,12 @@ class NewTask:
     has_own_rows: bool = True
 
 
-def take_over_each(old, new):
+def take_over_each(old: Any, new: Any) -> None:
     """Assigns the values of variables to others, as many as there are of the old ones."""
     for source, target in zip(old, new, strict=False):
         target.assign(np.array(source.numpy()))  # a copy: JAX may give the buffer away
 
 
-def one_more_block(number):
+def one_more_block(number: Any) -> Any:
     """Returns how many blocks of rows there are with one more task; one may be that of all."""
     return number + 1 if number > 1 else number

@@ -1,14 +1,18 @@
 """Heads: each task's prediction from features."""
 
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.kinds import KINDS
-from keras_mtl.tasks import as_task
+from keras_mtl.tasks import Task, as_task
+from keras_mtl.types import Shape, Tensor
 
 
-def check_features(tasks, shape):
+def check_features(tasks: Mapping[str, Task], shape: Shape) -> None:
     for name, task in tasks.items():
         rank = 3 if task.per_step else 2
         if len(shape) != rank or shape[-1] is None:
@@ -27,12 +31,12 @@ def check_features(tasks, shape):
             )
 
 
-def initial(values):
+def initial(values: Any) -> Callable[..., Any]:
     """Returns an initializer of given numbers."""
     return lambda shape, dtype: ops.convert_to_tensor(values, dtype)
 
 
-def stock_head(name, task, features, kernel, bias, *gaps):
+def stock_head(name: str, task: Task, features: Tensor, kernel: Any, bias: Any, *gaps: Any) -> Any:
     """Applies one task's head as a stock layer that owns its weights; its gaps are constants."""
     kind = KINDS[task.kind]
     layer = keras.layers.Dense(len(bias), activation=kind.activation, dtype="float32", name=name)
@@ -65,13 +69,13 @@ class TaskHead(keras.layers.Layer):
         ValueError: Features of another rank than the task needs.
     """
 
-    def __init__(self, task, task_id, **kwargs):
+    def __init__(self, task: Task, task_id: Tensor, **kwargs: Any) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         self.task = task = as_task(task)
         self.task_id = checks.count("task_id", task_id, least=0)
         self.supports_masking = task.per_step
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         check_features({self.name: self.task}, shape)
         bias, gaps = KINDS[self.task.kind].start(self.task.size)
         self.kernel = self.add_weight(shape=(shape[-1], len(bias)), name="kernel")
@@ -80,18 +84,18 @@ class TaskHead(keras.layers.Layer):
         if len(gaps):
             self.gaps = self.add_weight(shape=gaps.shape, initializer=initial(gaps), name="gaps")
 
-    def call(self, features):
+    def call(self, features: Tensor) -> Any:
         logits = ops.matmul(features, self.kernel) + self.bias
         return KINDS[self.task.kind].answers(logits, self.gaps)
 
-    def frozen(self, call, features):
+    def frozen(self, call: Callable[..., Any], features: Tensor) -> Any:
         """Becomes a stock Dense, of ordinal tasks with operations after it."""
         return stock_head(self.name, self.task, features, *self.get_weights())
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         task = keras.saving.serialize_keras_object(self.task)
         return {**super().get_config(), "task": task, "task_id": self.task_id}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "task": keras.saving.deserialize_keras_object(config["task"])})

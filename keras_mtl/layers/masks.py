@@ -1,23 +1,28 @@
 """Masks of padding after layers that run side by side."""
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_mtl.keras_internals import graph_of, num_outputs, run_graph
+from keras_mtl.types import Tensor
 
 _ANY_LENGTH = 4096  # stands for a number of steps that is not known
 
 
-def call_in_inference(layer, *args, **kwargs):
+def call_in_inference(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
     """Calls a layer, or an operation, as it answers outside of training."""
     if isinstance(layer, keras.layers.Layer):
         kwargs["training"] = False
     return layer(*args, **kwargs)
 
 
-def mask_beside(layers, x, mask, call=call_in_inference):
+def mask_beside(
+    layers: Sequence[Any], x: Tensor, mask: Any, call: Callable[..., Any] = call_in_inference
+) -> Any:
     """Returns the mask of what layers answer that read one input side by side, or `None`.
 
     A step is valid where the input is, as long as the layers keep its steps, whether they know
@@ -37,13 +42,15 @@ def mask_beside(layers, x, mask, call=call_in_inference):
     return joint_mask(masks)
 
 
-def joint_mask(masks):
+def joint_mask(masks: Any) -> Any:
     """Returns where all of some masks are valid; `None` if none of them says anything."""
     given = {id(mask): mask for mask in keras.tree.flatten(masks) if mask is not None}
     return functools.reduce(ops.logical_and, given.values()) if given else None
 
 
-def output_mask(layer, x, mask, call=call_in_inference):
+def output_mask(
+    layer: keras.Layer, x: Tensor, mask: Any, call: Callable[..., Any] = call_in_inference
+) -> Any:
     """Returns the mask that a layer gives its output, or `None`; also of a nested model."""
     graph = graph_of(layer)
     if graph is not None:
@@ -51,7 +58,7 @@ def output_mask(layer, x, mask, call=call_in_inference):
     return layer.compute_mask(x, mask) if layer.supports_masking else None
 
 
-def keeps_steps(layer, x):
+def keeps_steps(layer: keras.Layer, x: Tensor) -> Any:
     """Returns whether a layer answers at the steps of its input; structures have none."""
     if keras.tree.is_nested(x):
         return False
@@ -63,12 +70,12 @@ def keeps_steps(layer, x):
 class _Masked:
     """A tensor inside a nested model, by its mask; what it is gets computed where it is needed."""
 
-    def __init__(self, mask, value):
+    def __init__(self, mask: Any, value: Any) -> None:
         self.mask = mask
         self.value = value
 
 
-def _mask_through(graph, x, mask, call):
+def _mask_through(graph: keras.Model, x: Tensor, mask: Any, call: Callable[..., Any]) -> Any:
     """Returns the mask that passes through the graph of a nested model."""
     masks = keras.tree.flatten(mask)
     inputs = [
@@ -91,7 +98,7 @@ def _mask_through(graph, x, mask, call):
     return outputs.mask if isinstance(outputs, _Masked) else [one.mask for one in outputs]
 
 
-def _mask_of_call(layer, args, kwargs, call):
+def _mask_of_call(layer: keras.Layer, args: Any, kwargs: Any, call: Callable[..., Any]) -> Any:
     """Returns the mask, or the masks, of what one call inside a nested model answers."""
     if not isinstance(layer, keras.layers.Layer):
         return None  # operations drop masks
@@ -107,7 +114,7 @@ def _mask_of_call(layer, args, kwargs, call):
     return output_mask(layer, _values(args[0]), mask, call)
 
 
-def _values(structure):
+def _values(structure: Any) -> Any:
     return keras.tree.map_structure(
         lambda leaf: leaf.value() if isinstance(leaf, _Masked) else leaf, structure
     )

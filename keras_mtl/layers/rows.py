@@ -1,27 +1,31 @@
 """Rows of several tasks: blocks of rows per task, and back; one task's features of several."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.copying import new_layer_like
-from keras_mtl.layers.freezing import passes_through
+from keras_mtl.layers.freezing import FrozenCall, passes_through
 from keras_mtl.layers.growing import one_more_block
 from keras_mtl.layers.masks import joint_mask
+from keras_mtl.types import Shape, Tensor
 
 
 class _Blocks(keras.layers.Layer):
     """Abstract: knows how many blocks of rows there are, one for each task."""
 
-    def __init__(self, num_tasks, **kwargs):
+    def __init__(self, num_tasks: int, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.num_tasks = checks.count("num_tasks", num_tasks)
 
-    def grown(self, new):
+    def grown(self, new: Any) -> Any:
         """Knows one more block."""
         return new_layer_like(self, {"num_tasks": one_more_block(self.num_tasks)})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_tasks": self.num_tasks}
 
 
@@ -45,15 +49,15 @@ class TaskRows(_Blocks):
     [0, 0, 0, 1, 1, 1]
     """
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Any:
         batch = ops.shape(keras.tree.flatten(x)[0])[0]
         blocks = ops.expand_dims(ops.arange(self.num_tasks, dtype="int32"), axis=-1)
         return ops.reshape(ops.broadcast_to(blocks, (self.num_tasks, batch)), (-1,))
 
-    def compute_output_spec(self, x):
+    def compute_output_spec(self, x: Tensor) -> Any:
         return keras.KerasTensor((None,), dtype="int32")
 
-    def frozen(self, call, x):
+    def frozen(self, call: FrozenCall, x: Tensor) -> Any:
         """All rows are those of the task."""
         return call.task_id
 
@@ -75,18 +79,18 @@ class RepeatRows(_Blocks):
     [[1], [2], [1], [2]]
     """
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Any:
         return ops.tile(x, (self.num_tasks,) + (1,) * (len(x.shape) - 1))
 
-    def compute_mask(self, x, previous_mask):
+    def compute_mask(self, x: Tensor, previous_mask: Any) -> Any:
         return None if previous_mask is None else self.call(previous_mask)
 
-    def compute_output_spec(self, x):
+    def compute_output_spec(self, x: Tensor) -> Any:
         return keras.KerasTensor((None, *x.shape[1:]), x.dtype)
 
     frozen = passes_through  # one task's rows are the batch
 
-    def frozen_mask(self, call, x):
+    def frozen_mask(self, call: FrozenCall, x: Tensor) -> Any:
         return call.mask
 
 
@@ -107,20 +111,20 @@ class SplitTasks(_Blocks):
     [[[1], [2]], [[3], [4]]]
     """
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Any:
         return ops.split(x, self.num_tasks, axis=0)
 
-    def compute_mask(self, x, previous_mask):
+    def compute_mask(self, x: Tensor, previous_mask: Any) -> Any:
         return None if previous_mask is None else self.call(previous_mask)
 
-    def compute_output_spec(self, x):
+    def compute_output_spec(self, x: Tensor) -> list[Any]:
         return [keras.KerasTensor((None, *x.shape[1:]), x.dtype) for _ in range(self.num_tasks)]
 
-    def frozen(self, call, x):
+    def frozen(self, call: FrozenCall, x: Tensor) -> Any:
         """There is one task's block only."""
         return [x] * self.num_tasks
 
-    def frozen_mask(self, call, x):
+    def frozen_mask(self, call: FrozenCall, x: Tensor) -> Any:
         return [call.mask] * self.num_tasks
 
 
@@ -146,7 +150,7 @@ class PickTask(keras.layers.Layer):
     [[2.0], [1.0], [2.0]]
     """
 
-    def build(self, streams_shape, task_id_shape):
+    def build(self, streams_shape: Sequence[Shape], task_id_shape: Shape) -> None:
         if len({tuple(shape) for shape in streams_shape}) > 1:
             raise ValueError(
                 "With separate data the features before the heads must have one shape for all "
@@ -154,7 +158,7 @@ class PickTask(keras.layers.Layer):
                 'the layers equal units, or use task_data="shared".'
             )
 
-    def call(self, streams, task_id):
+    def call(self, streams: Sequence[Tensor], task_id: Tensor) -> Any:
         per_row = (-1,) + (1,) * (len(streams[0].shape) - 1)
         task_id = ops.reshape(task_id, per_row)
         return sum(
@@ -162,13 +166,13 @@ class PickTask(keras.layers.Layer):
             for index, stream in enumerate(streams)
         )
 
-    def compute_mask(self, streams, previous_mask):
+    def compute_mask(self, streams: Sequence[Tensor], previous_mask: Any) -> Any:
         return joint_mask(previous_mask)
 
-    def compute_output_shape(self, streams_shape, task_id_shape):
+    def compute_output_shape(self, streams_shape: Sequence[Shape], task_id_shape: Shape) -> Any:
         return streams_shape[0]
 
-    def frozen(self, call, streams, task_id):
+    def frozen(self, call: FrozenCall, streams: Sequence[Tensor], task_id: Tensor) -> Any:
         """The task is known."""
         return streams[task_id]
 
@@ -195,14 +199,14 @@ class OwnRows(keras.layers.Layer):
     ([[0.0, 0.0], [0.5, 0.5]], [[1.0, 0.0], [0.0, 0.0]])
     """
 
-    def call(self, weights, task_id):
+    def call(self, weights: Any, task_id: Tensor) -> Any:
         task_id = ops.reshape(task_id, (-1,) + (1,) * (len(weights[0].shape) - 1))
         return [
             ops.where(task_id == index, each, ops.zeros_like(each))
             for index, each in enumerate(weights)
         ]
 
-    def compute_output_shape(self, weights_shape, task_id_shape):
+    def compute_output_shape(self, weights_shape: Shape, task_id_shape: Shape) -> Any:
         return list(weights_shape)
 
     frozen = passes_through  # the task is known, and what it does not need nobody asks for

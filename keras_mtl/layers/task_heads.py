@@ -1,6 +1,7 @@
 """Heads of separate data: the prediction of the task that each example belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -11,13 +12,14 @@ from keras_mtl.kinds import KINDS
 from keras_mtl.layers.growing import take_over_each
 from keras_mtl.layers.heads import check_features, initial, stock_head
 from keras_mtl.seeds import seed_of
-from keras_mtl.tasks import as_task, kinds_of, largest_size
+from keras_mtl.tasks import Task, as_task, kinds_of, largest_size
+from keras_mtl.types import Shape, Tasks, Tensor
 
 _CLOSED = -1e9  # logit of a class that the example's task does not have
 _WIDEST = 1e9  # gap before such a class
 
 
-def _glorot_columns(sizes, seed):
+def _glorot_columns(sizes: Any, seed: int | None) -> Any:
     """Returns a Glorot initializer of heads side by side, each with its own fan-out."""
     uniform = keras.initializers.RandomUniform(-1.0, 1.0, seed)
 
@@ -31,15 +33,15 @@ def _glorot_columns(sizes, seed):
 class _Columns:
     """Where the numbers of each task stand, when those of all tasks stand side by side."""
 
-    def __init__(self, tasks, sizes):
+    def __init__(self, tasks: Mapping[str, Task], sizes: Any) -> None:
         self._kinds = [task.kind for task in tasks.values()]
         self.sizes = list(sizes)
         self._ends = np.cumsum([0, *self.sizes])
 
-    def of_task(self, task_id):
+    def of_task(self, task_id: Tensor) -> Any:
         return slice(*self._ends[task_id : task_id + 2])
 
-    def of_kind(self, kind):
+    def of_kind(self, kind: Any) -> tuple[Any, Any]:
         """Returns (T, largest size) columns of a kind's tasks and which of them exist."""
         own = np.where(np.array(self._kinds) == kind, self.sizes, 0)
         places = np.arange(max(own))
@@ -82,7 +84,9 @@ class TaskHeads(keras.layers.Layer):
             some are per step.
     """
 
-    def __init__(self, tasks, num_added_tasks=0, seed=None, **kwargs):
+    def __init__(
+        self, tasks: Tasks, num_added_tasks: int = 0, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         if not isinstance(tasks, Mapping) or not tasks:
             raise ValueError(f"tasks must be a dict, name -> task. Received: {tasks!r}")
@@ -98,7 +102,7 @@ class TaskHeads(keras.layers.Layer):
         self._kinds = kinds_of(self.tasks)
         self.supports_masking = any(task.per_step for task in self.tasks.values())
 
-    def build(self, features_shape, task_id_shape):
+    def build(self, features_shape: Shape, task_id_shape: Shape) -> None:
         check_features(self.tasks, features_shape)
         num_first = len(self.tasks) - self.num_added_tasks
         starts = [self._starts[:num_first], *([start] for start in self._starts[num_first:])]
@@ -119,23 +123,23 @@ class TaskHeads(keras.layers.Layer):
             for variable in block:
                 variable.trainable = False
 
-    def _given(self, name, values):
+    def _given(self, name: str, values: Any) -> Any:
         values = np.concatenate(values)
         return self.add_weight(shape=values.shape, initializer=initial(values), name=name)
 
-    def _side_by_side(self):
+    def _side_by_side(self) -> list[Any]:
         """Returns kernel, bias and, where a task has any, gaps, of all tasks."""
         kernels, biases, *_ = zip(*self.blocks, strict=False)
         gaps = [variable for block in self.blocks for variable in block[2:]]
         return [ops.concatenate(part, axis=-1) for part in (kernels, biases, gaps) if part]
 
-    def call(self, features, task_id):
+    def call(self, features: Tensor, task_id: Tensor) -> Any:
         kernel, bias, *gaps = self._side_by_side()
         logits = ops.matmul(features, kernel) + bias
         outputs = {kind: self._output(kind, logits, gaps, task_id) for kind in self._kinds}
         return outputs if len(outputs) > 1 else outputs[next(iter(outputs))]
 
-    def _output(self, kind, logits, gaps, task_id):
+    def _output(self, kind: Any, logits: Tensor, gaps: Any, task_id: Tensor) -> Tensor:
         known = (task_id >= 0) & (task_id < len(self.tasks))
         task_id = ops.where(known, task_id, 0)
 
@@ -158,10 +162,10 @@ class TaskHeads(keras.layers.Layer):
         known = ops.reshape(known, (-1,) + (1,) * (len(logits.shape) - 1))
         return ops.where(known, ops.where(of_rows(exists), values, 0.0), float("nan"))
 
-    def compute_mask(self, features, previous_mask):
+    def compute_mask(self, features: Tensor, previous_mask: Any) -> Any:
         return dict.fromkeys(self._kinds, previous_mask) if len(self._kinds) > 1 else previous_mask
 
-    def compute_output_spec(self, features, task_id):
+    def compute_output_spec(self, features: Tensor, task_id: Tensor) -> Any:
         outputs = {
             kind: keras.KerasTensor(
                 (*features.shape[:-1], largest_size(self.tasks, kind)), dtype="float32"
@@ -170,7 +174,7 @@ class TaskHeads(keras.layers.Layer):
         }
         return outputs if len(outputs) > 1 else outputs[next(iter(outputs))]
 
-    def frozen(self, call, features, task_id):
+    def frozen(self, call: Callable[..., Any], features: Tensor, task_id: Tensor) -> Any:
         """Becomes a stock Dense with one task's columns, as `TaskHead` does."""
         name, task = list(self.tasks.items())[task_id]
         columns = self._columns.of_task(task_id)
@@ -179,7 +183,7 @@ class TaskHeads(keras.layers.Layer):
         output = stock_head(name, task, features, kernel[:, columns], bias[columns], *own_gaps)
         return dict.fromkeys(self._kinds, output) if len(self._kinds) > 1 else output
 
-    def grown(self, new):
+    def grown(self, new: Any) -> Any:
         """Has a head for the new task too, with variables of its own, which alone learn."""
         tasks = {**self.tasks, new.name: new.task}
         return TaskHeads(
@@ -189,11 +193,11 @@ class TaskHeads(keras.layers.Layer):
             seed=self.seed,
         )
 
-    def take_over(self, old):
+    def take_over(self, old: Any) -> None:
         for old_block, block in zip(old.blocks, self.blocks, strict=False):
             take_over_each(old_block, block)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         tasks = {n: keras.saving.serialize_keras_object(t) for n, t in self.tasks.items()}
         return {
             **super().get_config(),
@@ -203,6 +207,6 @@ class TaskHeads(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         tasks = {n: keras.saving.deserialize_keras_object(t) for n, t in config["tasks"]}
         return cls(**{**config, "tasks": tasks})

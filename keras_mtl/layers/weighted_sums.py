@@ -1,11 +1,13 @@
 """Weighted sums of tensors, and the same in stock layers for networks that are frozen."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 
-def weighted_sums(alpha, parts):
+def weighted_sums(alpha: Any, parts: Any) -> list[Any]:
     """Returns the sums of tensors that the rows of alpha say.
 
     Term by term: a product of this matrix, which is small, with the stacked tensors takes up
@@ -18,7 +20,7 @@ def weighted_sums(alpha, parts):
     ]
 
 
-def stock_sum(parts, weights):
+def stock_sum(parts: Any, weights: Any) -> Any:
     """Returns the sum of symbolic tensors times known weights, not all zero.
 
     What weighs nothing is left out, what weighs 1 is not scaled. A weight is a number, or an

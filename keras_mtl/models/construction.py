@@ -3,6 +3,8 @@
 import contextlib
 import random
 import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 
@@ -10,11 +12,12 @@ from keras_mtl import checks
 from keras_mtl.keras_internals import origin
 from keras_mtl.layers import ExpertStreams
 from keras_mtl.layers.components.parallel_components import ParallelComponents
+from keras_mtl.types import NewLayer, Tensor
 
 _GIVEN_LAYERS: weakref.WeakSet = weakref.WeakSet()  # so that no layer is built in twice
 
 
-def layer_names(model):
+def layer_names(model: keras.Model) -> set[Any]:
     """Returns the names of a model's layers and of the components in them."""
     hold = ParallelComponents | ExpertStreams
     holders = [layer for layer in model.layers if isinstance(layer, hold)]
@@ -22,14 +25,14 @@ def layer_names(model):
     return {layer.name for layer in [*model.layers, *components]}
 
 
-def new_input(inputs):
+def new_input(inputs: Any) -> Any:
     """Returns inputs like the given ones, a `keras.Input` or a dict of them."""
     if isinstance(inputs, dict) and inputs:
         return {key: _input_like(tensor, key) for key, tensor in inputs.items()}
     return _input_like(inputs, "inputs")
 
 
-def _input_like(tensor, name):
+def _input_like(tensor: Tensor, name: str) -> Any:
     if not keras.backend.is_keras_tensor(tensor):
         raise ValueError(
             "inputs must be a keras.Input, such as keras.Input((28, 28, 1)), or a dict of them. "
@@ -45,7 +48,7 @@ def _input_like(tensor, name):
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
 
 
-def new_layer(make, name, where):
+def new_layer(make: Any, name: str, where: Any) -> Any:
     """Returns the layer that a callable makes, named `name`."""
     if isinstance(make, keras.layers.Layer):
         raise ValueError(
@@ -70,7 +73,7 @@ def new_layer(make, name, where):
     return layer
 
 
-def made_layers(stem, layers):
+def made_layers(stem: Sequence[NewLayer], layers: Sequence[Any]) -> Iterator[Any]:
     """Makes stem and layers, one entry at a time, in order.
 
     Yields:
@@ -98,7 +101,7 @@ def made_layers(stem, layers):
         )
 
 
-def check_lists(**lists):
+def check_lists(**lists: Any) -> None:
     """Raises a `ValueError` when `stem` or `layers` is not a list."""
     for name, value in lists.items():
         if not isinstance(value, list | tuple):
@@ -108,7 +111,9 @@ def check_lists(**lists):
             )
 
 
-def check_has_list(layers, holds, purpose, example="[[dense] * 4]"):
+def check_has_list(
+    layers: Sequence[Any], holds: Any, purpose: Any, example: str = "[[dense] * 4]"
+) -> None:
     """Raises a `ValueError` for layers without any list, where a bracket was forgotten.
 
     Args:
@@ -127,26 +132,27 @@ def check_has_list(layers, holds, purpose, example="[[dense] * 4]"):
 
 
 @contextlib.contextmanager
-def seeded(seed):
+def seeded(seed: int | None) -> Iterator[Any]:
     """Makes everything that is drawn inside reproducible; `None` changes nothing.
 
     Keras takes the seeds of initializers and dropout from Python's generator, whose state
     is put back afterwards.
     """
-    if checks.seed("seed", seed) is None:
+    seed = checks.seed("seed", seed)
+    if seed is None:
         yield
         return
     state = random.getstate()
-    random.seed(int(seed))
+    random.seed(seed)
     try:
         yield
     finally:
         random.setstate(state)
 
 
-def check_different_starts(components):
+def check_different_starts(components: Sequence[keras.Layer]) -> None:
     """Raises a `ValueError` for equal components, which is never what somebody meant."""
-    seen = {}
+    seen: dict[Any, Any] = {}
     for component in components:
         weights = component.get_weights()
         if not any(weight.ndim > 1 for weight in weights):

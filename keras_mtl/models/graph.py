@@ -1,5 +1,8 @@
 """The graph that all builders share: inputs, stem, layers in order, heads."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 
 from keras_mtl import checks
@@ -26,6 +29,7 @@ from keras_mtl.models.construction import (
 from keras_mtl.models.task_towers import through_towers, units_by_task
 from keras_mtl.tasks import as_tasks, check_task_name
 from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, Tensor, TowerUnits
 
 _FORMS_OF_DATA = {
     "shared": "one input, a label per task",
@@ -36,7 +40,7 @@ _FORMS_OF_DATA = {
 class Network:
     """What every network begins and ends with: its inputs, and heads for its tasks."""
 
-    def __init__(self, inputs, tasks, task_data):
+    def __init__(self, inputs: Any, tasks: Tasks, task_data: str) -> None:
         checks.word("task_data", task_data, _FORMS_OF_DATA)
         self.tasks = as_tasks(tasks)
         self.separate = task_data == "separate"
@@ -45,7 +49,7 @@ class Network:
         self.num_added_tasks = 0
 
     @classmethod
-    def on(cls, inputs, tasks, task_data):
+    def on(cls, inputs: Any, tasks: Tasks, task_data: str) -> Any:
         """Returns the beginning of a network on the inputs that a graph has already."""
         separate = task_data == "separate"
         network = cls(inputs["inputs"] if separate else inputs, tasks, task_data)
@@ -55,7 +59,14 @@ class Network:
             network.inputs = inputs
         return network
 
-    def finish(self, streams, name, seed=None, tower_units=(), sequences=False):
+    def finish(
+        self,
+        streams: Sequence[Tensor],
+        name: str | None,
+        seed: int | None = None,
+        tower_units: TowerUnits = (),
+        sequences: bool = False,
+    ) -> Any:
         """Adds the heads to each task's features and returns the model.
 
         Args:
@@ -73,7 +84,9 @@ class Network:
         ends = self._separate_heads if self.separate else self._shared_heads
         return MultiTaskModel(*ends(streams, seed, per_step or sequences), name=name)
 
-    def _separate_heads(self, streams, seed, sequences):
+    def _separate_heads(
+        self, streams: Sequence[Tensor], seed: int | None, sequences: Any
+    ) -> tuple[Any, Any]:
         features = streams[0]
         if any(stream is not features for stream in streams):
             features = PickTask(name="pick_task")(streams, self.task_id)
@@ -84,7 +97,9 @@ class Network:
         heads = TaskHeads(self.tasks, self.num_added_tasks, seed, name="heads")
         return inputs, heads(features, self.task_id)
 
-    def _shared_heads(self, streams, seed, sequences):
+    def _shared_heads(
+        self, streams: Sequence[Tensor], seed: int | None, sequences: Any
+    ) -> tuple[Any, Any]:
         if sequences:
             last = LastStep(name="last_step")
             at_the_end = each_once(lambda x: last(x) if len(x.shape) == 3 else x, streams)
@@ -101,13 +116,13 @@ class Network:
         }
         return self.inputs, outputs
 
-    def _check_task_names(self, inputs, features):
+    def _check_task_names(self, inputs: Any, features: Tensor) -> None:
         taken = layer_names(keras.Model(inputs, features))
         for name in self.tasks:
             check_task_name(name, taken)
 
 
-def streams_before_heads(model):
+def streams_before_heads(model: keras.Model) -> Any:
     """Returns what the heads of a model read: the features of each task, in order."""
     if model.task_data == "shared":
         return [model.get_layer(name).input for name in model.tasks]
@@ -117,7 +132,7 @@ def streams_before_heads(model):
     return [features] * len(model.tasks)
 
 
-def each_once(call, streams):
+def each_once(call: Callable[..., Any], streams: Sequence[Tensor]) -> list[Any]:
     """Returns what `call` makes of each stream; streams that are the same are called once."""
     outputs = {}
     for stream in streams:
@@ -134,21 +149,23 @@ class TaskStream:
     from there on there is a block of rows per task.
     """
 
-    def __init__(self, network):
+    def __init__(self, network: Any) -> None:
         self.network = network
         self.features = network.inputs
         self.task_id = network.task_id
 
     @property
-    def num_rows(self):
+    def num_rows(self) -> Any:
         """How many rows an example has: one, or one per task."""
         return 1 if self.network.separate or self.task_id is None else len(self.network.tasks)
 
-    def apply(self, layer):
+    def apply(self, layer: keras.Layer) -> None:
         """Sends every row through one layer."""
         self.features = layer(self.features)
 
-    def route(self, components, allocation, combine, name):
+    def route(
+        self, components: Sequence[keras.Layer], allocation: Any, combine: str, name: str
+    ) -> Any:
         """Sends every row through the components that its task is given.
 
         Returns what `allocation` says beside the weights, such as probabilities.
@@ -168,7 +185,14 @@ class TaskStream:
         check_different_starts(components)
         return rest
 
-    def _routed(self, components, allocation, combine, num_repeats, name):
+    def _routed(
+        self,
+        components: Sequence[keras.Layer],
+        allocation: Any,
+        combine: str,
+        num_repeats: int,
+        name: str,
+    ) -> Any:
         """Returns the layer that runs what is chosen; with shared data rows come in blocks."""
         num_blocks = routes = None
         if not self.network.separate:
@@ -178,7 +202,7 @@ class TaskStream:
         draws = getattr(allocation, "draws", "task")
         return RoutedModular(components, combine, num_repeats, num_blocks, routes, draws, name=name)
 
-    def separate_rows(self):
+    def separate_rows(self) -> None:
         """Gives every task rows of its own, before a layer that treats them differently."""
         if self.task_id is None:
             num_tasks = len(self.network.tasks)
@@ -186,7 +210,7 @@ class TaskStream:
             if num_tasks > 1:
                 self.features = RepeatRows(num_tasks, name="repeat_rows")(self.features)
 
-    def by_task(self):
+    def by_task(self) -> Any:
         """Returns the features of each task."""
         num_tasks = len(self.network.tasks)
         if self.num_rows > 1:
@@ -195,8 +219,18 @@ class TaskStream:
 
 
 def build_allocated(
-    inputs, tasks, layers, allocate, *, task_data, stem, combine, tower_units, seed, name
-):  # fmt: skip
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
+    allocate: Callable[[int, int], Any],
+    *,
+    task_data: str,
+    stem: Sequence[NewLayer],
+    combine: str,
+    tower_units: TowerUnits,
+    seed: int | None,
+    name: str | None,
+) -> MultiTaskModel:
     """Builds a network whose components are weighted by task.
 
     Args:
@@ -212,7 +246,9 @@ def build_allocated(
         return stream.network.finish(stream.by_task(), name, seed, tower_units)
 
 
-def send_through(stream, stem, layers, allocate, combine):
+def send_through(
+    stream: Any, stem: Sequence[NewLayer], layers: Sequence[Any], allocate: Any, combine: str
+) -> Any:
     """Sends a stream through stem and layers; returns what allocations say beside weights."""
     said = []
     for index, made in made_layers(stem, layers):

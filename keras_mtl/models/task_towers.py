@@ -1,7 +1,8 @@
 """Dense layers that each task has before its head."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -9,11 +10,12 @@ from keras_mtl import checks
 from keras_mtl.keras_internals import origin
 from keras_mtl.layers import LastStep
 from keras_mtl.layers.copying import new_layer_like
+from keras_mtl.types import Tensor, TowerUnits
 
 _NAME = re.compile(r"tower_\d+_\d+")
 
 
-def units_by_task(tower_units, names):
+def units_by_task(tower_units: TowerUnits, names: Sequence[str]) -> Any:
     """Returns a tuple of sizes for each task, after a check of what a builder was given."""
     if not isinstance(tower_units, Mapping):
         return [checks.sizes("tower_units", tower_units)] * len(names)
@@ -28,7 +30,7 @@ def units_by_task(tower_units, names):
     return [by_name.get(name, ()) for name in names]
 
 
-def through_towers(streams, units):
+def through_towers(streams: Sequence[Tensor], units: Any) -> Any:
     """Sends the features of each task through dense ReLU layers of its own, of given sizes."""
     streams = list(streams)
     for depth in range(1, max(map(len, units)) + 1):
@@ -41,14 +43,14 @@ def through_towers(streams, units):
     return streams
 
 
-def is_in_tower(operation):
+def is_in_tower(operation: Any) -> bool:
     """Whether a layer of a network is part of a task's tower."""
     return bool(_NAME.fullmatch(operation.name))
 
 
-def tower_of(tensor):
+def tower_of(tensor: Tensor) -> tuple[Any, Any]:
     """Returns the layers of the tower that ends in a tensor, and what the tower reads."""
-    tower = []
+    tower: list[Any] = []
     while True:
         operation, read = origin(tensor)
         if is_in_tower(operation):
@@ -58,7 +60,7 @@ def tower_of(tensor):
         tensor = read[0]  # what follows is its mask
 
 
-def new_tower(like, number):
+def new_tower(like: Any, number: Any) -> list[Any]:
     """Returns untrained layers like those of a tower, for the task of that number."""
     return [
         new_layer_like(layer, {"name": f"tower_{depth}_{number}", "trainable": True})

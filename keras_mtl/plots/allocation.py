@@ -1,5 +1,8 @@
 """Plots of an allocation: components by task, and usage by depth."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_mtl.analysis import allocation, allocation_probabilities, usage_by_depth
@@ -18,7 +21,7 @@ from keras_mtl.plots.given import is_network, number_arrays, task_names
 _WANTED = "a network that allocates components, or a (tasks, components) matrix for each layer"
 
 
-def plot_allocation(model, ax=None, probabilities=False):
+def plot_allocation(model: keras.Model, ax: Any = None, probabilities: bool = False) -> Any:
     """Draws which components each task uses: tasks down, components across.
 
     Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section V.
@@ -65,7 +68,7 @@ def plot_allocation(model, ax=None, probabilities=False):
     return ax
 
 
-def plot_usage_by_depth(model, ax=None):
+def plot_usage_by_depth(model: keras.Model, ax: Any = None) -> Any:
     """Draws the share of tasks that use each component, layer after layer.
 
     A dotted line marks the mean of each layer.
@@ -108,14 +111,14 @@ def plot_usage_by_depth(model, ax=None):
     return ax
 
 
-def _usage(given):
+def _usage(given: Any) -> Any:
     wanted = (
         "a network that allocates components, or what keras_mtl.analysis.usage_by_depth returns"
     )
     return number_arrays("plot_usage_by_depth", given, wanted, ndim=1)
 
 
-def _labels(given, sizes):
+def _labels(given: Any, sizes: Any) -> Any:
     if is_network(given):
         return layer_labels(allocation_layers(given))
     return [f"layer {index + 1}" for index in range(len(sizes))]

@@ -1,5 +1,8 @@
 """A plot of alpha: the weights by which towers read each other."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_mtl.analysis import alphas
@@ -19,7 +22,7 @@ _WANTED = "a network of stitched towers, or what keras_mtl.analysis.alphas retur
 _MOST_NUMBERS = 200  # cells; with more of them, numbers in cells are too small to read
 
 
-def plot_alpha(model, ax=None):
+def plot_alpha(model: keras.Model, ax: Any = None) -> Any:
     """Draws how much towers read of each other: targets down, sources across, layer by layer.
 
     Colors are pale at 0, blue above and red below. Per-channel weights are drawn as their
@@ -74,7 +77,7 @@ def plot_alpha(model, ax=None):
     return ax
 
 
-def _subspace_names(tasks, num_rows):
+def _subspace_names(tasks: Any, num_rows: Any) -> Any:
     """Returns the names of rows in the order of alpha: by task, then subspace."""
     num_subspaces = num_rows // len(tasks)
     if num_subspaces == 1:

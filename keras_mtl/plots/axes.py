@@ -1,6 +1,7 @@
 """Parts that plots have in common: figures, colors, task names, separated layers."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ BAR_COLOR = USE_COLORS[-1]
 _GRID_COLOR = "0.9"
 
 
-def given_or_new(ax, width, height):
+def given_or_new(ax: Any, width: Any, height: Any) -> Any:
     """Returns `ax`, or the axes of a new figure of that size in inches.
 
     The figure is not known to `pyplot`, so nothing has to be closed.
@@ -28,7 +29,9 @@ def given_or_new(ax, width, height):
     return Figure(figsize=figsize, layout="constrained").add_subplot()
 
 
-def show_matrix(ax, matrix, row_names, colors=None, limits=(0, 1)):
+def show_matrix(
+    ax: Any, matrix: Any, row_names: Any, colors: Any = None, limits: Any = (0, 1)
+) -> Any:
     """Draws numbers within `limits`, with a name for each row; returns the image."""
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -45,7 +48,7 @@ def show_matrix(ax, matrix, row_names, colors=None, limits=(0, 1)):
     return image
 
 
-def write_values(ax, image):
+def write_values(ax: Any, image: Any) -> None:
     """Writes its number into each cell of an image, in black or white, whichever is legible."""
     values = np.ma.getdata(image.get_array())
     colors = image.cmap(image.norm(image.get_array()))
@@ -54,7 +57,7 @@ def write_values(ax, image):
         ax.text(column, row, f"{value:z.2f}", ha="center", va="center", color=color, fontsize=8)
 
 
-def _legible_on(color):
+def _legible_on(color: Any) -> Any:
     """Returns black or white, whichever has the higher contrast in the sense of WCAG 2."""
     channels = np.asarray(color[:3])
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
@@ -62,18 +65,18 @@ def _legible_on(color):
     return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
 
 
-def add_colorbar(ax, image, label):
+def add_colorbar(ax: Any, image: Any, label: Any) -> None:
     """Explains the colors of an image."""
     ax.figure.colorbar(image, ax=ax, label=label, fraction=0.05, pad=0.02, aspect=25)
 
 
-def layer_labels(layers):
+def layer_labels(layers: Any) -> list[Any]:
     """Returns how to call layers: `allocation_2` decides, `stitch_2` mixes in layer 2."""
     names = [layer.name.removeprefix("allocation_").removeprefix("stitch_") for layer in layers]
     return [f"layer {name}" for name in names]
 
 
-def separate_layers(ax, labels, sizes, axis="x"):
+def separate_layers(ax: Any, labels: Any, sizes: Any, axis: str = "x") -> None:
     """Draws lines between layers that stand side by side, and writes their names.
 
     Components are numbered from 1 within their layer.

@@ -1,5 +1,8 @@
 """A plot of beta: the weights by which heads read layers."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_mtl.analysis import betas
@@ -9,7 +12,7 @@ from keras_mtl.plots.given import is_network, number_arrays, task_names
 _PALEST, _DARKEST = 0.35, 0.9  # of the colormap
 
 
-def plot_beta(model, ax=None):
+def plot_beta(model: keras.Model, ax: Any = None) -> Any:
     """Draws how much each task's head reads of the layers of its tower, a bar per layer.
 
     Deeper layers are darker.
@@ -58,6 +61,6 @@ def plot_beta(model, ax=None):
     return ax
 
 
-def _rows(given):
+def _rows(given: Any) -> Any:
     wanted = "a network whose heads mix layers, or what keras_mtl.analysis.betas returns"
     return np.array(number_arrays("plot_beta", given, wanted, ndim=1))

@@ -1,6 +1,7 @@
 """A plot of cost against score."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from keras_mtl.plots.given import refuse
 _WANTED = "dicts, name of a network -> its FLOPs by task, and name -> its score"
 
 
-def plot_compute(flops, scores, ax=None):
+def plot_compute(flops: Any, scores: Any, ax: Any = None) -> Any:
     """Draws a point for each network: what an example costs, and the score of the network.
 
     Args:
@@ -60,6 +61,6 @@ def plot_compute(flops, scores, ax=None):
     return ax
 
 
-def _mean(by_task):
+def _mean(by_task: Any) -> Any:
     tasks = by_task.values() if isinstance(by_task, Mapping) else [by_task]
     return np.mean([np.mean(one) for one in tasks])

@@ -1,5 +1,7 @@
 """Plots of executed blocks: how often each is, and how many an example takes."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_mtl.plots.axes import add_colorbar, given_or_new, show_matrix, write_values
@@ -8,7 +10,7 @@ from keras_mtl.plots.given import by_task
 _MADE_BY = "keras_mtl.analysis.executed_blocks(model, x)"
 
 
-def plot_gate_rates(executed, ax=None, labels=None):
+def plot_gate_rates(executed: Any, ax: Any = None, labels: Any = None) -> Any:
     """Draws how often each task executes each block: tasks down, blocks across.
 
     Source: Rahimian et al., "DynaShare: Dynamic Neural Networks for Multi-Task Learning", ICLR
@@ -54,7 +56,7 @@ def plot_gate_rates(executed, ax=None, labels=None):
     return ax
 
 
-def _rows(executed, labels):
+def _rows(executed: Any, labels: Any) -> Any:
     """Returns a dict, name of a row -> how often its examples execute each block."""
     unknown = [task for task in labels if task not in executed]
     if unknown:
@@ -80,7 +82,7 @@ def _rows(executed, labels):
     return rows
 
 
-def plot_executed_blocks(executed, ax=None):
+def plot_executed_blocks(executed: Any, ax: Any = None) -> Any:
     """Draws how many blocks examples execute: the share of a task's examples, for each number.
 
     Source: Veit and Belongie, "Convolutional Networks with Adaptive Inference Graphs", ECCV

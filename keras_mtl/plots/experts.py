@@ -1,5 +1,7 @@
 """A plot of the use of experts by task."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_mtl.plots.axes import (
@@ -14,7 +16,7 @@ from keras_mtl.plots.given import by_task, number_arrays
 _MADE_BY = "keras_mtl.analysis.expert_usage(model, x)"
 
 
-def plot_expert_usage(usage, ax=None):
+def plot_expert_usage(usage: Any, ax: Any = None) -> Any:
     """Draws how much each task weighs each expert on average: tasks down, experts across.
 
     Lists of experts stand side by side; the darkest cell is the largest weight of all. An expert

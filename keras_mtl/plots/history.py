@@ -1,5 +1,7 @@
 """A plot of allocation probabilities over training."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_mtl.plots.axes import (
@@ -11,7 +13,7 @@ from keras_mtl.plots.axes import (
 from keras_mtl.plots.given import refuse
 
 
-def plot_allocation_history(recorder, tasks, task, ax=None):
+def plot_allocation_history(recorder: Any, tasks: Any, task: Any, ax: Any = None) -> Any:
     """Draws how likely one task was to use each component, epoch after epoch.
 
     Epochs go from left to right, components from top to bottom. Pale cells are
@@ -75,5 +77,5 @@ def plot_allocation_history(recorder, tasks, task, ax=None):
     return ax
 
 
-def _epoch_at(epochs, place):
+def _epoch_at(epochs: Any, place: Any) -> Any:
     return str(epochs[int(place)]) if 0 <= place < len(epochs) else ""

@@ -1,6 +1,7 @@
 """A plot of learning curves by method, such as of how fast they fit noise."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ _WANTED = (
 )
 
 
-def plot_learning_curves(curves, ax=None, log=None):
+def plot_learning_curves(curves: Any, ax: Any = None, log: Any = None) -> Any:
     """Draws a number that training logs, epoch after epoch: mean over seeds.
 
     A band shows one standard error of the mean on each side; a single seed has none. A method
@@ -72,7 +73,7 @@ def plot_learning_curves(curves, ax=None, log=None):
     return ax
 
 
-def logged(what, runs, log):
+def logged(what: str, runs: Any, log: Any) -> Any:
     """Returns the numbers of runs, `(seeds, epochs)`, of a log where they are histories."""
     if _is_history(runs):
         runs = [runs]
@@ -98,16 +99,16 @@ def logged(what, runs, log):
     return numbers
 
 
-def _is_history(run):
+def _is_history(run: Any) -> bool:
     return hasattr(run, "history") or isinstance(run, Mapping)
 
 
-def _are_histories(runs):
+def _are_histories(runs: Any) -> Any:
     several = isinstance(runs, list | tuple) and runs
     return _is_history(runs) or bool(several and all(map(_is_history, runs)))
 
 
-def _numbers_of(what, logs, log):
+def _numbers_of(what: str, logs: Any, log: Any) -> Any:
     if log not in logs:
         raise ValueError(f"{what} has no log {log!r}. Logs of its runs: {', '.join(logs)}")
     return logs[log]

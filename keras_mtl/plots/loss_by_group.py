@@ -1,6 +1,7 @@
 """A plot of the losses of groups of tasks, such as related and unrelated ones."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from keras_mtl.plots.given import refuse
 from keras_mtl.plots.learning_curves import logged, plot_learning_curves
@@ -8,7 +9,7 @@ from keras_mtl.plots.learning_curves import logged, plot_learning_curves
 _WANTED = "a dict, name of a group -> what fit returned, or a list of that for each seed"
 
 
-def plot_loss_by_group(histories, ax=None, log="loss"):
+def plot_loss_by_group(histories: Any, ax: Any = None, log: str = "loss") -> Any:
     """Draws the loss of groups of tasks that were trained together: mean over seeds.
 
     A band shows one standard error of the mean on each side; a single seed has none.

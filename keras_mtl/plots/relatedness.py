@@ -1,6 +1,7 @@
 """A plot of the relatedness of tasks over time."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ _NUM_COLORS = 10  # of matplotlib's cycle
 _LINE_STYLES = ("-", "--", ":", "-.")
 
 
-def plot_relatedness_over_time(relatedness, tasks, ax=None):
+def plot_relatedness_over_time(relatedness: Any, tasks: Any, ax: Any = None) -> Any:
     """Draws the relatedness of each pair of tasks, step after step.
 
     Args:

@@ -1,5 +1,7 @@
 """Plots of routing over time, and of the use of sub-encoders."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_mtl.plots.axes import add_colorbar, given_or_new, separate_layers, show_matrix
@@ -8,7 +10,7 @@ from keras_mtl.plots.given import by_task
 _ABSENT_COLOR = "0.8"
 
 
-def plot_routing_over_time(routing, ax=None, num_steps=6):
+def plot_routing_over_time(routing: Any, ax: Any = None, num_steps: int = 6) -> Any:
     """Draws how often each task reads each sub-encoder, for the first time steps.
 
     Each task has a row of grids, one for each step: layers of the encoder across, their
@@ -56,14 +58,14 @@ def plot_routing_over_time(routing, ax=None, num_steps=6):
     return ax
 
 
-def _steps_across(shares, num_steps):
+def _steps_across(shares: Any, num_steps: Any) -> Any:
     """Returns `(sub_network, step and layer)` of `(time, layer, sub_network)`."""
     missing = max(num_steps - len(shares), 0)
     shares = np.pad(shares[:num_steps], ((0, missing), (0, 0), (0, 0)), constant_values=np.nan)
     return shares.reshape(-1, shares.shape[-1]).T
 
 
-def plot_sub_encoder_usage(usage, ax=None):
+def plot_sub_encoder_usage(usage: Any, ax: Any = None) -> Any:
     """Draws how the connections to each sub-encoder divide among the tasks.
 
     There is a bar for each sub-encoder, layer after layer; none for one that no task reads.

@@ -1,5 +1,8 @@
 """A plot of the similarity of tasks."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_mtl.analysis import task_similarity
@@ -11,7 +14,7 @@ _LEAST_SPAN = 0.05  # of the colors: smaller differences are drawn as such
 _ITSELF_COLOR = "0.85"
 
 
-def plot_task_similarity(model, ax=None):
+def plot_task_similarity(model: keras.Model, ax: Any = None) -> Any:
     """Draws the cosine similarity of the tasks' allocations, with its numbers.
 
     Colors span what is found between different tasks, the darker the more alike. A task with
@@ -53,7 +56,7 @@ def plot_task_similarity(model, ax=None):
     return ax
 
 
-def _limits(values):
+def _limits(values: Any) -> tuple[Any, Any]:
     """Returns the ends of the colors: those of the values, and not too near to each other."""
     if not len(values):
         return 0, 1
@@ -61,7 +64,7 @@ def _limits(values):
     return min(low, high - _LEAST_SPAN), high
 
 
-def _checked(given):
+def _checked(given: Any) -> Any:
     try:
         similarity = np.asarray(given, float)
     except (TypeError, ValueError):

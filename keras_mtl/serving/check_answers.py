@@ -1,5 +1,8 @@
 """The check that a network answers as the one that it was made of."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -10,7 +13,7 @@ _IN_HALVES = 5e-3
 _AT_MOST = 1e-3  # that rounding may come to in a deep network
 
 
-def task_answers_of(model, x):
+def task_answers_of(model: keras.Model, x: Any) -> Any:
     """Returns a dict, task -> array, of what a trained network answers in inference.
 
     Args:
@@ -29,11 +32,11 @@ def task_answers_of(model, x):
     return answers
 
 
-def _call(model):
+def _call(model: keras.Model) -> Callable[..., Any]:
     return lambda x: model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
 
 
-def check_answers(model, x, answer, what):
+def check_answers(model: keras.Model, x: Any, answer: Any, what: str) -> None:
     """Raises a `ValueError` where a network answers otherwise than the model it was made of.
 
     Answers may differ by 1e-6 of themselves, or of 1; by 5e-3 where layers compute in 16 bits or
@@ -62,7 +65,7 @@ def check_answers(model, x, answer, what):
             )
 
 
-def _tolerance(model):
+def _tolerance(model: keras.Model) -> Any:
     inner = with_inner_layers(model)[1:]
     in_halves = any(
         layer.compute_dtype in ("float16", "bfloat16") or layer.quantization_mode is not None
@@ -71,15 +74,15 @@ def _tolerance(model):
     return _IN_HALVES if in_halves else _EXACT
 
 
-def _rounding(model, x, expected):
+def _rounding(model: keras.Model, x: Any, expected: Any) -> Any:
     """Returns how far the model's own answers are from themselves, by rounding alone.
 
     Asked one example at a time, and with inputs that differ in their last bits.
     """
     rows = range(len(keras.tree.flatten(x)[0]))
     each = [keras.tree.map_structure(lambda part, n=n: part[n : n + 1], x) for n in rows]
-    alone = [task_answers_of(model, one) for one in each]
-    alone = {task: np.concatenate([one[task] for one in alone]) for task in expected}
+    apart = [task_answers_of(model, one) for one in each]
+    alone = {task: np.concatenate([one[task] for one in apart]) for task in expected}
     nearby = task_answers_of(model, keras.tree.map_structure(_last_bits, x))
     return max(
         _largest_difference(found[task], answers)
@@ -88,14 +91,14 @@ def _rounding(model, x, expected):
     )
 
 
-def _last_bits(part):
+def _last_bits(part: Any) -> Any:
     if part.dtype.kind != "f":
         return part
     change = np.random.default_rng(0).uniform(-1, 1, part.shape) * np.finfo(part.dtype).eps
     return (part * (1 + change)).astype(part.dtype)
 
 
-def _largest_difference(found, expected):
+def _largest_difference(found: Any, expected: Any) -> Any:
     """Returns the largest difference, of an answer or of 1; infinite for other shapes or NaN."""
     found, expected = np.asarray(found, "float64"), np.asarray(expected, "float64")
     if found.shape != expected.shape or np.any(np.isnan(found) != np.isnan(expected)):

@@ -3,7 +3,9 @@
 import hashlib
 import importlib.metadata
 import json
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_mtl.analysis.allocated.allocation import allocation_layers
@@ -15,23 +17,30 @@ ALLOCATION = "allocation.json"
 FORMAT_VERSION = 1
 
 
-def write_allocation(model, folder):
+def write_allocation(model: keras.Model, folder: Any) -> None:
     """Writes which components each task uses, layer by layer, as rows by task name."""
     tasks = list(model.tasks)
-    content = {"tasks": tasks}
+    content: dict[str, Any] = {"tasks": tasks}
     layers = allocation_layers(model)
     if layers:
         content["layers"] = {layer.name: _rows(tasks, layer.matrix()) for layer in layers}
     _write_json(folder / ALLOCATION, content)
 
 
-def _rows(tasks, matrix):
+def _rows(tasks: Any, matrix: Any) -> Any:
     if np.all(matrix == matrix.astype(int)):
         matrix = matrix.astype(int)
     return dict(zip(tasks, matrix.tolist(), strict=True))
 
 
-def write_manifest(model, format, export, folder, states=(), vocabularies=None):
+def write_manifest(
+    model: keras.Model,
+    format: str,
+    export: Any,
+    folder: Any,
+    states: Any = (),
+    vocabularies: Any = None,
+) -> None:
     """Writes `manifest.json` into `folder`, a folder of the export, as its last file.
 
     Args:
@@ -67,26 +76,26 @@ def write_manifest(model, format, export, folder, states=(), vocabularies=None):
     _write_json(folder / MANIFEST, {**content, "sha256": content_hash(content)})
 
 
-def content_hash(content):
+def content_hash(content: Any) -> Any:
     """Returns the sha256 of a manifest, without the entry that holds it."""
     rest = {name: value for name, value in content.items() if name != "sha256"}
     canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def fingerprint(file):
+def fingerprint(file: Any) -> dict[str, Any]:
     """Returns the size and the sha256 of a file."""
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"sha256": digest, "size": file.stat().st_size}
 
 
-def _version():
+def _version() -> Any:
     try:
         return importlib.metadata.version("keras_mtl")
     except importlib.metadata.PackageNotFoundError:
         return "source tree"  # used without being installed
 
 
-def _write_json(file, content):
+def _write_json(file: Any, content: Any) -> None:
     file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")

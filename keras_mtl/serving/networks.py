@@ -1,11 +1,14 @@
 """The networks of an export: one for each task, what each takes, what is in them."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import keras
 
 from keras_mtl.keras_internals import graph_of, run_graph
 
 
-def task_networks(frozen, tasks):
+def task_networks(frozen: keras.Model, tasks: Any) -> dict[Any, Any]:
     """Returns a dict, task -> the part of a frozen network that answers `{task: output}`.
 
     The networks share their layers with `frozen` and with each other.
@@ -13,7 +16,7 @@ def task_networks(frozen, tasks):
     return {task: keras.Model(frozen.input, {task: frozen.output[task]}) for task in tasks}
 
 
-def input_signature(network):
+def input_signature(network: Any) -> list[Any]:
     """Returns the arguments of a network: one `keras.InputSpec`, or a dict of them."""
     return [
         keras.tree.map_structure(
@@ -25,17 +28,17 @@ def input_signature(network):
     ]
 
 
-def named_answers(network, outputs):
+def named_answers(network: Any, outputs: Any) -> Any:
     """Returns outputs of a frozen network as a dict, task -> output."""
     return outputs if isinstance(outputs, dict) else {network.name: outputs}
 
 
-def state_names(stream):
+def state_names(stream: Any) -> list[Any]:
     """Returns the names of the states of a network that streams, which go in and come out."""
     return [name for name in stream.input if name in stream.output]
 
 
-def leaves(network):
+def leaves(network: Any) -> Iterator[Any]:
     """Yields the layers of a network and of the networks in it."""
     for layer in network.layers:
         if isinstance(layer, keras.Model):
@@ -44,7 +47,7 @@ def leaves(network):
             yield layer
 
 
-def run_through(network, inputs, call):
+def run_through(network: Any, inputs: Any, call: Callable[..., Any]) -> Any:
     """Runs the graph of a network and of the networks in it on symbolic inputs.
 
     `keras.models.clone_model` does the same, but leaves the networks inside closed.

@@ -1,5 +1,7 @@
 """Examples made from what a network takes, where nobody gave any."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -8,7 +10,7 @@ from keras_mtl.serving.vocabularies import vocabulary_sizes
 NUM_STEPS = 3  # where a network reads any number
 
 
-def trial_inputs(network, number=8, seed=0, least_id=0):
+def trial_inputs(network: Any, number: int = 8, seed: int | None = 0, least_id: int = 0) -> Any:
     """Returns random examples in the structure of a frozen network's input.
 
     Floats are normal, ids are below the vocabulary where embeddings tell it, texts are letters.
@@ -35,7 +37,7 @@ def trial_inputs(network, number=8, seed=0, least_id=0):
     return keras.tree.map_structure(examples, network.input)
 
 
-def trial_sentences(encoder, number=8, seed=0):
+def trial_sentences(encoder: Any, number: int = 8, seed: int | None = 0) -> Any:
     """Returns random sentences of words that an encoder knows, and one word that it does not."""
     rng = np.random.default_rng(seed)
     words = [*encoder.words, "unknown"]
@@ -43,7 +45,7 @@ def trial_sentences(encoder, number=8, seed=0):
     return np.array([" ".join(rng.choice(words, length)) for length in lengths], object)
 
 
-def first_examples(data, number=8):
+def first_examples(data: Any, number: int = 8) -> Any:
     """Returns the inputs of the first examples of what `evaluate` takes, without task ids.
 
     Raises:

@@ -1,18 +1,21 @@
 """Vocabularies of inputs: how many ids each one knows."""
 
+from typing import Any
+
 import keras
 
 from keras_mtl.keras_internals import graph_of, places_read
 from keras_mtl.serving.networks import task_networks
+from keras_mtl.types import Tensor
 
 
-def task_vocabularies(frozen, tasks):
+def task_vocabularies(frozen: keras.Model, tasks: Any) -> dict[Any, Any]:
     """Returns a dict, task -> `vocabulary_sizes` of the part of a network that answers it."""
     networks = task_networks(frozen, tasks)
     return {task: vocabulary_sizes(network) for task, network in networks.items()}
 
 
-def vocabulary_sizes(network):
+def vocabulary_sizes(network: Any) -> dict[Any, Any]:
     """Returns how many ids a network knows, of the inputs that embeddings read as they are.
 
     Args:
@@ -25,7 +28,7 @@ def vocabulary_sizes(network):
     return {name: min(found) for name, found in sizes.items() if found}
 
 
-def _sizes(network, tensor):
+def _sizes(network: Any, tensor: Tensor) -> Any:
     """Returns the sizes of the embeddings of a network, and of networks in it, on a tensor."""
     found = []
     for layer in network.operations:

@@ -2,17 +2,20 @@
 
 import contextlib
 import threading
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_mtl.keras_internals import ModelPart
 from keras_mtl.replicas import ReplicaStep, mean_over_replicas, num_replicas
 from keras_mtl.training.gradients import with_gradient
+from keras_mtl.types import Tensor
 
 _running = threading.local()  # the step of this thread: replicas have one each
 
 
-class BackendStep:
+class BackendStep(ModelPart):
     """What a model needs to follow a gradient that balancing makes of those of its tasks.
 
     `compute_loss` returns a number whose value is the loss and whose gradient is the balanced
@@ -21,7 +24,7 @@ class BackendStep:
     backend cannot differentiate inside `compute_loss`, the step is wrapped.
     """
 
-    def train_step(self, *args):
+    def train_step(self, *args: Any) -> Any:
         if keras.backend.backend() != "tensorflow":
             return super().train_step(*args)
         import tensorflow as tf
@@ -34,13 +37,13 @@ class BackendStep:
             _running.tape = None
             return logs
 
-    def test_step(self, *args):
+    def test_step(self, *args: Any) -> Any:
         if keras.backend.backend() != "tensorflow":
             return super().test_step(*args)
         with _shared_by_replicas(*args):
             return super().test_step(*args)
 
-    def compute_loss_and_updates(self, trainable_variables, *args, **kwargs):
+    def compute_loss_and_updates(self, trainable_variables: Any, *args: Any, **kwargs: Any) -> Any:
         """JAX only: sees the variables of the optimizer, and what `compute_loss` left to do."""
         stock = super().compute_loss_and_updates
         if not kwargs["training"]:
@@ -54,7 +57,9 @@ class BackendStep:
         finally:
             _running.optimizer = None  # JAX must not keep what it traces
 
-    def _by_task_gradients_of_jax(self, stock, trainable_variables, *args, **kwargs):
+    def _by_task_gradients_of_jax(
+        self, stock: Any, trainable_variables: Any, *args: Any, **kwargs: Any
+    ) -> tuple[Any, Any]:
         import jax
 
         def forward(values):
@@ -74,10 +79,10 @@ class BackendStep:
         states = [scope.get_current_value(state) for state in self.non_trainable_variables]
         return self.optimizer.scale_loss(loss), (loss, y_pred, states, metrics)
 
-    def _follows_task_gradients(self):
+    def _follows_task_gradients(self) -> Any:
         return self.balancing is not None and self.balancing.follows_task_gradients
 
-    def by_task_gradients(self, terms):
+    def by_task_gradients(self, terms: Any) -> Any:
         """Returns the loss of a batch, which has the gradient that balancing makes of the tasks'.
 
         Args:
@@ -91,7 +96,7 @@ class BackendStep:
         gradients = [ops.stack(gradient) for gradient in zip(*by_term, strict=True)]
         return self._with_balanced_gradient(terms, mean_over_replicas(gradients))
 
-    def _with_balanced_gradient(self, terms, gradients):
+    def _with_balanced_gradient(self, terms: Any, gradients: Any) -> Any:
         """Returns the sum of the terms with a gradient that is balanced.
 
         Args:
@@ -100,7 +105,7 @@ class BackendStep:
         balanced = self.balancing.balanced(terms, gradients)
         return with_gradient(ops.sum(terms), self.trainable_variables, balanced)
 
-    def optimizer_learning_rate(self):
+    def optimizer_learning_rate(self) -> Tensor:
         """Returns the learning rate of the optimizer, inside a training step."""
         if keras.backend.backend() != "jax":
             return ops.convert_to_tensor(self.optimizer.learning_rate)
@@ -108,14 +113,14 @@ class BackendStep:
             return ops.convert_to_tensor(self.optimizer.learning_rate)
 
 
-def _shared_by_replicas(data):
+def _shared_by_replicas(data: Any) -> Any:
     """Returns the context of a step that shares its batch with other replicas, if it does."""
     if num_replicas() == 1:
         return contextlib.nullcontext()
     return ReplicaStep(ops.shape(keras.tree.flatten(data)[0])[0])
 
 
-def _gradients(term, values):
+def _gradients(term: Any, values: Any) -> Any:
     """Returns one term's gradient of each value, zeros where there is none."""
     if keras.backend.backend() == "torch":
         import torch

@@ -1,5 +1,8 @@
 """The two forms of a batch, seen task by task."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -12,12 +15,13 @@ from keras_mtl.training.losses import (
     weighted,
     weighted_sums,
 )
+from keras_mtl.types import Tensor
 
 
 class SharedBatch:
     """One input with a label for each task: `y` and `y_pred` are dicts by task."""
 
-    def __init__(self, tasks, x, y, y_pred, sample_weight):
+    def __init__(self, tasks: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> None:
         self.tasks, self.y_pred = tasks, y_pred
         self.y = {n: laid_out(t.has_classes, y[n], y_pred[n]) for n, t in tasks.items()}
         if isinstance(sample_weight, dict):
@@ -26,13 +30,13 @@ class SharedBatch:
             weight = None if sample_weight is None else usable_weights(sample_weight)
             self.sample_weight = dict.fromkeys(tasks, weight)
 
-    def sums(self, measures):
+    def sums(self, measures: Any) -> tuple[Any, Any]:
         """Returns (T,) sums of `measures`, a dict by task, and (T,) sums of weights."""
         by_task = [self._per_row(name, measures) for name in self.tasks]
         totals, counts = zip(*by_task, strict=True)
         return ops.stack([ops.sum(x) for x in totals]), ops.stack([ops.sum(x) for x in counts])
 
-    def rows(self, measures):
+    def rows(self, measures: Any) -> Any:
         """Returns what `sums` adds up: values and weights of a block of rows per task."""
         batch = ops.shape(keras.tree.flatten(self.y_pred)[0])[0]
         by_task = [self._per_row(name, measures) for name in self.tasks]
@@ -41,7 +45,7 @@ class SharedBatch:
             for found in zip(*by_task, strict=True)
         )
 
-    def _per_row(self, name, measures):
+    def _per_row(self, name: str, measures: Any) -> Any:
         if name not in measures:
             return 0.0, 0.0
         task = self.tasks[name]
@@ -49,15 +53,15 @@ class SharedBatch:
         values, mask = per_example(measures[name], task, y, y_pred, task.size)
         return weighted_sums(values, mask, self.sample_weight[name])
 
-    def total(self, weights, totals, counts):
+    def total(self, weights: Any, totals: Any, counts: Any) -> Tensor:
         """Returns the loss: the tasks' weighted means, summed."""
         return ops.sum(weights * totals / ops.where(counts > 0, counts, 1.0))
 
-    def shares(self, weights, counts):
+    def shares(self, weights: Any, counts: Any) -> Tensor:
         """Returns (T,): by what each task's mean counts in the loss."""
         return ops.where(counts > 0, weights, 0.0)
 
-    def view(self, name):
+    def view(self, name: str) -> Any:
         """Returns one task's labels, predictions and weights, for a metric.
 
         The weight of a missing label is 0, that of a wrong one NaN.
@@ -68,7 +72,7 @@ class SharedBatch:
 class SeparateBatch:
     """Examples of one task each: `x["task_id"]` says which; arrays padded, by kind."""
 
-    def __init__(self, tasks, x, y, y_pred, sample_weight):
+    def __init__(self, tasks: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> None:
         self.tasks = tasks
         self.sample_weight = None if sample_weight is None else usable_weights(sample_weight)
         kinds = kinds_of(tasks)
@@ -80,7 +84,7 @@ class SeparateBatch:
         self.known = (task_id >= 0) & (task_id < len(tasks))
         self.task_id = ops.where(self.known, task_id, 0)
 
-    def sums(self, measures):
+    def sums(self, measures: Any) -> tuple[Any, Any]:
         """Returns (T,) sums of `measures`, a dict by task, and (T,) sums of weights."""
         num_tasks = len(self.tasks)
         totals, counts = ops.zeros((num_tasks,)), ops.zeros((num_tasks,))
@@ -89,14 +93,14 @@ class SeparateBatch:
             counts += ops.segment_sum(mask_sums, self.task_id, num_tasks)
         return totals, counts
 
-    def rows(self, measures):
+    def rows(self, measures: Any) -> tuple[Any, Any]:
         """Returns what `sums` adds up: values and weights of every example."""
         totals = counts = ops.zeros_like(self.task_id, dtype="float32")
         for value_sums, mask_sums in self._by_group(measures):
             totals, counts = totals + value_sums, counts + mask_sums
         return totals, counts
 
-    def _by_group(self, measures):
+    def _by_group(self, measures: Any) -> Iterator[Any]:
         """Yields values and weights of every example for each group of tasks, 0 for others."""
         for (measure, kind, width), names in self._groups(measures).items():
             sizes = [task.size if name in names else 0 for name, task in self.tasks.items()]
@@ -110,29 +114,29 @@ class SeparateBatch:
             value_sums = ops.where(self.known, value_sums, float("nan"))
             yield value_sums, ops.where(chosen, mask_sums, 0.0)
 
-    def _groups(self, measures):
+    def _groups(self, measures: Any) -> Any:
         """Groups tasks whose values are computed in one go.
 
         Measures that mind padding see a task's own width.
         """
-        groups = {}
+        groups: dict[Any, Any] = {}
         for name, measure in measures.items():
             task = self.tasks[name]
             width = None if measure.any_width else task.size
             groups.setdefault((measure, task.kind, width), []).append(name)
         return groups
 
-    def total(self, weights, totals, counts):
+    def total(self, weights: Any, totals: Any, counts: Any) -> Any:
         """Returns the loss: the weighted mean over the labelled examples."""
         count = ops.sum(counts)
         return ops.sum(weights * totals) / ops.where(count > 0, count, 1.0)
 
-    def shares(self, weights, counts):
+    def shares(self, weights: Any, counts: Any) -> Any:
         """Returns (T,): by what each task's mean counts in the loss."""
         count = ops.sum(counts)
         return weights * counts / ops.where(count > 0, count, 1.0)
 
-    def view(self, name):
+    def view(self, name: str) -> Any:
         """Returns one task's labels, predictions and weights, for a metric.
 
         The weight of a missing label and of another task's is 0, that of a wrong one NaN.
@@ -143,7 +147,7 @@ class SeparateBatch:
         return _view(task, y, y_pred, self.sample_weight, self.known, belongs)
 
 
-def _own_width(y, y_pred, width):
+def _own_width(y: Any, y_pred: Any, width: Any) -> tuple[Any, Any]:
     """Cuts the padding of narrower tasks; `None` leaves it."""
     if width is None:
         return y, y_pred
@@ -151,7 +155,9 @@ def _own_width(y, y_pred, width):
     return (y[..., :width] if padded else y), y_pred[..., :width]
 
 
-def _view(task, y, y_pred, sample_weight, known_id=None, belongs=None):
+def _view(
+    task: Any, y: Any, y_pred: Any, sample_weight: Any, known_id: Any = None, belongs: Any = None
+) -> tuple[Any, Any, Any]:
     y, known, wrong = labelled(task, y, task.size)
     if not task.has_classes:
         known, wrong = ops.all(known, axis=-1), ops.any(wrong, axis=-1)

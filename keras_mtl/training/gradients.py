@@ -1,10 +1,12 @@
 """Gradients inside a training step, which every backend takes in its own way."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 
-def jacobian(function, values):
+def jacobian(function: Any, values: Any) -> Any:
     """Returns for each value the gradients of all numbers that a function makes of the values.
 
     Args:
@@ -39,7 +41,7 @@ def jacobian(function, values):
     return [ops.stack([*map(ops.convert_to_tensor, by)]) for by in zip(*by_number, strict=True)]
 
 
-def with_gradient(loss, variables, gradients):
+def with_gradient(loss: Any, variables: Any, gradients: Any) -> Any:
     """Returns a loss whose gradient is the given one, and no other."""
     linear = 0.0
     for variable, gradient in zip(variables, gradients, strict=True):

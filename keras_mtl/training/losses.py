@@ -7,11 +7,13 @@ examples, and the sum of their weights. Means, totals and logs follow from these
 import dataclasses
 import re
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_mtl.kinds import KINDS
+from keras_mtl.types import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Measure:
     any_width: bool = False
 
 
-def loss_measure(task):
+def loss_measure(task: Any) -> Any:
     """Returns how the loss of a `Task` is measured."""
     if task.loss is None:
         return _own_measure(task, KINDS[task.kind].loss)
@@ -36,17 +38,17 @@ def loss_measure(task):
     return Measure(loss.call if isinstance(loss, keras.losses.Loss) else loss)
 
 
-def accuracy_measure(task):
+def accuracy_measure(task: Any) -> Any:
     """Returns how the share of correct answers is measured; `None` of kinds that know none."""
     accuracy = KINDS[task.kind].metrics.get("accuracy")
     return None if accuracy is None else _own_measure(task, accuracy)
 
 
-def _own_measure(task, function):
+def _own_measure(task: Any, function: Any) -> Any:
     return Measure(function, elementwise=not task.has_classes, any_width=True)
 
 
-def metric_measures(name, task):
+def metric_measures(name: str, task: Any) -> Any:
     """Returns a dict, name in the logs -> `Measure` or Keras metric, of what a `Task` logs."""
     metrics = task.metrics
     if metrics is None:
@@ -67,8 +69,8 @@ def metric_measures(name, task):
     return measures
 
 
-def _metric(task, metric):
-    short = metric.lower() if isinstance(metric, str) else None
+def _metric(task: Any, metric: Any) -> tuple[Any, Any]:
+    short = metric.lower() if isinstance(metric, str) else ""
     if short in KINDS[task.kind].metrics:
         return short, _own_measure(task, KINDS[task.kind].metrics[short])
     resolved = keras.metrics.get(metric)
@@ -77,7 +79,7 @@ def _metric(task, metric):
     return _log_name(resolved, short), resolved
 
 
-def _log_name(metric, short=None):
+def _log_name(metric: Any, short: Any = None) -> Any:
     """Returns a metric's name, without the number by which Keras tells unnamed ones apart.
 
     The name of a log must not depend on how many metrics a process made before, nor on the
@@ -90,7 +92,7 @@ def _log_name(metric, short=None):
     return name if name.replace("_", "") == kind else metric.name
 
 
-def laid_out(has_classes, y, y_pred):
+def laid_out(has_classes: Any, y: Any, y_pred: Any) -> Tensor:
     """Returns labels with the axes of predictions, class indices without the last.
 
     Labels of another number are an error, where a broadcast would go unnoticed.
@@ -100,7 +102,7 @@ def laid_out(has_classes, y, y_pred):
     return ops.reshape(y, shape[:-1] if has_classes else shape)
 
 
-def labelled(task, y, size):
+def labelled(task: Any, y: Any, size: Any) -> tuple[Any, Any, Any]:
     """Splits labels into what can be computed with, what is known, and what is wrong.
 
     Args:
@@ -127,7 +129,7 @@ def labelled(task, y, size):
     return ops.where(known & ~wrong, y, 0.0), known, wrong
 
 
-def per_example(measure, task, y, y_pred, size):
+def per_example(measure: Any, task: Any, y: Any, y_pred: Any, size: Any) -> tuple[Any, Any]:
     """Returns the values of a measure and the 0/1 mask of those that count.
 
     There is one value for each example, of tasks per step one for each time step. Elementwise
@@ -151,7 +153,7 @@ def per_example(measure, task, y, y_pred, size):
     return values, ops.cast(known, values.dtype)
 
 
-def _check_rank(function, task, values, known):
+def _check_rank(function: Any, task: Any, values: Any, known: Any) -> None:
     if len(values.shape) != len(known.shape):
         unit = "time step" if task.per_step else "example"
         raise ValueError(
@@ -161,13 +163,13 @@ def _check_rank(function, task, values, known):
         )
 
 
-def usable_weights(sample_weight):
+def usable_weights(sample_weight: Any) -> Tensor:
     """Returns weights of examples as `(batch,)` float32, NaN for what is no weight."""
     weight = ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
     return ops.where((weight >= 0) & (weight < float("inf")), weight, float("nan"))
 
 
-def weighted(mask, sample_weight):
+def weighted(mask: Any, sample_weight: Any) -> Any:
     """Returns a mask of examples, or of their steps, times the `(batch,)` weights of examples."""
     if sample_weight is None:
         return mask
@@ -176,13 +178,13 @@ def weighted(mask, sample_weight):
     return mask * ops.reshape(ops.cast(sample_weight, mask.dtype), rows)
 
 
-def weighted_sums(values, mask, sample_weight):
+def weighted_sums(values: Any, mask: Any, sample_weight: Any) -> tuple[Any, Any]:
     """Returns each example's weighted sum of values, and its sum of weights."""
     mask = weighted(mask, sample_weight)
     axes = tuple(range(1, len(values.shape)))
     return ops.sum(values * mask, axis=axes), ops.sum(mask, axis=axes)
 
 
-def means_of(totals, counts):
+def means_of(totals: Any, counts: Any) -> Any:
     """Returns means of sums, of which some may be of nothing: 0."""
     return totals / ops.where(counts > 0, counts, 1.0)

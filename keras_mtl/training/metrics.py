@@ -4,10 +4,14 @@ Something wrong, such as a label that is none, makes a task's value NaN, and the
 task without labelled data is NaN too, and left out of the mean.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl.training.losses import Measure
+from keras_mtl.types import Tensor
 
 
 class TaskMetric(keras.metrics.Metric):
@@ -19,7 +23,7 @@ class TaskMetric(keras.metrics.Metric):
         task_names: Names of all the model's tasks, with the metric or without.
     """
 
-    def __init__(self, name, measures, task_names):
+    def __init__(self, name: str, measures: Any, task_names: Sequence[str]) -> None:
         super().__init__(name=f"task_{name}", dtype="float32")
         self.metric_name = name
         self.task_names = list(task_names)
@@ -34,7 +38,7 @@ class TaskMetric(keras.metrics.Metric):
         self.totals = self.add_weight(shape=shape, initializer="zeros", name="totals")
         self.counts = self.add_weight(shape=shape, initializer="zeros", name="counts")
 
-    def update_state(self, batch):
+    def update_state(self, batch: Any) -> None:
         totals, counts = batch.sums(self.measures)
         self.add(totals, counts)
         for task, metric in self.objects.items():
@@ -48,20 +52,20 @@ class TaskMetric(keras.metrics.Metric):
                 ops.where(own, ops.sum(weight), 0.0),
             )
 
-    def add(self, totals, counts):
+    def add(self, totals: Any, counts: Any) -> None:
         """Adds sums by task that are already known."""
         self.totals.assign_add(totals)
         self.counts.assign_add(counts)
 
     @property
-    def log_names(self):
+    def log_names(self) -> list[Any]:
         """Names of what `result` returns."""
         return [f"mean_{self.metric_name}", *map(self.log_name, self.own_names)]
 
-    def log_name(self, task):
+    def log_name(self, task: Any) -> str:
         return f"{task}_{self.metric_name}"
 
-    def result(self):
+    def result(self) -> dict[Any, Any]:
         totals, counts = ops.convert_to_tensor(self.totals), ops.convert_to_tensor(self.counts)
         means = list(ops.unstack(totals / ops.where(counts > 0, counts, float("nan"))))
         for task, metric in self.objects.items():
@@ -76,13 +80,13 @@ class TaskMetric(keras.metrics.Metric):
         wrong = ops.any(ops.isnan(totals))
         return {f"mean_{self.metric_name}": ops.where(wrong, float("nan"), mean), **logs}
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         super().reset_state()
         for metric in self.objects.values():
             metric.reset_state()
 
 
-def _count(present):
+def _count(present: Any) -> Tensor:
     """Returns how many there are, NaN for none."""
     count = ops.sum(ops.cast(present, "float32"))
     return ops.where(count > 0, count, float("nan"))

@@ -1,6 +1,7 @@
 """The model class behind every builder: losses, logs and checks for several tasks."""
 
 import warnings
+from typing import Any
 
 import keras
 from keras import ops
@@ -52,7 +53,7 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
     the draws of `Dropout`, the statistics of `BatchNormalization` unless it is `synchronized`.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.balancing = None
         for layer in self.layers:
@@ -61,7 +62,7 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
                     inner.trainable = False
 
     @property
-    def tasks(self):
+    def tasks(self) -> Any:
         """Dict, name -> `keras_mtl.Task`, in the order of the task index."""
         for layer in self.layers:
             if isinstance(layer, TaskHeads):
@@ -70,12 +71,14 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         return {head.name: head.task for head in sorted(heads, key=lambda head: head.task_id)}
 
     @property
-    def task_data(self):
+    def task_data(self) -> Any:
         """`"separate"` if each example belongs to one task, `"shared"` if to all."""
         separate = any(isinstance(layer, TaskHeads) for layer in self.layers)
         return "separate" if separate else "shared"
 
-    def compile(self, optimizer="rmsprop", loss=None, balancing=None, **kwargs):
+    def compile(
+        self, optimizer: str = "rmsprop", loss: Any = None, balancing: Any = None, **kwargs: Any
+    ) -> None:
         if loss is None:
             for name in ("loss_weights", "metrics", "weighted_metrics"):
                 if kwargs.get(name) is not None:
@@ -109,13 +112,13 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
                 name: keras.metrics.Mean(name=name) for name in self._penalty_values()
             }
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> Any:
         config = super().get_compile_config()
         if config and self.balancing is not None:
             config["balancing"] = keras.saving.serialize_keras_object(self.balancing)
         return config
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         settings = keras.saving.deserialize_keras_object(config)
         try:
             check_network(settings["optimizer"], self.layers)
@@ -125,42 +128,50 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         self.compile(**settings)
         self.optimizer.build(self.trainable_variables)
 
-    def _forget_trackers(self):
+    def _forget_trackers(self) -> None:
         """Takes the trackers of an earlier `compile` out of the logs."""
         for tracker in [m for m in self.metrics if isinstance(m, TaskMetric)]:
             untrack(self, tracker)
         for tracker in getattr(self, "_penalty_trackers", {}).values():
             untrack(self, tracker)
-        self._loss_tracker_by_task, self._metric_trackers = None, []
+        self._loss_tracker_by_task: Any = None
+        self._metric_trackers: list[TaskMetric] = []
 
-    def _build_trackers(self):
+    def _build_trackers(self) -> None:
         tasks = self.tasks
         self._loss_measures = {name: loss_measure(task) for name, task in tasks.items()}
         self._task_weights = [task.weight for task in tasks.values()]
         self._loss_tracker_by_task = TaskMetric("loss", self._loss_measures, tasks)
-        by_metric = {}
+        by_metric: dict[Any, Any] = {}
         for name, task in tasks.items():
             for metric, measure in metric_measures(name, task).items():
                 by_metric.setdefault(metric, {})[name] = measure
         self._metric_trackers = [TaskMetric(m, by_task, tasks) for m, by_task in by_metric.items()]
         self._task_log_names = {f"{task}_{log}" for task in tasks for log in ["loss", *by_metric]}
 
-    def _penalty_values(self):
+    def _penalty_values(self) -> Any:
         """Returns the named penalties of layers and regularizers, each summed up."""
         found = [pair for layer in self.layers for pair in getattr(layer, "penalties", {}).items()]
         for weight in self.trainable_variables:
             if isinstance(weight.regularizer, SubspaceOrthogonality):
                 found.append((weight.regularizer.penalty_name, weight.regularizer(weight)))
-        values = {}
+        values: dict[Any, Any] = {}
         for name, value in found:
             values[name] = values[name] + value if name in values else value
         return values
 
-    def _track_penalties(self):
+    def _track_penalties(self) -> None:
         for name, value in self._penalty_values().items():
             self._penalty_trackers[name].update_state(value)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
         if not self.uses_task_losses:
             loss = super().compute_loss(x, y, y_pred, sample_weight, training)
             charges = settled_charges()
@@ -188,7 +199,7 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
             return self.balancing.follow(losses) / num_replicas()
         return (loss + rest) / num_replicas()  # whose gradients are added up
 
-    def means_and_shares(self, values, x, y, sample_weight):
+    def means_and_shares(self, values: Any, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         """Returns each task's mean loss on data, and by what it counts there, at other weights."""
         y_pred, _ = self.stateless_call(values, self.non_trainable_variables, x, training=True)
         taken_decisions(self.layers)  # from which nobody learns
@@ -197,12 +208,12 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         weights = ops.array(self._task_weights, dtype="float32")
         return means_of(totals, counts), batch.shares(weights, counts)
 
-    def _batch(self, x, y, y_pred, sample_weight):
+    def _batch(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
         """Returns a batch, or a part of it, in the form that shows it task by task."""
         batch_form = SeparateBatch if self.task_data == "separate" else SharedBatch
         return batch_form(self.tasks, x, y, y_pred, sample_weight)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Logs a step: the loss, means over tasks and penalties.
 
         A compiled step pays for every number it returns, and a progress bar has no room
@@ -213,22 +224,22 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
             return logs
         return {name: value for name, value in logs.items() if name not in self._task_log_names}
 
-    def epoch_logs(self, logs):
+    def epoch_logs(self, logs: Any) -> Any:
         return self.get_metrics_result()
 
     @property
-    def metrics_names(self):
+    def metrics_names(self) -> Any:
         if not self.uses_task_losses:
             return super().metrics_names
         names = [n for m in self.metrics for n in getattr(m, "log_names", [m.name])]
         return sorted(names, key=self._task_log_names.__contains__)  # those of a step come first
 
-    def logs_in_order(self, logs):
+    def logs_in_order(self, logs: Any) -> Any:
         if not self.uses_task_losses:
             return super().logs_in_order(logs)
         return [logs[name] for name in self.metrics_names if name in logs]
 
-    def fit(self, *args, **kwargs):
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
         given = self._checked_for_fit(named(super().fit, args, kwargs))
         if self.balancing is not None:
             check_batches(self.balancing, given.get("x"), given.get("batch_size"))
@@ -245,13 +256,19 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         given |= {name: prepared(given.get(name)) for name in ("x", "validation_data")}
         return super().fit(**given)
 
-    def _weight_logs(self):
+    def _weight_logs(self) -> dict[Any, Any]:
         """Returns the weights that balancing gives the tasks, for the logs of an epoch."""
         if self.balancing is None or not self.balancing.weighs_losses:
             return {}
         return {f"{task}_weight": w for task, w in self.balancing.task_weights.items()}
 
-    def quantize(self, mode=None, config=None, filters=None, **kwargs):
+    def quantize(
+        self,
+        mode: Any = None,
+        config: dict[str, Any] | None = None,
+        filters: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """Quantizes layers as `keras.Model.quantize` does, those that a file can tell of.
 
         Warns:

@@ -1,13 +1,14 @@
 """Layers that can be quantized: those that a file of the network knows."""
 
 import re
+from typing import Any
 
 import keras
 
 from keras_mtl.keras_internals import inner_layers, with_inner_layers
 
 
-def with_place_in_config(layer):
+def with_place_in_config(layer: keras.Layer) -> Any:
     """Returns a layer and the layers in it that stand in the config of what holds them.
 
     A layer that another one makes in its constructor does not: a file cannot say that it is
@@ -19,7 +20,7 @@ def with_place_in_config(layer):
     return found
 
 
-def _in_config(layer):
+def _in_config(layer: keras.Layer) -> Any:
     if isinstance(layer, keras.Model):
         return layer.layers
     inner = inner_layers(layer)
@@ -27,7 +28,7 @@ def _in_config(layer):
     return [each for each in inner if (type(each).__name__, each.name) in known]
 
 
-def _named(config):
+def _named(config: dict[str, Any]) -> Any:
     """Returns class and name of every layer in a config."""
     if isinstance(config, dict):
         found = set().union(*map(_named, config.values()))
@@ -37,7 +38,7 @@ def _named(config):
     return set().union(*map(_named, config)) if isinstance(config, list | tuple) else set()
 
 
-def quantizable(model, filters):
+def quantizable(model: keras.Model, filters: Any) -> tuple[Any, Any]:
     """Returns a filter for `keras.Model.quantize`, and the names of the layers it has to leave.
 
     Args:

@@ -1,11 +1,13 @@
 """Rewards of decisions: how well every row was answered, told to those who decided."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_mtl.training.losses import accuracy_measure, loss_measure, means_of
 
 
-def taken_decisions(layers):
+def taken_decisions(layers: Any) -> Any:
     """Takes away what layers decided in this step: list of pairs, a layer and its decisions.
 
     A layer that decides keeps `decisions`. Replicas that share a batch go through the same
@@ -19,7 +21,7 @@ def taken_decisions(layers):
     return taken
 
 
-def learn_from_rewards(decisions, batch):
+def learn_from_rewards(decisions: Any, batch: Any) -> Any:
     """Tells layers that decided in this step what each row's answer was worth.
 
     A layer that decides says in `reward` what it is rewarded for. `bonus(rewards)` is what it
@@ -43,7 +45,7 @@ def learn_from_rewards(decisions, batch):
     return loss
 
 
-def check_nobody_waits(layers):
+def check_nobody_waits(layers: Any) -> None:
     """Raises a `ValueError` for layers that would wait for rewards in vain."""
     for layer in layers:
         if hasattr(layer, "learn"):
@@ -54,7 +56,7 @@ def check_nobody_waits(layers):
             )
 
 
-def row_rewards(batch, reward):
+def row_rewards(batch: Any, reward: Any) -> tuple[Any, Any]:
     """Returns the reward of each row of a network, and whether it has one: a label.
 
     `"accuracy"` is 1 for a correct answer and -1 for a wrong one, over the labelled steps or

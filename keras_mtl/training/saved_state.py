@@ -2,11 +2,14 @@
 
 import json
 import zipfile
+from typing import Any, Self
 
 import numpy as np
 
+from keras_mtl.keras_internals import ModelPart
 
-class SavedState:
+
+class SavedState(ModelPart):
     """Saves and loads what Keras leaves out: states of random generators, names of tasks.
 
     The tasks stand in the configuration of a `.keras` file and, with this, beside the weights
@@ -14,19 +17,19 @@ class SavedState:
     also where Python reads its weights without a look at their check sums (from 3.12 on).
     """
 
-    def save(self, filepath, *args, **kwargs):
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> Any:
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(_no_hdf5(f"Received: filepath={str(filepath)!r}"))
         return super().save(filepath, *args, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         if any("module" not in layer for layer in config["layers"]):  # how HDF5 is written
             raise ValueError(_no_hdf5("Received: a file in that form"))
         return config
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         try:
             return super().from_config(config, custom_objects)
         except (AttributeError, IndexError, KeyError) as error:
@@ -35,14 +38,14 @@ class SavedState:
                 f"({type(error).__name__}: {error}). Take a copy of the file, or train again."
             ) from error
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         for index, state in enumerate(self._seed_states()):
             store[f"seed_state_{index}"] = state.numpy()
         tasks = json.dumps(_described(self.tasks)).encode()
         store["tasks"] = np.frombuffer(tasks, "uint8")
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         if archive := getattr(store, "archive", None):
             _check_sums(archive.filename)
         if "tasks" in store.keys():  # older files do not say
@@ -51,14 +54,14 @@ class SavedState:
         for index, state in enumerate(self._seed_states()):
             state.assign(store[f"seed_state_{index}"])
 
-    def _seed_states(self):
+    def _seed_states(self) -> list[Any]:
         """Returns the network's states of random generators, which Keras itself does not save."""
         others = self.non_trainable_weights + (self.balancing.variables if self.balancing else [])
         others = {id(variable) for variable in others}
         return [v for v in self.non_trainable_variables if id(v) not in others]
 
 
-def _check_sums(file):
+def _check_sums(file: Any) -> None:
     """Raises a `ValueError` where a part of a `.keras` file is not what was written."""
     with zipfile.ZipFile(file) as archive:  # a view of its own: Keras goes on reading the other
         part = archive.testzip()
@@ -69,7 +72,7 @@ def _check_sums(file):
         )
 
 
-def _no_hdf5(received):
+def _no_hdf5(received: Any) -> str:
     return (
         "A network with tasks cannot be saved as an HDF5 model, an older form that could not be "
         f"loaded again. {received}. Save it as model.save('name.keras'), or the weights alone as "
@@ -77,11 +80,11 @@ def _no_hdf5(received):
     )
 
 
-def _described(tasks):
+def _described(tasks: Any) -> list[Any]:
     return [[name, task.kind] for name, task in tasks.items()]
 
 
-def _check_tasks(saved, own):
+def _check_tasks(saved: Any, own: Any) -> None:
     """Raises a `ValueError` where a task that both know has another place or kind."""
     places = {name: (place, kind) for place, (name, kind) in enumerate(own)}
     for place, (name, kind) in enumerate(saved):

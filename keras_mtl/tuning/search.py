@@ -3,12 +3,21 @@
 import functools
 import importlib.util
 import inspect
+from typing import Any
 
 _NEEDED = ("keras_tuner", "tensorboard", "sklearn", "scipy")
 _RATES = ("learning_rate", "allocation_learning_rate")  # which no builder takes
 
 
-def hypermodel(builder, inputs, tasks, layers=None, *, space=None, **arguments):
+def hypermodel(
+    builder: Any,
+    inputs: Any,
+    tasks: Any,
+    layers: Any = None,
+    *,
+    space: Any = None,
+    **arguments: Any,
+) -> Any:
     """Makes a builder searchable by any tuner of keras_tuner.
 
     Every trial builds the model, compiles it with Adam, and calls `model.fit` with what
@@ -77,7 +86,7 @@ def hypermodel(builder, inputs, tasks, layers=None, *, space=None, **arguments):
     return BuilderHyperModel(builder, given, space, arguments)
 
 
-def _taken_apart(builder, layers, arguments):
+def _taken_apart(builder: Any, layers: Any, arguments: Any) -> tuple[Any, Any, Any]:
     """Returns a builder that stands in no `functools.partial`, its layers, and its arguments."""
     while isinstance(builder, functools.partial):
         if builder.args:
@@ -95,7 +104,7 @@ def _taken_apart(builder, layers, arguments):
     return builder, own if layers is None else layers, arguments
 
 
-def _check_fits(builder, given, arguments):
+def _check_fits(builder: Any, given: Any, arguments: Any) -> None:
     """Raises a `ValueError` for what a builder does not take, and for layers that it needs."""
     name = getattr(builder, "__name__", repr(builder))
     signature = inspect.signature(builder)

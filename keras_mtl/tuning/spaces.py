@@ -4,6 +4,9 @@ A function draws one hyperparameter from a `keras_tuner.HyperParameters`. Names 
 builder's argument names, or those of the two learning rates.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from keras_mtl.models import (
     build_adashare,
     build_cross_stitch,
@@ -23,114 +26,114 @@ from keras_mtl.models import (
 )
 
 
-def _learning_rate(hp, layers):
+def _learning_rate(hp: Any, layers: Any) -> Any:
     return hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)
 
 
-def _allocation_learning_rate(hp, layers):
+def _allocation_learning_rate(hp: Any, layers: Any) -> Any:
     return hp.Float("allocation_learning_rate", 5e-4, 5e-2, sampling="log", default=5e-3)
 
 
-def _init_probability(hp, layers):
+def _init_probability(hp: Any, layers: Any) -> Any:
     even_in_log_odds = [0.5, 0.75, 0.9, 0.97]
     return hp.Choice("init_probability", even_in_log_odds, default=0.5)
 
 
-def _components_per_task(hp, layers):
+def _components_per_task(hp: Any, layers: Any) -> Any:
     counts = [len(entry) for entry in layers if isinstance(entry, list | tuple)]
     most = min((count for count in counts if count > 1), default=1)
     return hp.Int("components_per_task", 1, most, default=1)
 
 
-def _alpha(hp, layers):
+def _alpha(hp: Any, layers: Any) -> Any:
     return hp.Choice("alpha", ["imbalanced", "balanced"], default="imbalanced")
 
 
-def _per_channel(hp, layers):
+def _per_channel(hp: Any, layers: Any) -> Any:
     return hp.Boolean("per_channel", default=False)
 
 
-def _num_subspaces(hp, layers):
+def _num_subspaces(hp: Any, layers: Any) -> Any:
     return hp.Choice("num_subspaces", [1, 2], default=2)
 
 
-def _num_depths(hp, layers):
+def _num_depths(hp: Any, layers: Any) -> Any:
     most = max((len(entry) for entry in layers if isinstance(entry, list | tuple)), default=1)
     return hp.Int("num_depths", 1, most, default=most)
 
 
-def _num_cells(hp, layers):
+def _num_cells(hp: Any, layers: Any) -> Any:
     return hp.Choice("num_cells", [2, 3, 4], default=3)
 
 
-def _open_fraction(hp, layers):
+def _open_fraction(hp: Any, layers: Any) -> Any:
     return hp.Choice("open_fraction", [0.25, 0.5, 0.75, 1.0], default=0.75)
 
 
-def _sparsity_weight(hp, layers):
+def _sparsity_weight(hp: Any, layers: Any) -> Any:
     return hp.Choice("sparsity_weight", [0.25, 0.5, 1.0, 2.0, 4.0], default=1.0)
 
 
-def _policy_weight(name):
+def _policy_weight(name: str) -> Any:
     def draw(hp, layers):
         return hp.Choice(name, [1e-3, 5e-3, 0.01, 0.05, 0.1], default=0.05)
 
     return draw
 
 
-def _gate_units(hp, layers):
+def _gate_units(hp: Any, layers: Any) -> Any:
     return hp.Choice("gate_units", [8, 16, 32], default=16)
 
 
-def _num_functions(hp, layers):
+def _num_functions(hp: Any, layers: Any) -> Any:
     return hp.Choice("num_functions", [2, 4, 8], default=4)
 
 
-def _exclusivity(hp, layers):
+def _exclusivity(hp: Any, layers: Any) -> Any:
     return hp.Choice("exclusivity", [0.25, 0.5, 0.75], default=0.5)
 
 
-def _mode(hp, layers):
+def _mode(hp: Any, layers: Any) -> Any:
     return hp.Choice("mode", ["exclusivity", "exclusion"], default="exclusivity")
 
 
-def _top_k(hp, layers):
+def _top_k(hp: Any, layers: Any) -> Any:
     counts = [len(entry) for entry in layers if isinstance(entry, list | tuple)]
     most = min((count for count in counts if count > 1), default=1)
     return hp.Int("top_k", 1, most, default=min(2, most))
 
 
-def _balance_weight(hp, layers):
+def _balance_weight(hp: Any, layers: Any) -> Any:
     return hp.Choice("balance_weight", [0.01, 0.03, 0.1, 0.3], default=0.1)
 
 
-def _num_selected(hp, layers):
+def _num_selected(hp: Any, layers: Any) -> Any:
     counts = [len(entry) for entry in layers if isinstance(entry, list | tuple)]
     most = min((count for count in counts if count > 1), default=1)
     return hp.Int("num_selected", 1, most, default=min(2, most))
 
 
-def _entropy_weight(hp, layers):
+def _entropy_weight(hp: Any, layers: Any) -> Any:
     return hp.Choice("entropy_weight", [1e-3, 0.01, 0.1, 1.0], default=0.01)
 
 
-def _policy_learning_rate(hp, layers):
+def _policy_learning_rate(hp: Any, layers: Any) -> Any:
     return hp.Float("policy_learning_rate", 3e-3, 0.3, sampling="log", default=0.05)
 
 
-def _collaboration(hp, layers):
+def _collaboration(hp: Any, layers: Any) -> Any:
     return hp.Choice("collaboration", [0.0, 0.1, 0.3], default=0.0)
 
 
-def _connection(hp, layers):
+def _connection(hp: Any, layers: Any) -> Any:
     return hp.Choice("connection", ["transform", "sum"], default="transform")
 
 
-def _penalty_weight(hp, layers):
+def _penalty_weight(hp: Any, layers: Any) -> Any:
     return hp.Choice("penalty_weight", [1e-4, 1e-3, 0.01, 0.1], default=1e-3)
 
 
-def _keep_ratio(hp, layers):
+def _keep_ratio(hp: Any, layers: Any) -> Any:
     return hp.Choice("keep_ratio", [0.25, 0.5, 0.75], default=0.5)
 
 
@@ -206,7 +209,7 @@ SPACES = {
 }
 
 
-def default_space(builder, layers, fixed):
+def default_space(builder: Any, layers: Any, fixed: Any) -> Callable[..., Any]:
     """Returns the function hp -> settings that searches all that is not `fixed`.
 
     A builder of this package without a row in `SPACES` has a learning rate to search.

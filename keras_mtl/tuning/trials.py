@@ -1,6 +1,8 @@
 """One trial of a search: build, compile, fit, and say what went wrong."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import keras_tuner
@@ -18,14 +20,14 @@ class BuilderHyperModel(keras_tuner.HyperModel):
         arguments: Dict of fixed ones.
     """
 
-    def __init__(self, builder, inputs_tasks_layers, space, arguments):
+    def __init__(self, builder: Any, inputs_tasks_layers: Any, space: Any, arguments: Any) -> None:
         super().__init__()
         self.builder = builder
         self.inputs_tasks_layers = inputs_tasks_layers
         self.space = space
         self.arguments = arguments
 
-    def build(self, hp):
+    def build(self, hp: Any) -> None:
         with _errors_end_the_search("build"):
             drawn = self.space(hp)
             _check_disjoint(drawn, self.arguments)
@@ -40,12 +42,14 @@ class BuilderHyperModel(keras_tuner.HyperModel):
             optimizer.build(model.trainable_variables)  # so that the best model's state loads
             return model
 
-    def fit(self, hp, model, *args, callbacks=(), **kwargs):
+    def fit(
+        self, hp: Any, model: keras.Model, *args: Any, callbacks: Any = (), **kwargs: Any
+    ) -> Any:
         with _errors_end_the_search("fit"):
             return model.fit(*args, callbacks=[*callbacks, _objective_check(callbacks)], **kwargs)
 
 
-def _check_disjoint(drawn, fixed):
+def _check_disjoint(drawn: Any, fixed: Any) -> None:
     both = sorted(set(drawn) & set(fixed))
     if both:
         raise ValueError(
@@ -54,7 +58,7 @@ def _check_disjoint(drawn, fixed):
         )
 
 
-def _objective_check(callbacks):
+def _objective_check(callbacks: Any) -> Any:
     """Returns a callback that misses the objective after the first epoch.
 
     keras_tuner's own callbacks know it, and need it in the logs of every epoch.
@@ -73,7 +77,7 @@ def _objective_check(callbacks):
 
 
 @contextlib.contextmanager
-def _errors_end_the_search(doing):
+def _errors_end_the_search(doing: Any) -> Iterator[Any]:
     """Turns errors into those that keras_tuner does not keep to itself.
 
     Its own errors pass, such as `FailedTrialError`, which gives up one trial only.

@@ -1,5 +1,8 @@
 """The allocation that a network learned: which task uses which components."""
 
+from typing import Any
+
+import keras
 import numpy as np
 from keras import ops
 
@@ -13,12 +16,12 @@ from keras_mtl.layers import (
 )
 
 
-def allocation_layers(model):
+def allocation_layers(model: keras.Model) -> list[Any]:
     """Returns the layers of a model that allocate components, in order of depth."""
     return [layer for layer in model.layers if isinstance(layer, Allocation)]
 
 
-def allocation(model):
+def allocation(model: keras.Model) -> list[Any]:
     """Returns the most likely allocation of each modular layer.
 
     Layers with one component are not routed and not listed.
@@ -36,7 +39,7 @@ def allocation(model):
     return [layer.matrix() for layer in _required_layers(model)]
 
 
-def allocation_probabilities(model):
+def allocation_probabilities(model: keras.Model) -> list[Any]:
     """Returns the probability that a task uses a component, for each modular layer.
 
     Args:
@@ -51,7 +54,7 @@ def allocation_probabilities(model):
     return [ops.convert_to_numpy(layer.probabilities()) for layer in _required_layers(model)]
 
 
-def task_embeddings(model):
+def task_embeddings(model: keras.Model) -> Any:
     """Returns each task's rows of the allocation, one after the other.
 
     Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section V-C.
@@ -68,7 +71,7 @@ def task_embeddings(model):
     return np.concatenate(allocation(model), axis=1)
 
 
-def task_similarity(model):
+def task_similarity(model: keras.Model) -> Any:
     """Returns the cosine similarity of the tasks' embeddings.
 
     Source: Maziarz et al. 2019, https://arxiv.org/abs/1910.04915, section V-C. A task
@@ -91,7 +94,7 @@ def task_similarity(model):
     return similarity
 
 
-def task_distance(model):
+def task_distance(model: keras.Model) -> Any:
     """Returns how far apart the tasks' probabilities are, on average over components.
 
     The mean of `abs(p[task, c] - p[other, c])` over all components of all layers; over blocks,
@@ -110,7 +113,7 @@ def task_distance(model):
     return np.abs(probabilities[:, None] - probabilities).mean(axis=-1)
 
 
-def allocation_entropy(model):
+def allocation_entropy(model: keras.Model) -> Any:
     """Returns the bits of uncertainty left in each modular layer's allocation.
 
     Args:
@@ -130,7 +133,7 @@ def allocation_entropy(model):
     return entropies
 
 
-def _required_layers(model):
+def _required_layers(model: keras.Model) -> Any:
     layers = allocation_layers(model)
     if not layers:
         raise ValueError(
@@ -140,7 +143,7 @@ def _required_layers(model):
     return layers
 
 
-def _what_to_call(model):
+def _what_to_call(model: keras.Model) -> str:
     """Returns what says of a model what allocations say of others."""
     gates = DSelectKGates | NoisyTopKGates | StreamGates | TaskGates
     if any(isinstance(layer, gates) for layer in model.layers):

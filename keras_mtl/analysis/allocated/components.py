@@ -1,6 +1,10 @@
 """The parallel components of a network, and which of them a task runs."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 
 from keras_mtl.keras_internals import with_inner_layers
 from keras_mtl.layers import ExpertStreams
@@ -9,7 +13,7 @@ from keras_mtl.layers.components.parallel_components import ParallelComponents
 _NAME = re.compile(r"component_(\d+)_(\d+)")
 
 
-def parallel_components(model):
+def parallel_components(model: keras.Model) -> Any:
     """Returns the components of all lists with several, in order of depth.
 
     `Modular`, `RoutedModular` and `ExpertStreams` layers hold theirs. Those of towers are layers of
@@ -19,7 +23,7 @@ def parallel_components(model):
     hold = ParallelComponents | ExpertStreams
     holders = [layer for layer in model.layers if isinstance(layer, hold)]
     held = [component for layer in holders for component in layer.components]
-    lists = {}
+    lists: dict[Any, Any] = {}
     for layer in model.layers:
         if match := _NAME.fullmatch(layer.name):
             index, number = map(int, match.groups())
@@ -28,7 +32,7 @@ def parallel_components(model):
     return held + [components[number] for components in several for number in sorted(components)]
 
 
-def used_components(components, layers):
+def used_components(components: Sequence[keras.Layer], layers: Any) -> list[Any]:
     """Returns for each component whether it, or a part of it, is among `layers`.
 
     The latter are the layers that a nested model holds, and those with the weights of a component

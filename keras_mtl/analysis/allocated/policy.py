@@ -1,5 +1,8 @@
 """The policy of a network whose tasks learned which blocks they execute."""
 
+from typing import Any
+
+import keras
 import numpy as np
 from keras import ops
 
@@ -7,7 +10,7 @@ from keras_mtl import checks
 from keras_mtl.layers import BlockPolicy
 
 
-def sample_policy(model, discretize="sample", seed=None):
+def sample_policy(model: keras.Model, discretize: str = "sample", seed: int | None = None) -> Any:
     """Returns which blocks each task shall execute, from what a network learned.
 
     Blocks that no task may skip yet, early in training, are executed by all.
@@ -48,7 +51,7 @@ def sample_policy(model, discretize="sample", seed=None):
     probability = np.concatenate(
         [ops.convert_to_numpy(layer.probabilities()) for layer in policies], axis=1
     )
-    threshold = 0.5
+    threshold: float | np.ndarray = 0.5
     if discretize == "sample":
         threshold = np.random.default_rng(seed).uniform(size=probability.shape)
     return (probability >= threshold).astype("float32")

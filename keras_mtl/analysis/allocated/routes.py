@@ -1,11 +1,14 @@
 """The routes of tasks: how sure policies are, how alike the tasks of one or two networks."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_mtl.analysis.allocated.allocation import allocation_probabilities
 
 
-def policy_perplexity(model):
+def policy_perplexity(model: keras.Model) -> Any:
     """Returns how many components each routed layer still chooses among, the mean over tasks.
 
     The exponential of a row's entropy: the number of components of a uniform row, 1 of a sure
@@ -37,7 +40,7 @@ def policy_perplexity(model):
     return found
 
 
-def route_similarity(model, other=None):
+def route_similarity(model: keras.Model, other: Any = None) -> list[Any]:
     """Returns the cosine similarity of the tasks' policies in each routed layer.
 
     Of two networks, such as of two seeds, it says whether tasks take the same way in both: place
@@ -66,7 +69,7 @@ def route_similarity(model, other=None):
     return [np.clip(_unit(first) @ _unit(second).T, 0.0, 1.0) for first, second in pairs]
 
 
-def grouping_agreement(model, other):
+def grouping_agreement(model: keras.Model, other: Any) -> list[Any]:
     """Returns how alike two networks group their tasks by likeliest component, in each layer.
 
     The adjusted Rand index: 1 for the same groups, whatever their components are called, and
@@ -95,7 +98,7 @@ def grouping_agreement(model, other):
     ]
 
 
-def _policies(model):
+def _policies(model: keras.Model) -> Any:
     """Returns the policies of a model, or those given, in double precision."""
     given = model if isinstance(model, list | tuple) else allocation_probabilities(model)
     policies = [np.asarray(policy, "float64") for policy in given]
@@ -108,7 +111,7 @@ def _policies(model):
     return policies
 
 
-def _pairs(model, other):
+def _pairs(model: keras.Model, other: Any) -> Any:
     first, second = _policies(model), _policies(other)
     shapes = [[policy.shape for policy in policies] for policies in (first, second)]
     if shapes[0] != shapes[1]:
@@ -119,11 +122,11 @@ def _pairs(model, other):
     return list(zip(first, second, strict=True))
 
 
-def _unit(rows):
+def _unit(rows: Any) -> Any:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def _adjusted_rand_score():
+def _adjusted_rand_score() -> Any:
     try:
         from sklearn.metrics import adjusted_rand_score
     except ImportError as error:

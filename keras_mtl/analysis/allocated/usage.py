@@ -1,7 +1,8 @@
 """The share of a network that is in use, by depth and over all."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from keras_mtl.analysis.allocated.allocation import allocation, allocation_probabilities
@@ -14,7 +15,7 @@ class ActiveFraction(NamedTuple):
     expected: float
 
 
-def usage_by_depth(model):
+def usage_by_depth(model: keras.Model) -> list[Any]:
     """Returns the fraction of tasks that use each component, for each modular layer.
 
     Early layers that all tasks use and late layers that few do are the usual picture.
@@ -41,7 +42,7 @@ def usage_by_depth(model):
     return [np.mean(matrix > 0, axis=0) for matrix in allocation(model)]
 
 
-def active_fraction(model):
+def active_fraction(model: keras.Model) -> Any:
     """Returns which fraction of (task, component) pairs is active.
 
     `actual` counts the most likely allocation, the one of evaluation and freezing;

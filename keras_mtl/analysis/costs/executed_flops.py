@@ -1,5 +1,7 @@
 """FLOPs of each example where blocks are skipped."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -10,7 +12,7 @@ from keras_mtl.keras_internals import origin
 from keras_mtl.layers import SkippableBlock
 
 
-def executed_flops(model, x):
+def executed_flops(model: keras.Model, x: Any) -> Any:
     """Returns what each example costs for each task, its skipped blocks left out.
 
     That is what the task needs for every example, gates and the projections of skipped blocks
@@ -51,7 +53,7 @@ def executed_flops(model, x):
     return flops
 
 
-def _answer_calls(block):
+def _answer_calls(block: Any) -> Any:
     """Returns the calls that an example saves when it skips a block."""
     x = block.input[0]
     shapes = x.shape, block.compute_output_shape(x.shape, None)
@@ -59,9 +61,9 @@ def _answer_calls(block):
     return inner_calls(block.frozen_answer, inputs)
 
 
-def _policy_of(block):
+def _policy_of(block: Any) -> Any:
     return origin(block.input[1])[0]
 
 
-def _total(calls):
+def _total(calls: Any) -> Any:
     return sum(flops or 0 for call in calls for _, flops in layer_flops(*call))

@@ -1,5 +1,7 @@
 """The blocks that examples execute, by the policy of their task and by their own gates."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -9,7 +11,7 @@ from keras_mtl.layers import SkippableBlock, SplitTasks, TaskRows
 from keras_mtl.layers.averages import mean_of_places
 
 
-def executed_blocks(model, x):
+def executed_blocks(model: keras.Model, x: Any) -> dict[Any, Any]:
     """Returns which blocks each example executes for each task.
 
     With `executed = executed_blocks(model, x)["income"]`, `executed.mean(axis=0)` is how often each
@@ -44,7 +46,7 @@ def executed_blocks(model, x):
     return {task: answer[task] if shared else answer for task, answer in answers}
 
 
-def _execution_network(model):
+def _execution_network(model: keras.Model) -> Any:
     """Returns the part of a model that tells which blocks are executed, on its own inputs."""
     blocks = [layer for layer in model.layers if isinstance(layer, SkippableBlock)]
     if not blocks:
@@ -66,7 +68,7 @@ def _execution_network(model):
     )
 
 
-def _executed(block):
+def _executed(block: Any) -> Any:
     _, execute, *gates = block.input
     for gate in gates:
         mask = mask_of(gate)
@@ -74,7 +76,7 @@ def _executed(block):
     return execute
 
 
-def _has_rows_by_task(block):
+def _has_rows_by_task(block: Any) -> Any:
     """Returns whether shared examples have a row for each task by then."""
     policy, _ = origin(block.input[1])
     rows, _ = origin(policy.input)

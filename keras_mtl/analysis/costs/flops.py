@@ -5,11 +5,14 @@ convolution's output, time steps, other axes of a dense layer's input.
 """
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
 from keras_mtl.analysis.costs.task_paths import LayerCall, calls_in
 from keras_mtl.keras_internals import graph_of
+from keras_mtl.types import Shape
 
 _LAYERS = keras.layers
 _CONVOLUTIONS = (
@@ -24,7 +27,7 @@ _TRANSPOSED = (_LAYERS.Conv1DTranspose, _LAYERS.Conv2DTranspose, _LAYERS.Conv3DT
 _RECURRENT = (_LAYERS.LSTM, _LAYERS.GRU, _LAYERS.SimpleRNN)
 
 
-def layer_flops(layer, inputs, output):
+def layer_flops(layer: keras.Layer, inputs: Any, output: Any) -> Iterator[Any]:
     """Yields the FLOPs of one example, for each layer with weights that a call runs.
 
     Sizes that are not fixed count as 1: a network for sequences of any length then costs
@@ -55,7 +58,7 @@ def layer_flops(layer, inputs, output):
         yield layer, None if multiply_adds is None else 2 * multiply_adds
 
 
-def _multiply_adds(layer, x_shape, y_shape):
+def _multiply_adds(layer: keras.Layer, x_shape: Any, y_shape: Any) -> Any:
     """Returns the number of weights times the number of positions they are used at."""
     if isinstance(layer, _LAYERS.Dense):
         return _size(layer.kernel.shape) * _size(x_shape[1:-1])
@@ -72,10 +75,10 @@ def _multiply_adds(layer, x_shape, y_shape):
     return 0 if isinstance(layer, _LAYERS.Embedding) else None
 
 
-def _positions(layer, shape):
+def _positions(layer: keras.Layer, shape: Shape) -> Any:
     channels_last = layer.data_format == "channels_last"
     return _size(shape[1:-1] if channels_last else shape[2:])
 
 
-def _size(shape):
+def _size(shape: Shape) -> Any:
     return math.prod(1 if size is None else size for size in shape)

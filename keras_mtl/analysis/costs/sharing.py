@@ -2,7 +2,9 @@
 
 import dataclasses
 import itertools
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_mtl.analysis.allocated.components import parallel_components, used_components
@@ -83,13 +85,13 @@ class SharingReport:
             return float("nan")
         return float(np.mean([(a & b).sum() / max((a | b).sum(), 1) for a, b in pairs]))
 
-    def __str__(self):
+    def __str__(self) -> str:
         return report_text(self)
 
     __repr__ = __str__
 
 
-def sharing_report(model, cut_below=0.0):
+def sharing_report(model: keras.Model, cut_below: float = 0.0) -> Any:
     """Reports what each task costs and what tasks share, once the model is frozen.
 
     Parameters are those of `keras_mtl.freeze(model, task, cut_below=cut_below)`. FLOPs per
@@ -137,7 +139,11 @@ def sharing_report(model, cut_below=0.0):
             "by a keras_mtl builder, before it is frozen."
         )
     components = parallel_components(model)
-    kept, usage, parameters, flops, not_counted = {}, [], {}, {}, {}
+    usage: list[Any] = []
+    kept: dict[int, keras.Layer] = {}
+    parameters: dict[str, int] = {}
+    flops: dict[str, int] = {}
+    not_counted: dict[str, None] = {}
     for task in tasks:
         calls = task_calls(model, task, cut_below)
         layers = {id(layer): layer for layer, _, _ in calls}
@@ -160,9 +166,9 @@ def sharing_report(model, cut_below=0.0):
     )
 
 
-def _rows_without_likely_components(model, tasks):
+def _rows_without_likely_components(model: keras.Model, tasks: Any) -> Any:
     """Returns the parts of a report about tasks that have no likely component in some layer."""
-    found = {"empty": {}, "kept_below_half": {}}
+    found: dict[str, dict[str, Any]] = {"empty": {}, "kept_below_half": {}}
     for task, layer in empty_rows(model):
         kept = layer.matrix()[tasks.index(task)].any()
         layers = found["kept_below_half" if kept else "empty"]
@@ -170,5 +176,5 @@ def _rows_without_likely_components(model, tasks):
     return found
 
 
-def _count_params(layers):
+def _count_params(layers: Any) -> Any:
     return sum(layer.count_params() for layer in layers.values() if hasattr(layer, "weights"))

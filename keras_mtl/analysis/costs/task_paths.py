@@ -1,9 +1,12 @@
 """The path of a task: every layer call that is left when the model is frozen for it."""
 
+from typing import Any
+
 import keras
 
 from keras_mtl.keras_internals import run_graph
 from keras_mtl.layers.freezing import FrozenCall, FrozenNetwork
+from keras_mtl.types import Tensor
 
 
 class LayerCall(keras.Operation):
@@ -12,22 +15,22 @@ class LayerCall(keras.Operation):
     Calling the layer itself would add a node to it, a copy would hold weights.
     """
 
-    def __init__(self, layer):
+    def __init__(self, layer: keras.Layer) -> None:
         super().__init__()
         self.layer = layer
 
-    def compute_output_spec(self, *args, **kwargs):
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         return self.layer.compute_output_spec(*args, **kwargs)
 
 
 class _Shapes(FrozenNetwork):
     """A frozen network of calls that know shapes and nothing else."""
 
-    def stand_in(self, layer, name):
+    def stand_in(self, layer: keras.Layer, name: str) -> Any:
         return LayerCall(layer)
 
 
-def task_calls(model, task, cut_below=0.0):
+def task_calls(model: keras.Model, task: Any, cut_below: float = 0.0) -> Any:
     """Returns the calls that `keras_mtl.freeze(model, task, cut_below=cut_below)` makes.
 
     Args:
@@ -44,13 +47,13 @@ def task_calls(model, task, cut_below=0.0):
     return _graph_calls(keras.Model(inputs, output))
 
 
-def new_inputs(model):
+def new_inputs(model: keras.Model) -> Any:
     """Returns inputs like those of a model, without the task id."""
     inputs = model.input["inputs"] if model.task_data == "separate" else model.input
     return keras.tree.map_structure(same_input, inputs)
 
 
-def inner_calls(run, inputs):
+def inner_calls(run: Any, inputs: Any) -> Any:
     """Returns the calls that a function makes, as `task_calls` does.
 
     Args:
@@ -61,17 +64,17 @@ def inner_calls(run, inputs):
     return _graph_calls(keras.Model(inputs, run(FrozenCall(_Shapes(None, None), 0), *inputs)))
 
 
-def calls_in(graph, inputs):
+def calls_in(graph: keras.Model, inputs: Any) -> Any:
     """Returns the calls that the graph of a nested model makes on a list of inputs."""
     return inner_calls(lambda call, *tensors: run_graph(graph, tensors, call), inputs)
 
 
-def same_input(tensor):
+def same_input(tensor: Tensor) -> Any:
     """Returns a new input like a symbolic tensor, of its name."""
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
 
 
-def _graph_calls(graph):
+def _graph_calls(graph: keras.Model) -> list[Any]:
     return [
         (
             operation.layer if isinstance(operation, LayerCall) else operation,

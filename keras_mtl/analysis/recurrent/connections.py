@@ -1,7 +1,8 @@
 """The sparsity of a recurrent modular network: the share of connections that are open."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from keras_mtl.analysis.recurrent.decisions import (
@@ -24,7 +25,7 @@ class OpenConnections(NamedTuple):
     num_decoder: int
 
 
-def open_connections(model, x):
+def open_connections(model: keras.Model, x: Any) -> Any:
     """Returns how many connections are open, of how many: what `open_fraction` limits.
 
     Source: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021, Eqs. 10 and 11.

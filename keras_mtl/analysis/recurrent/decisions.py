@@ -1,6 +1,6 @@
 """Counts of the connections that a recurrent modular network opens for data, at every step."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -22,19 +22,19 @@ class OpenCounts(NamedTuple):
     examples: np.ndarray
 
     @property
-    def shares(self):
+    def shares(self) -> Any:
         """Share of the examples that the task's connections are open for, as `decoder`."""
         return ratio(self.decoder, self.examples[:, None])
 
 
-def ratio(part, whole, of_nothing=np.nan):
+def ratio(part: Any, whole: Any, of_nothing: Any = np.nan) -> Any:
     """Returns `part / whole`, and `of_nothing` where the whole is 0."""
     shape = np.broadcast_shapes(np.shape(part), np.shape(whole))
     filled = np.array(np.broadcast_to(of_nothing, shape))
     return np.divide(part, whole, out=filled, where=np.not_equal(whole, 0))
 
 
-def required_encoder(model):
+def required_encoder(model: keras.Model) -> Any:
     """Returns the modular encoder of a model that must have one."""
     for layer in getattr(model, "layers", []):
         if isinstance(layer, RecurrentModular):
@@ -46,7 +46,7 @@ def required_encoder(model):
     )
 
 
-def decision_network(model):
+def decision_network(model: keras.Model) -> Any:
     """Returns the part of a model that decides, on the model's own inputs.
 
     Its outputs are named as the layers that decide; `mask`, where there is one, is `False` where
@@ -59,7 +59,7 @@ def decision_network(model):
     return keras.Model(model.input, outputs if mask is None else outputs | {"mask": mask})
 
 
-def open_counts(model, network, x):
+def open_counts(model: keras.Model, network: Any, x: Any) -> Any:
     """Returns a dict, task -> `OpenCounts` of its examples.
 
     Args:
@@ -73,6 +73,6 @@ def open_counts(model, network, x):
     for number, (task, answer) in enumerate(answers, start=1):
         valid = answer.get("mask", np.ones(answer[encoder].shape[:2])).astype("float64")
         opened = (answer[encoder], answer[f"decoder_{number}"])
-        sums = [np.einsum("bsc,bs->sc", decisions, valid) for decisions in opened]
-        counts[task] = OpenCounts(*sums, valid.sum(axis=0))
+        encoder_sums, sums = (np.einsum("bsc,bs->sc", one, valid) for one in opened)
+        counts[task] = OpenCounts(encoder_sums, sums, valid.sum(axis=0))
     return counts

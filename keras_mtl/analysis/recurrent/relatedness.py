@@ -1,11 +1,14 @@
 """The relatedness of tasks over time, by the connections that they open."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_mtl.analysis.recurrent.decisions import decision_network, open_counts, ratio
 
 
-def relatedness_over_time(model, x):
+def relatedness_over_time(model: keras.Model, x: Any) -> Any:
     """Returns how much the tasks read the same sub-encoders at each step.
 
     The measure is a weighted Jaccard index of what `keras_mtl.routing_over_time` returns: the
@@ -39,10 +42,10 @@ def relatedness_over_time(model, x):
     >>> relatedness.shape, relatedness[0, 0, 0].item()
     ((7, 2, 2), 1.0)
     """
-    shares = [one.shares for one in open_counts(model, decision_network(model), x).values()]
-    longest = max(map(len, shares))
+    by_task = [one.shares for one in open_counts(model, decision_network(model), x).values()]
+    longest = max(map(len, by_task))
     shares = np.stack(
-        [np.pad(one, ((0, longest - len(one)), (0, 0)), constant_values=np.nan) for one in shares],
+        [np.pad(one, ((0, longest - len(one)), (0, 0)), constant_values=np.nan) for one in by_task],
         axis=1,
     )
     one, other = shares[:, :, None], shares[:, None]

@@ -1,5 +1,8 @@
 """Routing over time: the share of open connections by task, step, layer and sub-encoder."""
 
+from typing import Any
+
+import keras
 import numpy as np
 
 from keras_mtl.analysis.recurrent.decisions import (
@@ -10,7 +13,7 @@ from keras_mtl.analysis.recurrent.decisions import (
 )
 
 
-def routing_over_time(model, x):
+def routing_over_time(model: keras.Model, x: Any) -> Any:
     """Returns how often each task reads each sub-encoder, step by step.
 
     Connections are the most likely ones, as in every prediction. Padding does not count.
@@ -45,12 +48,12 @@ def routing_over_time(model, x):
     return shares_over_time(counts, required_encoder(model).cell.num_sub_encoders)
 
 
-def shares_over_time(counts, num_sub_encoders):
+def shares_over_time(counts: Any, num_sub_encoders: Any) -> dict[Any, Any]:
     """Returns what `routing_over_time` does, of `open_counts`."""
     return {task: _by_layer(one.shares, num_sub_encoders) for task, one in counts.items()}
 
 
-def sub_encoder_usage(model, x):
+def sub_encoder_usage(model: keras.Model, x: Any) -> Any:
     """Returns how the open connections to each sub-encoder divide among the tasks.
 
     A task counts by the share of its steps in which it reads the sub-encoder, so one with more
@@ -90,7 +93,7 @@ def sub_encoder_usage(model, x):
     return dict(zip(counts, _by_layer(usage, num_sub_encoders), strict=True))
 
 
-def _by_layer(values, sizes):
+def _by_layer(values: Any, sizes: Any) -> Any:
     """Sorts `(..., sum of sizes)` into `(..., layer, sub_network)`, with NaN to fill up."""
     filled = np.full((*values.shape[:-1], len(sizes), max(sizes)), np.nan)
     layers = np.split(values, np.cumsum(sizes)[:-1], axis=-1)

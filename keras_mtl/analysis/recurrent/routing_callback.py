@@ -1,5 +1,7 @@
 """A callback that records routing over time after each epoch."""
 
+from typing import Any
+
 import keras
 
 from keras_mtl.analysis.recurrent.decisions import decision_network, open_counts, required_encoder
@@ -36,23 +38,23 @@ class RoutingRecorder(keras.callbacks.Callback):
     ([0, 1, 2], (7, 2, 3))
     """
 
-    def __init__(self, x):
+    def __init__(self, x: Any) -> None:
         super().__init__()
         self.x = x
-        self.epochs = []
-        self.routing = []
+        self.epochs: list[Any] = []
+        self.routing: list[Any] = []
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         self._network = decision_network(self.model)  # one for all epochs, compiled once
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if not self.epochs:
             self._record(epoch)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._record(epoch + 1)
 
-    def _record(self, epoch):
+    def _record(self, epoch: int) -> None:
         counts = open_counts(self.model, self._network, self.x)
         self.epochs.append(epoch)
         sizes = required_encoder(self.model).cell.num_sub_encoders

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Delta(NamedTuple):
@@ -12,7 +12,7 @@ class Delta(NamedTuple):
     mean: float
 
 
-def task_delta(metrics, single_task, lower_is_better=()):
+def task_delta(metrics: Any, single_task: Any, lower_is_better: Any = ()) -> Any:
     """Returns by how many percent tasks do better together than each in a network of its own.
 
     The gain of a task is the mean over its metrics of `100 * (metric - single) / single`, with
@@ -68,14 +68,14 @@ def task_delta(metrics, single_task, lower_is_better=()):
     return Delta(gains, fmean(gains.values()))
 
 
-def _by_name(metrics):
+def _by_name(metrics: Any) -> dict[Any, Any]:
     return {
         task: values if isinstance(values, Mapping) else {task: values}
         for task, values in metrics.items()
     }
 
 
-def _check_names(what, received, single):
+def _check_names(what: str, received: Any, single: Any) -> None:
     if not received or set(received) != set(single):
         raise ValueError(
             f"metrics and single_task must have the same {what}, at least one. Received: "
@@ -83,7 +83,7 @@ def _check_names(what, received, single):
         )
 
 
-def _relative_gain(task, name, value, single):
+def _relative_gain(task: Any, name: str, value: Any, single: Any) -> Any:
     if not single > 0:  # relative to 0 nothing is defined, to less the sign is wrong
         raise ValueError(
             f"A relative gain needs a single-task value above 0. Received: {single} for "

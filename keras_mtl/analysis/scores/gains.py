@@ -1,6 +1,6 @@
 """Gains of tasks by sharing, and properties of tasks that go with a gain."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ class GainCorrelation(NamedTuple):
     spearman_p: float
 
 
-def error_reduction(new, base):
+def error_reduction(new: Any, base: Any) -> Any:
     """Returns which fraction of the baseline's errors is gone.
 
     `(new - base) / (1 - base)`: 1 when no error is left, 0 when nothing changed, negative
@@ -48,7 +48,7 @@ def error_reduction(new, base):
     return float((new - base) / (1 - base))
 
 
-def label_entropy(labels):
+def label_entropy(labels: Any) -> Any:
     """Returns the entropy of a task's labels in bits: how varied they are.
 
     Args:
@@ -73,7 +73,7 @@ def label_entropy(labels):
     return float(np.sum(frequencies * np.log2(1 / frequencies)))
 
 
-def gain_correlations(gains, properties):
+def gain_correlations(gains: Any, properties: Any) -> Any:
     """Correlates what tasks gain with what is known about them.
 
     Pearson's p-value assumes normal data. Spearman's is that of a permutation test: exact up
@@ -128,7 +128,7 @@ def gain_correlations(gains, properties):
     return found
 
 
-def _scipy_stats():
+def _scipy_stats() -> Any:
     try:
         from scipy import stats
     except ImportError as error:
@@ -138,7 +138,7 @@ def _scipy_stats():
     return stats
 
 
-def _numbers(what, values, tasks):
+def _numbers(what: str, values: Any, tasks: Any) -> Any:
     """Returns the numbers of a dict by task in the order of `tasks`, after a check."""
     if set(values) != set(tasks):
         raise ValueError(

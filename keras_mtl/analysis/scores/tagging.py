@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class TaggingScores:
     span_f1: float | None
 
 
-def tagging_scores(y_true, y_pred, tag_names):
+def tagging_scores(y_true: Any, y_pred: Any, tag_names: Any) -> Any:
     """Scores predicted tags of sentences against their labels.
 
     Only labelled steps count. An unlabelled step amid a sentence is taken out, so that a
@@ -83,7 +84,7 @@ def tagging_scores(y_true, y_pred, tag_names):
     )
 
 
-def scoring_functions():
+def scoring_functions() -> tuple[Any, Any]:
     """Returns scikit-learn's F1 of tags and seqscore's counts of spans, or says what to install."""
     try:
         from seqscore.scoring import score_label_sequences
@@ -96,7 +97,7 @@ def scoring_functions():
     return f1_score, score_label_sequences
 
 
-def _labelled_tags(y_true, y_pred, num_tags):
+def _labelled_tags(y_true: Any, y_pred: Any, num_tags: Any) -> tuple[Any, Any]:
     """Returns tag ids at the labelled steps of each sentence: those given, those predicted."""
     if len(y_true) != len(y_pred):
         raise ValueError(
@@ -127,7 +128,7 @@ def _labelled_tags(y_true, y_pred, num_tags):
     return truths, guesses
 
 
-def _check_shapes(number, true_shape, pred_shape, num_tags):
+def _check_shapes(number: Any, true_shape: Any, pred_shape: Any, num_tags: Any) -> None:
     if len(true_shape) != 1 or len(pred_shape) not in (1, 2) or pred_shape[0] != true_shape[0]:
         raise ValueError(
             f"Sentence {number} must have labels of shape (steps,) and predictions of shape "

@@ -1,5 +1,8 @@
 """Tagging scores after every epoch, where other callbacks can follow them."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 
 from keras_mtl.analysis.scores.tagging import scoring_functions, tagging_scores
@@ -46,7 +49,7 @@ class TaggingRecorder(keras.callbacks.Callback):
     ['val_chunk_macro_f1', 'val_chunk_span_f1']
     """
 
-    def __init__(self, validation_data, tag_names):
+    def __init__(self, validation_data: Any, tag_names: Any) -> None:
         super().__init__()
         self.validation_data = validation_data
         self.tag_names = tag_names
@@ -62,7 +65,7 @@ class TaggingRecorder(keras.callbacks.Callback):
             )
         scoring_functions()  # what is not installed is known before the first epoch
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         if isinstance(self.validation_data, tuple):
             check_arrays(self.model, *self.validation_data[:2])
         tasks = self.model.tasks
@@ -79,9 +82,9 @@ class TaggingRecorder(keras.callbacks.Callback):
                     "it. Give one name for each tag."
                 )
 
-    def on_epoch_end(self, epoch, logs=None):
-        y_true = {task: [] for task in self.tag_names}
-        y_pred = {task: [] for task in self.tag_names}
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        y_true: dict[str, list[Any]] = {task: [] for task in self.tag_names}
+        y_pred: dict[str, list[Any]] = {task: [] for task in self.tag_names}
         for x, y, predictions in self._predicted_batches():
             for task in self.tag_names:
                 labels, probabilities = _of_task(self.model, task, x, y, predictions)
@@ -96,7 +99,7 @@ class TaggingRecorder(keras.callbacks.Callback):
             if scores.span_f1 is not None:
                 logs[f"val_{task}_span_f1"] = scores.span_f1
 
-    def _predicted_batches(self):
+    def _predicted_batches(self) -> Iterator[Any]:
         """Yields inputs, labels and predictions: all at once, or batch by batch."""
         data = self.validation_data
         if isinstance(data, tuple):
@@ -107,7 +110,7 @@ class TaggingRecorder(keras.callbacks.Callback):
             yield x, y, self.model.predict_on_batch(x)
 
 
-def _of_task(model, task, x, y, predictions):
+def _of_task(model: keras.Model, task: Any, x: Any, y: Any, predictions: Any) -> tuple[Any, Any]:
     """Returns labels and probabilities of one task's sentences."""
     if model.task_data == "shared":
         return y[task], predictions[task]

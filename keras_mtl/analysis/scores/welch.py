@@ -1,6 +1,6 @@
 """Welch's test: is a method better than another over runs with different seeds?"""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ class WelchTest(NamedTuple):
     p: float
 
 
-def welch_test(results, baseline):
+def welch_test(results: Any, baseline: Any) -> Any:
     """Tests whether results are larger than a baseline's, whose variance may be another.
 
     `t` has the sign of `mean(results) - mean(baseline)`; `p` is the chance of a t as large if
@@ -50,7 +50,7 @@ def welch_test(results, baseline):
     return WelchTest(float(found.statistic), float(found.pvalue))
 
 
-def _numbers(name, values):
+def _numbers(name: str, values: Any) -> Any:
     values = np.asarray(values, "float64")
     if values.ndim != 1 or len(values) < 2 or not np.all(np.isfinite(values)):
         raise ValueError(
@@ -59,7 +59,7 @@ def _numbers(name, values):
     return values
 
 
-def _scipy_stats():
+def _scipy_stats() -> Any:
     try:
         from scipy import stats
     except ImportError as error:

@@ -1,12 +1,20 @@
 """Batches for weights and for the policy in turns, each from its own part of the data."""
 
+from typing import Any
+
 import keras
 
 from keras_mtl.data.batches.array_batches import ArrayBatches
 from keras_mtl.data.batches.task_batches import TaskBatches
 
 
-def alternating_batches(weights_part, policy_part, phases, batch_size=None, seed=0):
+def alternating_batches(
+    weights_part: Any,
+    policy_part: Any,
+    phases: Any,
+    batch_size: int | None = None,
+    seed: int | None = 0,
+) -> Any:
     """Gives weights and policy batches of their own part of the training data, in turns.
 
     An epoch is a cycle of `phases`. Batches of the warm-up are of the first part. Each part goes
@@ -42,7 +50,7 @@ def alternating_batches(weights_part, policy_part, phases, batch_size=None, seed
     """
     parts = (weights_part, policy_part)
     if all(isinstance(part, TaskBatches) for part in parts):
-        return AlternatingBatches(*parts, phases)
+        return AlternatingBatches(weights_part, policy_part, phases)
     if any(isinstance(part, TaskBatches) for part in parts) or not all(
         isinstance(part, tuple) and len(part) in (2, 3) for part in parts
     ):
@@ -50,8 +58,8 @@ def alternating_batches(weights_part, policy_part, phases, batch_size=None, seed
             "Both parts must be (x, y) or (x, y, sample_weight) arrays, or both what "
             f"keras_mtl.task_batches returns. Received: {[type(part).__name__ for part in parts]}"
         )
-    shuffled = [FullBatches(part, batch_size, [seed, place]) for place, part in enumerate(parts)]
-    return AlternatingBatches(*shuffled, phases)
+    first, second = (FullBatches(part, batch_size, [seed, n]) for n, part in enumerate(parts))
+    return AlternatingBatches(first, second, phases)
 
 
 class AlternatingBatches(keras.utils.PyDataset):
@@ -68,24 +76,24 @@ class AlternatingBatches(keras.utils.PyDataset):
         phases: `keras_mtl.PolicyPhases`.
     """
 
-    def __init__(self, weights_part, policy_part, phases):
+    def __init__(self, weights_part: Any, policy_part: Any, phases: Any) -> None:
         super().__init__()
         self.parts = (weights_part, policy_part)
         self.phases = phases
         self.epoch = 0
 
     @property
-    def epoch(self):
+    def epoch(self) -> Any:
         return self.first_step // len(self)
 
     @epoch.setter
-    def epoch(self, epoch):
+    def epoch(self, epoch: int) -> None:
         self.first_step = epoch * len(self)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.phases.cycle_length
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         step = self.first_step + index
         cycle, place = divmod(max(step - self.phases.warm_up, 0), len(self))
         learned = self.phases.policy * cycle + max(place - self.phases.weights, 0)
@@ -98,7 +106,7 @@ class AlternatingBatches(keras.utils.PyDataset):
 class FullBatches(ArrayBatches):
     """Full batches of arrays alone."""
 
-    def __init__(self, arrays, batch_size, seed):
+    def __init__(self, arrays: Any, batch_size: int | None, seed: Any) -> None:
         super().__init__(arrays, batch_size, seed)
         lengths = sorted({len(array) for array in keras.tree.flatten(arrays)})
         if len(lengths) > 1:
@@ -109,5 +117,5 @@ class FullBatches(ArrayBatches):
         if not len(self):
             raise ValueError(f"A part of {lengths[0]} examples makes no batch of {batch_size}.")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._num_examples // self.batch_size

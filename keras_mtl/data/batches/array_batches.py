@@ -1,5 +1,8 @@
 """Batches of arrays, in another order each epoch."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -23,27 +26,27 @@ class ArrayBatches:
         ValueError: `batch_size` is no integer of at least 1.
     """
 
-    def __init__(self, arrays, batch_size, seed=None):
+    def __init__(self, arrays: Any, batch_size: Any, seed: Sequence[int] | None = None) -> None:
         checks.count("batch_size", batch_size)
         self.arrays, self.batch_size, self._seed = arrays, batch_size, seed
         self._num_examples = len(keras.tree.flatten(arrays)[0])
-        self._order_of = (None, None)
+        self._order_of: tuple[Any, Any] = (None, None)
         self.epoch = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-self._num_examples // self.batch_size)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         start = index * self.batch_size
         return self._take(self._order()[start : start + self.batch_size])
 
-    def as_tf_dataset(self):
+    def as_tf_dataset(self) -> Any:
         """Returns the batches as a fast `tf.data.Dataset` of the epoch that `epoch` names."""
         rest = self._num_examples % self.batch_size
         size = None if rest else self.batch_size
         return as_tf_dataset(self._stacks, self._take(slice(1)), size, len(self))
 
-    def _stacks(self):
+    def _stacks(self) -> Iterator[Any]:
         full, rest = divmod(self._num_examples, self.batch_size)
         end = full * self.batch_size
         order = self._order()
@@ -53,7 +56,7 @@ class ArrayBatches:
         if rest:
             yield self._take(order[None, end:])
 
-    def _order(self):
+    def _order(self) -> Any:
         known_epoch, order = self._order_of
         if known_epoch != self.epoch:
             order = np.arange(self._num_examples)
@@ -62,9 +65,9 @@ class ArrayBatches:
             self._order_of = (self.epoch, order)
         return order
 
-    def _take(self, rows):
+    def _take(self, rows: Any) -> Any:
         return keras.tree.map_structure(_in_default_precision, take(self.arrays, rows))
 
 
-def _in_default_precision(array):
+def _in_default_precision(array: Any) -> Any:
     return array.astype(keras.config.floatx(), copy=False) if array.dtype.kind == "f" else array

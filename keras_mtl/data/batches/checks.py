@@ -1,11 +1,12 @@
 """Refusals of `task_batches`, in the words of its caller."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from keras_mtl import checks
 
 
-def check_names(tasks, data):
+def check_names(tasks: Any, data: Any) -> None:
     if not isinstance(data, Mapping) or not data:
         received = "an empty dict" if isinstance(data, Mapping) else type(data)
         raise ValueError(
@@ -20,7 +21,7 @@ def check_names(tasks, data):
         )
 
 
-def check_sequential(unknown, steps_per_epoch):
+def check_sequential(unknown: Any, steps_per_epoch: Any) -> None:
     if steps_per_epoch is not None:
         raise ValueError(
             'order="sequential" gives every example once, so steps_per_epoch cannot be set. '
@@ -33,7 +34,7 @@ def check_sequential(unknown, steps_per_epoch):
         )
 
 
-def check_training(unknown, sampling, steps_per_epoch):
+def check_training(unknown: Any, sampling: Any, steps_per_epoch: Any) -> None:
     if unknown and sampling != "uniform":
         raise ValueError(
             f"sampling={sampling!r} needs data of known length, which the data of {unknown} "

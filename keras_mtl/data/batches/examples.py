@@ -1,5 +1,7 @@
 """The one structure of all batches: `({"inputs": x, "task_id": ...}, y)`."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -22,7 +24,7 @@ class ExampleLayout:
             number of time steps.
     """
 
-    def __init__(self, tasks, firsts):
+    def __init__(self, tasks: Any, firsts: Any) -> None:
         self.tasks = tasks
         self.places = {name: place for place, name in enumerate(tasks)}
         self.weighted = any(len(first) == 3 for first in firsts.values())
@@ -31,7 +33,7 @@ class ExampleLayout:
         self._steps_name, self._steps = self._find_steps(firsts, x)
         self.sample = [self.pack(name, *first) for name, first in firsts.items()][0]
 
-    def _find_steps(self, firsts, x):
+    def _find_steps(self, firsts: Any, x: Any) -> tuple[Any, Any]:
         if not any(task.per_step for task in self.tasks.values()):
             return None, None
         for name, (_, labels, *_) in firsts.items():
@@ -39,7 +41,7 @@ class ExampleLayout:
                 return name, labels.shape[1]
         return self._first_name, keras.tree.flatten(x)[0].shape[1]
 
-    def pack(self, name, x, labels, weights=None):
+    def pack(self, name: str, x: Any, labels: Any, weights: Any = None) -> Any:
         """Returns examples of one task in the structure of all batches."""
         if _signature(x) != self._signature:
             raise ValueError(
@@ -62,23 +64,23 @@ class ExampleLayout:
         return {"inputs": x, "task_id": task_id}, y, weights
 
 
-def take(examples, rows):
+def take(examples: Any, rows: Any) -> Any:
     """Returns the chosen rows (an index array or a slice) of every array."""
     return keras.tree.map_structure(lambda array: array[rows], examples)
 
 
-def concatenate(parts):
+def concatenate(parts: Any) -> Any:
     """Returns the examples of all parts, one after the other."""
     if len(parts) == 1:
         return parts[0]
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-def _signature(x):
+def _signature(x: Any) -> Any:
     return keras.tree.map_structure(lambda array: (array.dtype.name, *array.shape[1:]), x)
 
 
-def _in_words(signature):
+def _in_words(signature: Any) -> str:
     if isinstance(signature, dict):
         return ", ".join(f"{key}: {_in_words(value)}" for key, value in signature.items())
     dtype, *shape = signature

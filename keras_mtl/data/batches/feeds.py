@@ -1,6 +1,8 @@
 """Feeds of batches: by row number out of a table, or one after the other from streams."""
 
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,31 +26,31 @@ class Table:
         order: A `TrainingOrder` or `SequentialOrder`.
     """
 
-    def __init__(self, sources, layout, order):
+    def __init__(self, sources: Any, layout: Any, order: Any) -> None:
         self._order = order
         self._examples = concatenate(
             [layout.pack(name, *source.examples) for name, source in sources.items()]
         )
         self._batches_per_stack = batches_per_stack(self._examples, order.batch_size)
-        self._rows_of = (None, None)
+        self._rows_of: tuple[Any, Any] = (None, None)
 
-    def batch(self, epoch, index):
+    def batch(self, epoch: int, index: int) -> Any:
         return take(self._examples, self._rows(epoch)[index])
 
-    def stacks(self, epoch):
+    def stacks(self, epoch: int) -> Iterator[Any]:
         """Yields stacks of batches of one size, about 8 MB each."""
         for _, rows in itertools.groupby(self._rows(epoch), key=len):
             while stack := list(itertools.islice(rows, self._batches_per_stack)):
                 yield take(self._examples, np.stack(stack))
 
-    def _rows(self, epoch):
+    def _rows(self, epoch: int) -> Any:
         known_epoch, rows = self._rows_of
         if known_epoch != epoch:
             rows = self._draw_rows(epoch)
             self._rows_of = (epoch, rows)
         return rows
 
-    def _draw_rows(self, epoch):
+    def _draw_rows(self, epoch: int) -> Any:
         slots = self._order.slots(epoch)
         places = np.concatenate(slots)
         rows = np.empty(len(places), "int64")
@@ -70,14 +72,14 @@ class Streams:
         order: A `TrainingOrder` or `SequentialOrder`.
     """
 
-    def __init__(self, sources, layout, order):
+    def __init__(self, sources: Any, layout: Any, order: Any) -> None:
         self._sources = sources
         self._layout = layout
         self._order = order
         self._running = iter(())
         self._next_index = 0
 
-    def batch(self, epoch, index):
+    def batch(self, epoch: int, index: int) -> Any:
         if index == 0:
             self._running = self._batches(epoch)
         elif index != self._next_index:
@@ -88,13 +90,13 @@ class Streams:
         self._next_index = index + 1
         return next(self._running)
 
-    def stacks(self, epoch):
+    def stacks(self, epoch: int) -> Iterator[Any]:
         """Yields stacks of a few batches of one size, from an iteration of their own."""
         for _, batches in itertools.groupby(self._batches(epoch), key=_num_examples):
             while parts := list(itertools.islice(batches, STREAM_STACK_BATCHES)):
                 yield keras.tree.map_structure(lambda *arrays: np.stack(arrays), *parts)
 
-    def _batches(self, epoch):
+    def _batches(self, epoch: int) -> Iterator[Any]:
         slots = self._order.slots(epoch)
         places = np.concatenate(slots)
         readers = {
@@ -109,7 +111,7 @@ class Streams:
             seats = np.argsort(np.argsort(batch_places, kind="stable"))
             yield take(concatenate(parts), seats)
 
-    def _reader(self, name, epoch, places):
+    def _reader(self, name: str, epoch: int, places: Any) -> Any:
         place = self._layout.places[name]
         count = np.count_nonzero(places == place)
         blocks = self._sources[name].blocks(
@@ -121,12 +123,12 @@ class Streams:
 class _Reader:
     """Takes any number of examples at a time from blocks of any size."""
 
-    def __init__(self, name, blocks):
+    def __init__(self, name: str, blocks: Any) -> None:
         self._name = name
         self._blocks = blocks
         self._block, self._used, self._size = None, 0, 0
 
-    def take(self, count):
+    def take(self, count: Any) -> Any:
         parts = []
         while count > 0:
             if self._used == self._size:
@@ -137,7 +139,7 @@ class _Reader:
             self._used = end
         return concatenate(parts)
 
-    def _open_next_block(self):
+    def _open_next_block(self) -> None:
         self._block = next(self._blocks, None)
         if self._block is None:
             raise ValueError(
@@ -147,5 +149,5 @@ class _Reader:
         self._used, self._size = 0, _num_examples(self._block)
 
 
-def _num_examples(examples):
+def _num_examples(examples: Any) -> int:
     return len(examples[0]["task_id"])

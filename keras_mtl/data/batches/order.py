@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 
@@ -32,11 +33,11 @@ class TrainingOrder:
     shares: np.ndarray | None
 
     @property
-    def same_sizes(self):
+    def same_sizes(self) -> bool:
         """Whether all batches hold `batch_size` examples."""
         return True
 
-    def slots(self, epoch):
+    def slots(self, epoch: int) -> Any:
         """Returns one array for each batch: the places of its examples' tasks."""
         rng = np.random.default_rng((self.seed, epoch))
         places = np.array(list(self.lengths), "int32")
@@ -50,11 +51,11 @@ class TrainingOrder:
             slots = rng.permutation(slots)
         return slots.reshape(self.num_batches, self.batch_size)
 
-    def rng(self, epoch, place):
+    def rng(self, epoch: int, place: Any) -> Any:
         """Returns the random numbers of one task's examples in one epoch."""
         return np.random.default_rng((self.seed, epoch, 1 + place))
 
-    def start(self, epoch):
+    def start(self, epoch: int) -> Any:
         """Returns how many examples a stream gave before: epochs follow each other."""
         return epoch * math.ceil(self.num_batches / len(self.lengths)) * self.batch_size
 
@@ -73,28 +74,28 @@ class SequentialOrder:
     mixed = False
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> Any:
         return sum(math.ceil(length / self.batch_size) for length in self.lengths.values())
 
     @property
-    def same_sizes(self):
+    def same_sizes(self) -> bool:
         return all(length % self.batch_size == 0 for length in self.lengths.values())
 
-    def slots(self, epoch):
+    def slots(self, epoch: int) -> list[Any]:
         return [
             np.full(min(self.batch_size, length - start), place, "int32")
             for place, length in self.lengths.items()
             for start in range(0, length, self.batch_size)
         ]
 
-    def rng(self, epoch, place):
+    def rng(self, epoch: int, place: Any) -> Any:
         return None
 
-    def start(self, epoch):
+    def start(self, epoch: int) -> int:
         return 0
 
 
-def passes(rng, length, count):
+def passes(rng: np.random.Generator, length: Any, count: Any) -> Any:
     """Returns `count` rows of `length`: reshuffled passes, one after the other.
 
     Without random numbers (`rng=None`) the rows come as they lie.
@@ -105,12 +106,12 @@ def passes(rng, length, count):
     return repeats.ravel()[:count]
 
 
-def uniform_steps(lengths, batch_size):
+def uniform_steps(lengths: Any, batch_size: int) -> Any:
     """Returns the batches of an epoch: rounds until the longest task is through."""
     return math.ceil(max(lengths.values()) / batch_size) * len(lengths)
 
 
-def sampling_shares(lengths, sampling, sampling_temperature):
+def sampling_shares(lengths: Any, sampling: Any, sampling_temperature: Any) -> Any:
     """Returns each task's chance to be drawn for a batch, `None` for equal rounds."""
     if sampling == "uniform":
         return None

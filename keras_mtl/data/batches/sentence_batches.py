@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +12,9 @@ from keras_mtl.data.arrays import as_array
 from keras_mtl.data.labels import label_array
 
 
-def sentence_batches(x, y, batch_size, boundaries=(10, 20, 40, 80), seed=None):
+def sentence_batches(
+    x: Any, y: Any, batch_size: int, boundaries: Any = (10, 20, 40, 80), seed: int | None = None
+) -> Any:
     """Batches for `fit` and `evaluate` that hold sentences of similar length.
 
     A batch is as long as the first of `boundaries` that its sentences fit into, beyond the
@@ -51,7 +54,7 @@ def sentence_batches(x, y, batch_size, boundaries=(10, 20, 40, 80), seed=None):
         x = as_array("x", x)
     if isinstance(y, Mapping):
         y = {task: label_array(f"y[{task!r}]", labels) for task, labels in y.items()}
-    words = x.get("words") if isinstance(x, Mapping) else x
+    words: Any = x.get("words") if isinstance(x, Mapping) else x
     _check_shapes(words, x, y)
     checks.count("batch_size", batch_size)
     seed = checks.seed("seed", seed)
@@ -64,7 +67,7 @@ def sentence_batches(x, y, batch_size, boundaries=(10, 20, 40, 80), seed=None):
     return SentenceBatches((x, y), widths[np.searchsorted(widths, lengths)], batch_size, seed)
 
 
-def _check_shapes(words, x, y):
+def _check_shapes(words: Any, x: Any, y: Any) -> None:
     if words is None or words.ndim != 2 or not words.size:
         raise ValueError(
             "x must be word ids of shape (sentences, steps), at least one, or a dict with such "
@@ -95,18 +98,18 @@ class SentenceBatches(keras.utils.PyDataset):
         seed: Integer, at least 0.
     """
 
-    def __init__(self, examples, widths, batch_size, seed):
+    def __init__(self, examples: Any, widths: Any, batch_size: int, seed: int) -> None:
         super().__init__()
         self._examples, self._widths = examples, widths
         self._batch_size, self._seed = batch_size, seed
         self.epoch = 0
 
     @property
-    def epoch(self):
+    def epoch(self) -> Any:
         return self._epoch
 
     @epoch.setter
-    def epoch(self, epoch):
+    def epoch(self, epoch: int) -> None:
         rng = np.random.default_rng((self._seed, epoch))
         batches = []
         for width in np.unique(self._widths):
@@ -117,10 +120,10 @@ class SentenceBatches(keras.utils.PyDataset):
         self._epoch, self._batches = epoch, _two_widths_first(batches)
         self._begun = False
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[Any, Any, Any]:
         width, rows = self._batches[index]
         filled = np.resize(rows, self._batch_size)
         x, y = keras.tree.map_structure(
@@ -129,13 +132,13 @@ class SentenceBatches(keras.utils.PyDataset):
         )
         return x, y, (np.arange(self._batch_size) < len(rows)).astype("float32")
 
-    def on_epoch_begin(self):
+    def on_epoch_begin(self) -> None:
         if self._begun:
             self.epoch += 1
         self._begun = True
 
 
-def _two_widths_first(batches):
+def _two_widths_first(batches: Any) -> Any:
     """Puts two widths first: Keras takes what two batches have in common for all of them."""
     other = [place for place, (width, _) in enumerate(batches) if width != batches[0][0]]
     if other:

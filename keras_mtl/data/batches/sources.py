@@ -9,7 +9,8 @@ from there. Examples are `(x, labels)` or `(x, labels, weights)`, checked.
 
 import itertools
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +23,7 @@ from keras_mtl.data.labels import check_labels
 SHUFFLE_WINDOW = 4096
 
 
-def as_source(name, task, data):
+def as_source(name: str, task: Any, data: Any) -> Any:
     """Returns the source that fits a task's data, after a look at its first examples."""
     if isinstance(data, keras.utils.PyDataset):
         return PyDatasetSource(name, task, data)
@@ -39,14 +40,16 @@ def as_source(name, task, data):
 class ArraySource:
     """Examples in memory, checked once."""
 
-    def __init__(self, name, task, data):
+    def __init__(self, name: str, task: Any, data: Any) -> None:
         self.examples = check_examples(name, task, data)
         self.first = take(self.examples, slice(0, 1))
         self.length = len(self.examples[1])
         if self.length == 0:
             raise _no_examples(name)
 
-    def blocks(self, count, start, rng, batch_size):
+    def blocks(
+        self, count: Any, start: Any, rng: np.random.Generator, batch_size: int
+    ) -> Iterator[Any]:
         rows = passes(rng, self.length, count)
         for begin in range(0, count, batch_size):
             yield take(self.examples, rows[begin : begin + batch_size])
@@ -60,7 +63,7 @@ class DatasetSource:
     seed of TensorFlow too.
     """
 
-    def __init__(self, name, task, dataset):
+    def __init__(self, name: str, task: Any, dataset: Any) -> None:
         self._name, self._task, self._dataset = name, task, dataset
         cardinality = int(dataset.cardinality())
         self.length = cardinality if cardinality >= 0 else None
@@ -68,7 +71,9 @@ class DatasetSource:
         if self.first is None:
             raise _no_examples(name)
 
-    def blocks(self, count, start, rng, batch_size):
+    def blocks(
+        self, count: Any, start: Any, rng: np.random.Generator, batch_size: int
+    ) -> Iterator[Any]:
         if rng is None:
             yield from self._checked(self._dataset, batch_size)
             return
@@ -77,7 +82,7 @@ class DatasetSource:
         for examples in self._checked(dataset, min(count, SHUFFLE_WINDOW)):
             yield take(examples, rng.permutation(len(examples[1])))
 
-    def _checked(self, dataset, batch_size):
+    def _checked(self, dataset: Any, batch_size: int) -> Iterator[Any]:
         for examples in dataset.batch(batch_size).prefetch(1).as_numpy_iterator():
             yield check_examples(self._name, self._task, examples)
 
@@ -88,7 +93,7 @@ class PyDatasetSource:
     All batches hold as many examples as the first; the last may hold fewer.
     """
 
-    def __init__(self, name, task, dataset):
+    def __init__(self, name: str, task: Any, dataset: Any) -> None:
         self._name, self._task, self._dataset = name, task, dataset
         self._num_batches = dataset.num_batches
         if self._num_batches == 0:
@@ -102,23 +107,25 @@ class PyDatasetSource:
             last = check_examples(name, task, dataset[self._num_batches - 1])
             self.length = (self._num_batches - 1) * self._size + len(last[1])
 
-    def blocks(self, count, start, rng, batch_size):
+    def blocks(
+        self, count: Any, start: Any, rng: np.random.Generator, batch_size: int
+    ) -> Iterator[Any]:
         if self._num_batches is None:
             index, skipped = divmod(start, self._size)
             yield take(self._batch(index), slice(skipped, None))
-            indices = itertools.count(index + 1)
+            indices: Iterator[int] = itertools.count(index + 1)
         elif rng is None:
-            indices = range(self._num_batches)
+            indices = iter(range(self._num_batches))
         else:
             indices = self._reshuffled(rng)
         for index in indices:
             yield self._batch(index)
 
-    def _reshuffled(self, rng):
+    def _reshuffled(self, rng: np.random.Generator) -> Iterator[Any]:
         while True:
             yield from rng.permutation(self._num_batches).tolist()
 
-    def _batch(self, index):
+    def _batch(self, index: int) -> Any:
         examples = check_examples(self._name, self._task, self._dataset[index])
         is_last = self._num_batches is not None and index == self._num_batches - 1
         if len(examples[1]) != self._size and not is_last:
@@ -129,7 +136,7 @@ class PyDatasetSource:
         return examples
 
 
-def check_examples(name, task, data):
+def check_examples(name: str, task: Any, data: Any) -> Any:
     """Returns `(x, labels)` or `(x, labels, weights)` of one task as arrays.
 
     float64 inputs become float32, other dtypes stay.
@@ -163,12 +170,12 @@ def check_examples(name, task, data):
     return examples
 
 
-def _as_input(name, array):
+def _as_input(name: str, array: Any) -> Any:
     array = as_array(f'The inputs of task "{name}"', array)
     return array.astype("float32") if array.dtype == "float64" else array
 
 
-def _no_examples(name):
+def _no_examples(name: str) -> Any:
     return ValueError(
         f'Task "{name}" has no examples. Leave it out of the data, or give it at least one.'
     )

@@ -1,17 +1,19 @@
 """Stacks of batches: what Python cuts and TensorFlow takes apart."""
 
+from typing import Any
+
 import keras
 
 STACK_BYTES = 8 * 2**20
 
 
-def batches_per_stack(examples, batch_size):
+def batches_per_stack(examples: Any, batch_size: int) -> Any:
     """Returns how many batches of examples make about 8 MB, at least 1."""
     example_bytes = sum(array[:1].nbytes for array in keras.tree.flatten(examples))
     return max(1, STACK_BYTES // (batch_size * example_bytes))
 
 
-def as_tf_dataset(stacks, sample, batch_size, num_batches):
+def as_tf_dataset(stacks: Any, sample: Any, batch_size: int | None, num_batches: Any) -> Any:
     """Returns batches as a `tf.data.Dataset` of known cardinality.
 
     It does not tune itself: in networks as small as those of tables, that holds up the

@@ -1,6 +1,7 @@
 """Batches in which every example belongs to one task."""
 
 import secrets
+from typing import Any
 
 import keras
 
@@ -27,16 +28,16 @@ from keras_mtl.tasks import as_tasks
 
 
 def task_batches(
-    tasks,
-    data,
-    batch_size,
+    tasks: Any,
+    data: Any,
+    batch_size: int,
     *,
-    seed=None,
-    order="shuffled",
-    sampling="uniform",
-    sampling_temperature=2.0,
-    steps_per_epoch=None,
-):
+    seed: int | None = None,
+    order: str = "shuffled",
+    sampling: str = "uniform",
+    sampling_temperature: float = 2.0,
+    steps_per_epoch: Any = None,
+) -> Any:
     """Batches for tasks that have examples of their own.
 
     Every batch is `({"inputs": x, "task_id": ids}, y)`, with the same structure and
@@ -112,7 +113,7 @@ def task_batches(
     unknown = ", ".join(f'"{name}"' for name, source in sources.items() if source.length is None)
     if order == "sequential":
         check_sequential(unknown, steps_per_epoch)
-        epoch_order = SequentialOrder(lengths, batch_size)
+        epoch_order: Any = SequentialOrder(lengths, batch_size)
     else:
         check_training(unknown, sampling, steps_per_epoch)
         epoch_order = TrainingOrder(
@@ -144,7 +145,7 @@ class TaskBatches(keras.utils.PyDataset):
         order: A `TrainingOrder` or `SequentialOrder`.
     """
 
-    def __init__(self, sources, layout, order):
+    def __init__(self, sources: Any, layout: Any, order: Any) -> None:
         super().__init__()
         all_arrays = all(isinstance(source, ArraySource) for source in sources.values())
         self._feed = (Table if all_arrays else Streams)(sources, layout, order)
@@ -154,38 +155,38 @@ class TaskBatches(keras.utils.PyDataset):
         self.epoch = 0
 
     @property
-    def epoch(self):
+    def epoch(self) -> Any:
         return self._epoch
 
     @epoch.setter
-    def epoch(self, epoch):
+    def epoch(self, epoch: int) -> None:
         self._epoch = epoch
         self._num_given = 0
 
     @property
-    def mixed(self):
+    def mixed(self) -> Any:
         """Whether a batch may hold examples of several tasks."""
         return self._order.mixed
 
     @property
-    def batch_size(self):
+    def batch_size(self) -> Any:
         """Number of examples in a batch; the last ones may hold fewer."""
         return self._order.batch_size
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._order.num_batches
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         if self._begun:
             self._num_given += 1
         return self._feed.batch(self.epoch, index)
 
-    def on_epoch_begin(self):
+    def on_epoch_begin(self) -> None:
         if self._num_given >= len(self):
             self.epoch += 1
         self._begun = True
 
-    def as_tf_dataset(self):
+    def as_tf_dataset(self) -> Any:
         """Returns the batches as a fast `tf.data.Dataset` of known cardinality.
 
         Each iteration gives the epoch that `epoch` names when it starts. Python

@@ -3,7 +3,7 @@
 import csv
 import gzip
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class CensusPart(NamedTuple):
     columns: list[str]
 
 
-def load_census_income(folder, validation_fraction=0.1, seed=0):
+def load_census_income(folder: Any, validation_fraction: float = 0.1, seed: int | None = 0) -> Any:
     """Loads the Census-Income (KDD) data: three binary tasks about the same people.
 
     The tasks are `income` (above 50,000 dollars), `never_married` and `college` (some college
@@ -127,7 +127,7 @@ def load_census_income(folder, validation_fraction=0.1, seed=0):
     order = np.random.default_rng(seed).permutation(len(labels["income"]))
     held_out = round(validation_fraction * len(order))
     train_rows, validation_rows = np.sort(order[held_out:]), np.sort(order[:held_out])
-    scales = {name: _scale(*people[name], train_rows) for name in QUANTITIES}
+    scales = {name: _scale(people[name], train_rows) for name in QUANTITIES}
     columns = _columns(people)
     return tuple(
         CensusPart(
@@ -143,7 +143,7 @@ def load_census_income(folder, validation_fraction=0.1, seed=0):
     )
 
 
-def _find(folder, *names):
+def _find(folder: Any, *names: Any) -> Any:
     files = [Path(folder) / f"{name}{suffix}" for name in names for suffix in (".gz", "")]
     for file in files:
         if file.is_file():
@@ -154,7 +154,7 @@ def _find(folder, *names):
     )
 
 
-def _read(path):
+def _read(path: Any) -> tuple[Any, Any]:
     """Returns the inputs, name -> different answers and each row's index in them, and labels."""
     open_text = gzip.open if path.suffix == ".gz" else open
     with open_text(path, "rt", encoding="utf-8", newline="") as file:
@@ -175,13 +175,13 @@ def _read(path):
     return {name: answers[name] for name in _INPUTS}, labels
 
 
-def _indexed(column):
-    places = {}
+def _indexed(column: Any) -> tuple[Any, Any]:
+    places: dict[Any, Any] = {}
     index = np.array([places.setdefault(answer, len(places)) for answer in column])
     return [answer.strip() for answer in places], index
 
 
-def _label(path, column, answers, index, ones, zeros):
+def _label(path: Any, column: Any, answers: Any, index: Any, ones: Any, zeros: Any) -> Any:
     if unknown := sorted(set(answers) - {*ones, *zeros}):
         raise ValueError(
             f"Unknown {column} {', '.join(map(repr, unknown))} in {path.name}. Known: "
@@ -190,20 +190,21 @@ def _label(path, column, answers, index, ones, zeros):
     return np.isin(answers, ones).astype("float32")[index]
 
 
-def _scale(answers, index, rows):
+def _scale(column: Any, rows: Any) -> tuple[Any, Any]:
+    answers, index = column
     values = np.array(answers, float)[index[rows]]
     return values.mean(), values.std() if values.min() < values.max() else np.inf
 
 
-def _columns(people):
-    columns = []
+def _columns(people: Any) -> Any:
+    columns: list[Any] = []
     for name, (answers, _) in people.items():
         one_hot = [f"{name}->{answer}" for answer in sorted(set(answers))]
         columns += [name] if name in QUANTITIES else one_hot
     return columns
 
 
-def _encode(people, rows, scales, columns):
+def _encode(people: Any, rows: Any, scales: Any, columns: Any) -> Any:
     x = np.zeros((len(rows), len(columns)), "float32")
     places = {column: place for place, column in enumerate(columns)}
     for name, (answers, index) in people.items():

@@ -3,9 +3,10 @@
 import gzip
 import itertools
 from pathlib import Path
+from typing import Any
 
 
-def read_columns(path, columns, separator=None):
+def read_columns(path: Any, columns: Any, separator: Any = None) -> Any:
     """Reads a file with a word and its tags on each line, and a blank line after a sentence.
 
     Lines of white space only are blank too. There are no comments: a line that starts with
@@ -31,7 +32,7 @@ def read_columns(path, columns, separator=None):
     {'word': [['He', 'sleeps'], ['#', '1']], 'pos': [['PRP', 'VBZ'], ['#', 'CD']]}
     """
     path = Path(path)
-    sentences = {column: [] for column in columns}
+    sentences: dict[str, list[Any]] = {column: [] for column in columns}
     open_text = gzip.open if path.suffix == ".gz" else open
     with open_text(path, "rt", encoding="utf-8") as file:
         lines = enumerate(file, start=1)
@@ -43,7 +44,7 @@ def read_columns(path, columns, separator=None):
     return sentences
 
 
-def _row(path, number, line, columns, separator):
+def _row(path: Any, number: Any, line: Any, columns: Any, separator: Any) -> Any:
     row = line.rstrip("\n").split(separator)
     if len(row) != len(columns):
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from keras_mtl import checks
 from keras_mtl.tasks import as_tasks
 
 
-def region_tasks(series, groups, test_participants, *, num_components=10, piece=40):
+def region_tasks(
+    series: Any, groups: Any, test_participants: Any, *, num_components: int = 10, piece: int = 40
+) -> tuple[Any, Any, Any]:
     """One task for each group of brain regions: tell by its time series which region it is.
 
     A series is cut in pieces of `piece` scans, and each piece is described by its first
@@ -86,7 +89,7 @@ def region_tasks(series, groups, test_participants, *, num_components=10, piece=
     return tasks, examples(x[~held_out]), examples(x[held_out])
 
 
-def _principal_components(rows, num_components):
+def _principal_components(rows: Any, num_components: int) -> tuple[Any, Any]:
     """Returns the mean of the rows, and the directions of largest variance as columns."""
     most = min(len(rows) - 1, rows.shape[1])
     if num_components > most:
@@ -101,7 +104,7 @@ def _principal_components(rows, num_components):
     return mean, (components * np.sign(components[range(num_components), largest])[:, None]).T
 
 
-def _check_series(series, piece):
+def _check_series(series: Any, piece: Any) -> None:
     if series.ndim != 3 or series.dtype.kind not in "iuf" or not series.size:
         raise ValueError(
             "series must be an array of numbers of shape (participants, regions, scans). "
@@ -122,7 +125,7 @@ def _check_series(series, piece):
         )
 
 
-def _check_groups(groups, num_regions):
+def _check_groups(groups: Any, num_regions: Any) -> None:
     if not isinstance(groups, Mapping) or not groups:
         raise ValueError(
             "groups must be a dict with at least one entry, name of the task -> list of regions. "
@@ -136,9 +139,9 @@ def _check_groups(groups, num_regions):
             )
 
 
-def _check_places(what, places, number, of):
+def _check_places(what: str, places: Any, number: Any, of: Any) -> None:
     places = list(places)
-    valid = all(isinstance(place, Integral) and 0 <= place < number for place in places)
+    valid = all(isinstance(place, Integral) and 0 <= int(place) < number for place in places)
     if not places or not valid or len(set(places)) < len(places):
         raise ValueError(
             f"{what} must name {of} by their places in series, integers from 0 to {number - 1}, "

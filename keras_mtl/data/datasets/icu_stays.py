@@ -1,6 +1,7 @@
 """Hourly measurements of intensive care stays, and what is asked about them."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class ICUStays:
     channels: list[list[int]]
     scaled: list[int]
 
-    def take(self, rows):
+    def take(self, rows: Any) -> Any:
         """Returns some of the stays.
 
         Args:
@@ -51,7 +52,7 @@ class ICUStays:
         )
 
 
-def standardize_stays(train, *others):
+def standardize_stays(train: Any, *others: Any) -> Any:
     """Gives quantities mean 0 and standard deviation 1, and what is not known the value 0.
 
     The mean and the standard deviation of a column are those of the training stays' hours,
@@ -90,21 +91,21 @@ def standardize_stays(train, *others):
     return tuple(_standardized(stays, statistics) for stays in (train, *others))
 
 
-def forward_fill(values):
+def forward_fill(values: Any) -> Any:
     """Returns `(..., steps, columns)` values, each NaN replaced by the value before it."""
     steps = np.arange(values.shape[-2])[:, None]
     last = np.maximum.accumulate(np.where(np.isnan(values), 0, steps), axis=-2)
     return np.take_along_axis(values, last, axis=-2)
 
 
-def _statistics(values):
+def _statistics(values: Any) -> tuple[Any, Any]:
     known = values[~np.isnan(values)].astype("float64")
     if not len(known) or known.min() == known.max():
         return 0.0, np.inf
     return known.mean(), known.std()
 
 
-def _standardized(stays, statistics):
+def _standardized(stays: Any, statistics: Any) -> Any:
     x = stays.x.copy()
     for column, (mean, deviation) in statistics.items():
         x[..., column] = (x[..., column] - mean) / deviation

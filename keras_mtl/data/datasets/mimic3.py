@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ _COLUMNS = _VALUE_COLUMNS + [f"mask->{name}" for name in NORMAL]
 _EPSILON = 1e-6  # hours; a measurement on the hour belongs to the hour that it ends
 
 
-def read_mimic3_benchmark(folder, listfile=None, length=None):
+def read_mimic3_benchmark(folder: Any, listfile: Any = None, length: Any = None) -> Any:
     """Reads the stays of the multitask problem of the MIMIC-III benchmarks.
 
     That is a folder `multitask/train` or `multitask/test` which `create_multitask` of
@@ -153,7 +154,7 @@ def read_mimic3_benchmark(folder, listfile=None, length=None):
     )
 
 
-def _read_list(path):
+def _read_list(path: Any) -> Any:
     if not path.is_file():
         raise ValueError(
             f"There is no {path}. Give the folder train or test that create_multitask of the "
@@ -169,7 +170,7 @@ def _read_list(path):
         return list(reader)
 
 
-def _read_stay(path, listfile, steps):
+def _read_stay(path: Any, listfile: Any, steps: Any) -> Any:
     """Returns `(steps, columns)` of a stay's file."""
     if not path.is_file():
         raise ValueError(f"{listfile} lists {path.name}, but there is no {path}.")
@@ -199,7 +200,7 @@ def _read_stay(path, listfile, steps):
     return np.concatenate([*columns, masks], axis=1)
 
 
-def _number(name, cell, path=""):
+def _number(name: str, cell: Any, path: str = "") -> Any:
     """Returns a quantity, or the place of a category's value."""
     try:
         return CATEGORIES[name].index(cell) if name in CATEGORIES else float(cell)
@@ -208,7 +209,7 @@ def _number(name, cell, path=""):
         raise ValueError(f"{name!r} is {cell!r} in {path}. Expected: {expected}.") from None
 
 
-def _labels(rows, length):
+def _labels(rows: Any, length: Any) -> dict[str, Any]:
     mortality = np.full(len(rows), np.nan)
     at_48, decompensation, remaining = np.full((3, len(rows), length), np.nan)
     for stay, row in enumerate(rows):
@@ -230,7 +231,7 @@ def _labels(rows, length):
     }
 
 
-def _write_steps(labels, masks_labels):
+def _write_steps(labels: Any, masks_labels: Any) -> None:
     """Writes the labels of hours 0, 1, ... where the mask says so; hour `t + 1` is step `t`."""
     numbers = np.array([number for number in masks_labels.split(";") if number], float)
     masks, values = numbers.reshape(2, -1)[:, 1 : len(labels) + 1]

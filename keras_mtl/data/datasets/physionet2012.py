@@ -2,7 +2,9 @@
 
 import csv
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +37,7 @@ _KNOWN = ("Age", "Gender", "Height", *(f"ICUType->{unit}" for unit in UNITS))  #
 _COLUMNS = (*MEASURED[:-1], *(f"mask->{name}" for name in MEASURED), *_KNOWN)
 
 
-def load_physionet2012(folder, part="a"):
+def load_physionet2012(folder: Any, part: str = "a") -> Any:
     """Loads the intensive care stays of one part of the PhysioNet Challenge 2012.
 
     Of each stay the first 48 hours: the mean of each of 37 variables in each hour, kept until
@@ -109,7 +111,7 @@ def load_physionet2012(folder, part="a"):
     )
 
 
-def _read_outcomes(path):
+def _read_outcomes(path: Any) -> tuple[Any, Any]:
     if not path.is_file():
         raise ValueError(f"There is no {path}. Give the folder that holds {path.name}.")
     with open(path, newline="") as file:
@@ -125,7 +127,7 @@ def _read_outcomes(path):
     return [row["RecordID"] for row in rows], labels
 
 
-def _read_records(folder):
+def _read_records(folder: Any) -> Iterator[Any]:
     """Yields the id and the text of every record, from a folder or from the tar file of it."""
     archive = folder.with_name(f"{folder.name}.tar.gz")
     if folder.is_dir():
@@ -135,12 +137,13 @@ def _read_records(folder):
         with tarfile.open(archive) as members:
             for member in members:
                 if member.name.endswith(".txt"):
-                    yield Path(member.name).stem, members.extractfile(member).read().decode()
+                    content: Any = members.extractfile(member)
+                    yield Path(member.name).stem, content.read().decode()
     else:
         raise ValueError(f"There is neither {archive} nor the folder {folder}.")
 
 
-def _hourly_means(records, ids):
+def _hourly_means(records: Any, ids: Any) -> Any:
     """Returns `(stays, hours, variables)` means of the values in the hour, NaN without any."""
     cells, values = [], []
     for row, name in enumerate(ids):
@@ -155,7 +158,7 @@ def _hourly_means(records, ids):
     return means.reshape(shape)
 
 
-def _read_values(name, record):
+def _read_values(name: str, record: Any) -> Iterator[Any]:
     """Yields hour, place of the variable and value of each plausible line of a record."""
     for line in record.splitlines()[1:]:
         time, variable, value = line.split(",")
@@ -172,7 +175,7 @@ def _read_values(name, record):
             yield hour, _PLACES[variable], float(value)
 
 
-def _columns_of(values):
+def _columns_of(values: Any) -> Any:
     masks = ~np.isnan(values[..., : len(MEASURED)])
     places = [len(MEASURED) - 1, len(MEASURED), -1]  # ventilation stands between the two
     quantities, _, known, unit = np.split(forward_fill(values), places, axis=-1)

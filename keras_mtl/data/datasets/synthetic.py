@@ -1,5 +1,7 @@
 """Pairs of synthetic regression tasks whose relatedness is a number."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -7,7 +9,14 @@ BATCH_SIZE = 1024
 NUM_SINES = 6
 
 
-def synthetic_pairs(num_pairs=2, relatedness=1.0, *, input_dim=128, noise=0.01, seed=0):
+def synthetic_pairs(
+    num_pairs: int = 2,
+    relatedness: float = 1.0,
+    *,
+    input_dim: int = 128,
+    noise: float = 0.01,
+    seed: int = 0,
+) -> tuple[Any, Any]:
     """Pairs of regression tasks, related within a pair and unrelated across pairs.
 
     The label of `x ~ N(0, I)` is `w.x + sum_i sin(i * w.x + (i - 1)^2) + noise`,
@@ -53,7 +62,7 @@ def synthetic_pairs(num_pairs=2, relatedness=1.0, *, input_dim=128, noise=0.01, 
         )
     rng = np.random.default_rng((seed, 0))
     directions, _ = np.linalg.qr(rng.standard_normal((input_dim, 2 * num_pairs)))
-    data = {}
+    data: dict[Any, Any] = {}
     for pair in range(num_pairs):
         u1, u2 = directions[:, 2 * pair], directions[:, 2 * pair + 1]
         w1, w2 = u1, relatedness * u1 + np.sqrt(1 - relatedness**2) * u2
@@ -74,26 +83,26 @@ class SyntheticTask(keras.utils.PyDataset):
 
     num_batches = None
 
-    def __init__(self, weights, noise, key):
+    def __init__(self, weights: Any, noise: Any, key: Any) -> None:
         super().__init__()
         self.weights = weights.astype("float32")
         self._noise = noise
         self._key = key
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         return self._draw((*self._key, 1, index), BATCH_SIZE)
 
-    def held_out(self, num_examples):
+    def held_out(self, num_examples: int) -> Any:
         """Returns arrays `(x, y)` for evaluation: the same ones always, in no batch."""
         return self._draw((*self._key, 2), num_examples)
 
-    def _draw(self, key, num_examples):
+    def _draw(self, key: Any, num_examples: int) -> tuple[Any, Any]:
         rng = np.random.Generator(np.random.SFC64(key))
         x = rng.standard_normal((num_examples, len(self.weights)), "float32")
         noise = self._noise * rng.standard_normal(num_examples, "float32")
         return x, self.label(x) + noise
 
-    def label(self, x):
+    def label(self, x: Any) -> Any:
         """Returns the labels of `x` without noise."""
         projection = x @ self.weights
         i = np.arange(1, NUM_SINES + 1, dtype="float32")

@@ -1,5 +1,7 @@
 """Synthetic sequence tasks whose relatedness changes over time, and is known."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_mtl import checks
@@ -13,17 +15,17 @@ PRESETS = {
 
 
 def synthetic_sequences(
-    relatedness="more",
+    relatedness: str = "more",
     *,
-    kind="classes",
-    num_train=500,
-    num_test=500,
-    num_steps=28,
-    input_dim=10,
-    num_classes=3,
-    signal=0.5,
-    seed=0,
-):
+    kind: str = "classes",
+    num_train: int = 500,
+    num_test: int = 500,
+    num_steps: int = 28,
+    input_dim: int = 10,
+    num_classes: int = 3,
+    signal: float = 0.5,
+    seed: int = 0,
+) -> tuple[Any, Any, Any, Any]:
     """Classification of sequences, by tasks that are related at some times and not at others.
 
     `x_t = signal * A x_{t-1} + sqrt(1 - signal^2) * e_t`, where `x_1` and all `e_t` are N(0, I)
@@ -114,7 +116,7 @@ def synthetic_sequences(
     return dict.fromkeys(train, Task(kind, num_classes)), train, test, matrices[segments]
 
 
-def _as_matrices(relatedness):
+def _as_matrices(relatedness: Any) -> Any:
     if isinstance(relatedness, str):
         checks.word("relatedness", relatedness, tuple(PRESETS))
         return np.array([[[1, a, b], [a, 1, c], [b, c, 1]] for a, b, c in PRESETS[relatedness]])
@@ -141,7 +143,7 @@ def _as_matrices(relatedness):
     return matrices
 
 
-def _planes(matrices, input_dim, rng):
+def _planes(matrices: Any, input_dim: Any, rng: np.random.Generator) -> Any:
     """Returns an orthonormal basis of planes for each segment and task, its own plane first.
 
     A plane is a column of complex numbers: the real parts are one axis, the imaginary parts
@@ -161,7 +163,15 @@ def _planes(matrices, input_dim, rng):
     return np.array(planes)
 
 
-def _draw(planes, segments, num_classes, num_examples, signal, one_label, rng):
+def _draw(
+    planes: Any,
+    segments: Any,
+    num_classes: Any,
+    num_examples: int,
+    signal: Any,
+    one_label: Any,
+    rng: np.random.Generator,
+) -> tuple[Any, Any]:
     num_segments, input_dim, num_planes = planes.shape
     turns = rng.integers(num_classes, size=(num_examples, num_segments, num_planes))
     if one_label:

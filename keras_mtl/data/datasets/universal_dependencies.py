@@ -3,13 +3,14 @@
 import ast
 import gzip
 from pathlib import Path
+from typing import Any
 
 WORD_FIELDS = ("form", "lemma", "upos", "xpos", "deprel")
 SENTENCE_FIELDS = ("sent_id", "text")
 _TFDS_NAMES = {"form": "tokens", "lemma": "lemmas", "sent_id": "idx"}
 
 
-def read_conllu(path, fields=("form", "upos")):
+def read_conllu(path: Any, fields: Any = ("form", "upos")) -> Any:
     """Reads fields of the words of a CoNLL-U file.
 
     Multi-word tokens (`8-9`) and empty nodes (`8.1`) are no words and are left out. Needs the
@@ -50,7 +51,9 @@ def read_conllu(path, fields=("form", "upos")):
     return _by_field(sentences, fields)
 
 
-def load_universal_dependencies(treebank, split, fields=("form", "upos"), *, data_dir=None):
+def load_universal_dependencies(
+    treebank: Any, split: Any, fields: Any = ("form", "upos"), *, data_dir: Any = None
+) -> Any:
     """Loads fields of the words of a treebank through TensorFlow Datasets.
 
     What `read_conllu` gives, in the order of TFDS, which is not that of the treebank's file. Empty
@@ -86,7 +89,7 @@ def load_universal_dependencies(treebank, split, fields=("form", "upos"), *, dat
     return _by_field(sentences, fields)
 
 
-def _tokens(example, tag):
+def _tokens(example: Any, tag: Any) -> tuple[Any, Any]:
     """Returns the words of a TFDS example, and what is known of the sentence, as conllu does."""
     columns = {
         name: [value.decode() for value in example[_TFDS_NAMES.get(name, name)]]
@@ -101,7 +104,7 @@ def _tokens(example, tag):
     return words, {name: example[_TFDS_NAMES.get(name, name)].decode() for name in SENTENCE_FIELDS}
 
 
-def _check_fields(fields):
+def _check_fields(fields: Any) -> None:
     for field in fields:
         column, _, key = field.partition(".")
         known = column in ("feats", "misc") if key else field in WORD_FIELDS + SENTENCE_FIELDS
@@ -112,7 +115,7 @@ def _check_fields(fields):
             )
 
 
-def _by_field(sentences, fields):
+def _by_field(sentences: Any, fields: Any) -> dict[Any, Any]:
     return {
         field: [
             metadata.get(field)
@@ -124,7 +127,7 @@ def _by_field(sentences, fields):
     }
 
 
-def _value(word, field):
+def _value(word: Any, field: Any) -> Any:
     column, _, key = field.partition(".")
     value = (word[column] or {}).get(key) if key else word[column]
     return None if value == "_" and column not in ("form", "lemma") else value

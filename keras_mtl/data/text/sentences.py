@@ -1,5 +1,7 @@
 """The encoder of sentences: strings in, integers that a network reads out."""
 
+from typing import Any, Self
+
 import keras
 
 from keras_mtl import checks
@@ -51,8 +53,13 @@ class SentenceEncoder:
     """
 
     def __init__(
-        self, lowercase=False, zero_digits=False, word_length=None, words=None, characters=None
-    ):
+        self,
+        lowercase: bool = False,
+        zero_digits: bool = False,
+        word_length: Any = None,
+        words: Any = None,
+        characters: Any = None,
+    ) -> None:
         if word_length is not None:
             checks.count("word_length", word_length)
         self.lowercase = lowercase
@@ -60,7 +67,7 @@ class SentenceEncoder:
         self.word_length = word_length
         self._know(words, characters)
 
-    def adapt(self, sentences, min_count=1, max_words=None):
+    def adapt(self, sentences: Any, min_count: int = 1, max_words: Any = None) -> None:
         """Takes the vocabularies from sentences.
 
         Args:
@@ -90,16 +97,16 @@ class SentenceEncoder:
         self._know(words[:max_words], characters)
 
     @property
-    def num_words(self):
+    def num_words(self) -> Any:
         """Number of word ids, with padding and unknown: the size of an `Embedding`."""
         return self._lookup("words").vocabulary_size()
 
     @property
-    def num_characters(self):
+    def num_characters(self) -> Any:
         """Number of character ids, with padding and unknown."""
         return self._lookup("characters").vocabulary_size()
 
-    def inputs(self):
+    def inputs(self) -> Any:
         """Returns the `keras.Input` of the ids for a builder; with characters a dict of two."""
         words = keras.Input((None,), dtype="int32", name="words")
         if self.word_length is None:
@@ -107,7 +114,7 @@ class SentenceEncoder:
         shape = (None, self.word_length)
         return {"words": words, "characters": keras.Input(shape, dtype="int32", name="characters")}
 
-    def encode(self, sentences, length=None):
+    def encode(self, sentences: Any, length: Any = None) -> Any:
         """Returns the ids of sentences as arrays.
 
         Args:
@@ -125,11 +132,11 @@ class SentenceEncoder:
         ids = self._ids(split_sentences(sentences), length)
         return keras.tree.map_structure(lambda tensor: tensor.numpy(), ids)
 
-    def __call__(self, strings):
+    def __call__(self, strings: Any) -> Any:
         """Returns the ids of a `(batch,)` TensorFlow tensor of sentences, as tensors."""
         return self._ids(split_strings(strings), None)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "lowercase": self.lowercase,
             "zero_digits": self.zero_digits,
@@ -139,10 +146,10 @@ class SentenceEncoder:
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
-    def _know(self, words, characters):
+    def _know(self, words: Any, characters: Any) -> None:
         self.words, self.characters = words, characters
         self.lookups = {
             name: keras.layers.StringLookup(
@@ -152,7 +159,7 @@ class SentenceEncoder:
             if strings is not None
         }
 
-    def _lookup(self, name):
+    def _lookup(self, name: str) -> Any:
         if name not in self.lookups:
             needs = "" if name == "words" or self.word_length else " with a word_length"
             raise ValueError(
@@ -161,7 +168,7 @@ class SentenceEncoder:
             )
         return self.lookups[name]
 
-    def _ids(self, words, length):
+    def _ids(self, words: Any, length: Any) -> Any:
         import tensorflow as tf
 
         def ids(name, strings, *widths):

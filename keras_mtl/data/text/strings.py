@@ -1,9 +1,10 @@
 """Sentences, words and characters as strings in TensorFlow: the same in training and serving."""
 
 from collections import Counter
+from typing import Any
 
 
-def split_sentences(sentences):
+def split_sentences(sentences: Any) -> Any:
     """Returns the words of a list of sentences, strings or lists of words: ragged `(batch, None)`.
 
     Raises:
@@ -29,21 +30,21 @@ def split_sentences(sentences):
     return tf.RaggedTensor.from_row_lengths(tf.constant(words, tf.string), lengths)
 
 
-def split_strings(strings):
+def split_strings(strings: Any) -> Any:
     """Returns the words of a `(batch,)` tensor of strings, split at any white space."""
     import tensorflow as tf
 
     return tf.strings.split(tf.strings.regex_replace(strings, r"\p{Z}", " "))
 
 
-def split_words(words):
+def split_words(words: Any) -> Any:
     """Returns the characters of every word, with one more axis."""
     import tensorflow as tf
 
     return tf.strings.unicode_split(words, "UTF-8")
 
 
-def normalized(words, lowercase, zero_digits):
+def normalized(words: Any, lowercase: Any, zero_digits: Any) -> Any:
     """Returns words in lower case, with a 0 for every digit, or both."""
     import tensorflow as tf
 
@@ -52,6 +53,6 @@ def normalized(words, lowercase, zero_digits):
     return tf.strings.lower(words, encoding="utf-8") if lowercase else words
 
 
-def count(strings):
+def count(strings: Any) -> Any:
     """Returns a `Counter` of a tensor of strings, in order of appearance."""
     return Counter(string.decode() for string in strings.numpy().tolist())

@@ -1,11 +1,13 @@
 """Labels of a tagging task from words' tags."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_mtl.kinds import MISSING_CLASS
 
 
-def tag_ids(sentences, tag_names, length=None):
+def tag_ids(sentences: Any, tag_names: Any, length: Any = None) -> Any:
     """Returns the labels of a tagging task, in the shape of its sentences' word ids.
 
     Args:

@@ -1,12 +1,18 @@
 """Kernels of equal components, each applied to the rows of those who chose it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl.layers.fusion import applied
+from keras_mtl.types import Tensor
 
 
-def in_blocks(components, x, places, num_blocks, alone=False):
+def in_blocks(
+    components: Sequence[keras.Layer], x: Tensor, places: Any, num_blocks: Any, alone: bool = False
+) -> Tensor:
     """Applies the kernel of the component at a place to each block of rows.
 
     Args:
@@ -33,7 +39,7 @@ def in_blocks(components, x, places, num_blocks, alone=False):
     )
 
 
-def with_kernel(component, x, kernel, bias):
+def with_kernel(component: keras.Layer, x: Tensor, kernel: Any, bias: Any) -> Any:
     """Returns what a component like the given one answers, with another kernel and bias."""
     outputs = applied(component, x, kernel)
     if bias is not None:
@@ -41,7 +47,7 @@ def with_kernel(component, x, kernel, bias):
     return outputs if component.activation is None else component.activation(outputs)
 
 
-def kernels_at(components, places):
+def kernels_at(components: Sequence[keras.Layer], places: Any) -> Any:
     """Returns stacked kernels and biases (or `None`) of the components at places."""
     known = isinstance(places, list)
     chosen = [components[place] for place in places] if known else components

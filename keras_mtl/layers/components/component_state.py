@@ -1,26 +1,29 @@
 """State of components, such as batch statistics: only rows that use a component move it."""
 
 import contextlib
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_mtl.keras_internals import with_inner_layers
+from keras_mtl.types import Tensor
 
 
-def has_state(layer):
+def has_state(layer: keras.Layer) -> bool:
     """Returns whether a built layer has weights that no gradient moves."""
     return bool(layer.non_trainable_weights)
 
 
-def rows_in_use(weights):
+def rows_in_use(weights: Any) -> Any:
     """Returns where weights, `(..., C)`, use components: booleans, `False` for a NaN."""
     return ops.abs(weights) > 0
 
 
 @contextlib.contextmanager
-def moved_by(rows, *layers):
+def moved_by(rows: Any, *layers: Any) -> Iterator[Any]:
     """Lets some rows of a batch alone move the state of layers that are called inside, in training.
 
     A batch normalization takes its statistics from these rows, and normalizes them with these.
@@ -53,7 +56,7 @@ def moved_by(rows, *layers):
 
 
 @contextlib.contextmanager
-def kept_where(unused, *layers):
+def kept_where(unused: Any, *layers: Any) -> Iterator[Any]:
     """Puts the state of layers that are called inside back as it was, where `unused` says so."""
     frozen = [x for layer in layers for x in with_inner_layers(layer) if not x.trainable]
     fixed = {id(weight) for layer in frozen for weight in layer.weights}
@@ -63,7 +66,9 @@ def kept_where(unused, *layers):
     _put_back(before, state, unused)
 
 
-def _normalized(layer, rows, inputs, training=None, mask=None):
+def _normalized(
+    layer: keras.Layer, rows: Any, inputs: Any, training: bool | None = None, mask: Any = None
+) -> Any:
     """What a batch normalization answers when it is called, of which only some rows count."""
     call = partial(type(layer).call, layer, inputs, training=training)
     if not training:
@@ -79,7 +84,7 @@ def _normalized(layer, rows, inputs, training=None, mask=None):
     return ops.where(ops.expand_dims(rows, axis=-1), by_rows, by_all)
 
 
-def _for_places(rows, inputs):
+def _for_places(rows: Any, inputs: Any) -> Tensor:
     """Returns rows for each place of inputs `(batch, ..., features)`, without the last axis."""
     by_step = len(rows.shape) > 1
     if by_step and (len(inputs.shape) < 3 or inputs.shape[1] != rows.shape[1]):
@@ -92,11 +97,11 @@ def _for_places(rows, inputs):
     return ops.reshape(ops.broadcast_to(rows, (num_rows, number // num_rows)), places)
 
 
-def _values(variables):
+def _values(variables: Any) -> list[Any]:
     return [ops.copy(variable) for variable in variables]  # variables themselves move on
 
 
-def _put_back(before, variables, where=True):
+def _put_back(before: Any, variables: Any, where: bool = True) -> None:
     for old, variable in zip(before, variables, strict=True):
         now = ops.convert_to_tensor(variable)
         variable.assign(old if where is True else ops.where(where, old, now))

@@ -1,5 +1,8 @@
 """Experts that read different streams of features, and what each stream makes of them."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import keras
 from keras import ops
 
@@ -9,9 +12,11 @@ from keras_mtl.layers.components.parallel_components import (
     check_one_output_shape,
     checked_components,
 )
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.fusion import fused_call, fused_groups
 from keras_mtl.layers.masks import call_in_inference, joint_mask, mask_beside
 from keras_mtl.layers.mixing.expert_mixture import mixtures
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -48,7 +53,7 @@ class ExpertStreams(keras.layers.Layer):
     ([[1.0]], [[10.5]])
     """
 
-    def __init__(self, components, reads, **kwargs):
+    def __init__(self, components: Sequence[keras.Layer], reads: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.components = checked_components(components)
         self.reads = list(checks.counts("reads", reads))
@@ -58,7 +63,7 @@ class ExpertStreams(keras.layers.Layer):
                 f"Received: {self.reads}"
             )
 
-    def build(self, streams_shape, weights_shape):
+    def build(self, streams_shape: Sequence[Shape], weights_shape: Shape) -> None:
         reads = self._reads(streams_shape)
         for component, stream in zip(self.components, reads, strict=True):
             if not component.built:
@@ -67,11 +72,11 @@ class ExpertStreams(keras.layers.Layer):
         self._num_outputs = len(weights_shape)
         self._with_state = [has_state(component) for component in self.components]
 
-    def _reads(self, streams):
+    def _reads(self, streams: Sequence[Tensor]) -> Any:
         """Returns the place of the stream of each expert in a list that may have only one."""
         return self.reads if len(streams) > 1 else [0] * len(self.components)
 
-    def _groups(self, streams):
+    def _groups(self, streams: Sequence[Tensor]) -> list[Any]:
         """Returns the stream and the positions of each group that is computed together."""
         reads = self._reads(streams)
         return [
@@ -81,10 +86,10 @@ class ExpertStreams(keras.layers.Layer):
             for group in fused_groups([self.components[p] for p in positions], self.compute_dtype)
         ]
 
-    def call(self, streams, weights, training=False):
+    def call(self, streams: Sequence[Tensor], weights: Any, training: bool = False) -> Any:
         outputs, groups = [], self._groups(streams)
         weights = [ops.cast(each, self.compute_dtype) for each in weights]
-        used = None
+        used: Any = None
         if training and any(self._with_state):
             used = ops.any(ops.stack([rows_in_use(each) for each in weights]), axis=0)
         for stream, group in groups:
@@ -101,20 +106,20 @@ class ExpertStreams(keras.layers.Layer):
             weights = [ops.take(each, order, axis=-1) for each in weights]
         return mixtures(outputs, weights)
 
-    def compute_mask(self, streams, previous_mask):
+    def compute_mask(self, streams: Sequence[Tensor], previous_mask: Any) -> Any:
         return [self._mask(streams, previous_mask, call_in_inference)] * self._num_outputs
 
-    def _mask(self, streams, masks, call):
+    def _mask(self, streams: Sequence[Tensor], masks: Any, call: Any) -> Any:
         """Returns the one mask of all answers, to which every expert may contribute."""
         masks = [None] * len(streams) if masks is None else masks
         reads = zip(self.components, self._reads(streams), strict=True)
         return joint_mask([mask_beside([c], streams[n], masks[n], call) for c, n in reads])
 
-    def compute_output_shape(self, streams_shape, weights_shape):
+    def compute_output_shape(self, streams_shape: Sequence[Shape], weights_shape: Shape) -> Any:
         shape = self.components[0].compute_output_shape(streams_shape[0])
         return [shape] * len(weights_shape)
 
-    def frozen(self, call, streams, weights):
+    def frozen(self, call: FrozenCall, streams: Sequence[Tensor], weights: Any) -> Any:
         """Becomes stock layers, experts and sums; what a task does not need nobody asks for."""
         reads = self._reads(streams)
         outputs = [
@@ -123,10 +128,10 @@ class ExpertStreams(keras.layers.Layer):
         ]
         return [each.mixture([outputs[place] for place in each.places]) for each in weights]
 
-    def frozen_mask(self, call, streams, weights):
+    def frozen_mask(self, call: FrozenCall, streams: Sequence[Tensor], weights: Any) -> Any:
         return [self._mask(streams, call.mask, call)] * len(weights)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "components": [keras.saving.serialize_keras_object(c) for c in self.components],
@@ -134,6 +139,6 @@ class ExpertStreams(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         components = [keras.saving.deserialize_keras_object(c) for c in config["components"]]
         return cls(**{**config, "components": components})

@@ -1,8 +1,12 @@
 """A small network of dense layers."""
 
+from typing import Any
+
 import keras
 
 from keras_mtl import checks
+from keras_mtl.layers.freezing import FrozenCall
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -31,7 +35,7 @@ class MLP(keras.layers.Layer):
     (5, 7, 2)
     """
 
-    def __init__(self, units, activation="relu", **kwargs):
+    def __init__(self, units: Any, activation: str = "relu", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = checks.sizes("units", units, length=1)
         self.activation = activation
@@ -45,28 +49,28 @@ class MLP(keras.layers.Layer):
             )
         ]
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         for dense in self.dense:
             dense.build(shape)
             dense.input_spec = None  # a step and a sequence of them are both welcome
             shape = dense.compute_output_shape(shape)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Any:
         for dense in self.dense:
             x = dense(x)
         return x
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Any:
         return (*shape[:-1], self.units[-1])
 
-    def frozen(self, call, x):
+    def frozen(self, call: FrozenCall, x: Tensor) -> Any:
         """Becomes stock layers."""
         call = call.inside(self)
         for dense in self.dense:
             x = call(dense, x)
         return x
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,10 +1,13 @@
 """Parallel components and how their outputs meet."""
 
+from typing import Any
+
 import keras
 
 from keras_mtl.layers.components.parallel_components import ParallelComponents
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.growing import one_more_block
+from keras_mtl.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -53,9 +56,9 @@ class Modular(ParallelComponents):
     [[2.0], [0.0]]
     """
 
-    def call(self, x, weights, training=False):
+    def call(self, x: Tensor, weights: Any, training: bool = False) -> Any:
         return self.mixture(x, weights, training)
 
-    def grown(self, new):
+    def grown(self, new: Any) -> Any:
         """Answers for the rows of one more task, where each has rows of its own."""
         return new_layer_like(self, {"num_repeats": one_more_block(self.num_repeats)})

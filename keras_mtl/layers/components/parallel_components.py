@@ -1,5 +1,8 @@
 """Parallel components on one input: what they are, and how their outputs meet."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import keras
 import numpy as np
 from keras import ops
@@ -7,10 +10,12 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.layers.averages import at_least_one
 from keras_mtl.layers.components.component_state import has_state, moved_by, rows_in_use
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.fusion import fused_call, fused_groups
 from keras_mtl.layers.masks import mask_beside
 from keras_mtl.layers.mixing.expert_mixture import OpenExperts, mixture_by_task, weighted_sum
 from keras_mtl.layers.weighted_sums import stock_sum
+from keras_mtl.types import Shape, Tensor
 
 
 class ParallelComponents(keras.layers.Layer):
@@ -24,20 +29,26 @@ class ParallelComponents(keras.layers.Layer):
         num_repeats: As of `Modular`. Defaults to 1.
     """
 
-    def __init__(self, components, combine="mean", num_repeats=1, **kwargs):
+    def __init__(
+        self,
+        components: Sequence[keras.Layer],
+        combine: str = "mean",
+        num_repeats: int = 1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.components = checked_components(components)
         self.combine = checks.word("combine", combine, ("mean", "sum"))
         self.num_repeats = checks.count("num_repeats", num_repeats)
 
-    def build(self, x_shape, weights_shape):
+    def build(self, x_shape: Any, weights_shape: Shape) -> None:
         for component in self.components:
             if not component.built:
                 component.build(x_shape)
         check_one_output_shape(self, self.components, [x_shape] * len(self.components))
         self._with_state = [has_state(component) for component in self.components]
 
-    def mixture(self, x, weights, training=False):
+    def mixture(self, x: Tensor, weights: Any, training: bool = False) -> Any:
         """Returns what all components make of all rows, combined by their weights."""
         weights = ops.cast(weights, self.compute_dtype)
         used = self._used(weights) if training and any(self._with_state) else None
@@ -52,14 +63,14 @@ class ParallelComponents(keras.layers.Layer):
             for group in groups
         )
 
-    def _used(self, weights):
+    def _used(self, weights: Any) -> Any:
         """Returns which components each row of x is used by: of all tasks that read the row."""
         used = rows_in_use(weights)
         if self.num_repeats == 1:
             return used
         return ops.any(ops.reshape(used, (self.num_repeats, -1, *ops.shape(used)[1:])), axis=0)
 
-    def _answers(self, group, x, used):
+    def _answers(self, group: Any, x: Tensor, used: Any) -> Any:
         """Returns the outputs of a group of components, stacked before the last axis."""
         components = [self.components[position] for position in group]
         if len(components) > 1:
@@ -68,23 +79,23 @@ class ParallelComponents(keras.layers.Layer):
         with moved_by(used[..., group[0]] if counts else None, components[0]):
             return ops.expand_dims(components[0](x), axis=-2)
 
-    def _weighted_sum(self, outputs, weights):
+    def _weighted_sum(self, outputs: Any, weights: Any) -> Any:
         outputs = ops.cast(outputs, self.compute_dtype)
         if self.num_repeats > 1:
             return mixture_by_task(outputs, weights, self.num_repeats)
         return weighted_sum(outputs, weights)
 
-    def compute_mask(self, x, previous_mask):
+    def compute_mask(self, x: Tensor, previous_mask: Any) -> Any:
         mask = mask_beside(self.components, x, previous_mask)
         if mask is None or self.num_repeats == 1:
             return mask
         return ops.tile(mask, (self.num_repeats, *[1] * (len(mask.shape) - 1)))
 
-    def compute_output_shape(self, x_shape, weights_shape):
+    def compute_output_shape(self, x_shape: Any, weights_shape: Shape) -> Any:
         shape = self.components[0].compute_output_shape(x_shape)
         return (weights_shape[0], *shape[1:])
 
-    def frozen(self, call, x, row):
+    def frozen(self, call: FrozenCall, x: Tensor, row: Any) -> Any:
         """Calls only the components with a weight in `row`, as stock layers."""
         if isinstance(row, OpenExperts):
             return row.mixture([call(self.components[place], x) for place in row.places])
@@ -98,10 +109,10 @@ class ParallelComponents(keras.layers.Layer):
             return keras.layers.Average()(active)
         return stock_sum(active, weights)
 
-    def frozen_mask(self, call, x, row):
+    def frozen_mask(self, call: FrozenCall, x: Tensor, row: Any) -> Any:
         return mask_beside(self.components, x, call.mask, call)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "components": [keras.saving.serialize_keras_object(c) for c in self.components],
@@ -110,12 +121,12 @@ class ParallelComponents(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         components = [keras.saving.deserialize_keras_object(c) for c in config["components"]]
         return cls(**{**config, "components": components})
 
 
-def checked_components(components):
+def checked_components(components: Sequence[keras.Layer]) -> Any:
     """Returns a list of components, after a check that they are layers."""
     some = isinstance(components, list | tuple) and components
     if not some or not all(isinstance(each, keras.layers.Layer) for each in components):
@@ -125,7 +136,9 @@ def checked_components(components):
     return list(components)
 
 
-def check_one_output_shape(layer, components, input_shapes):
+def check_one_output_shape(
+    layer: keras.Layer, components: Sequence[keras.Layer], input_shapes: Any
+) -> None:
     """Raises a `ValueError` for components whose outputs cannot be combined."""
     shapes = [
         tuple(component.compute_output_shape(shape))
@@ -143,7 +156,7 @@ def check_one_output_shape(layer, components, input_shapes):
         )
 
 
-def zeros_like_output(x, component):
+def zeros_like_output(x: Tensor, component: keras.Layer) -> Tensor:
     """Returns symbolic zeros in the shape of a component's output, without its weights."""
     first = keras.tree.flatten(x)[0]
     shape = component.compute_output_shape(keras.tree.map_structure(lambda leaf: leaf.shape, x))

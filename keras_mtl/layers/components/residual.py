@@ -1,11 +1,15 @@
 """A block that adds what it computes to what it read, so that it can be left out."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_mtl import checks
+from keras_mtl.layers.freezing import FrozenCall
+from keras_mtl.types import Shape, Tensor
 
 
 class ResidualBlock(keras.layers.Layer):
@@ -42,18 +46,18 @@ class ResidualBlock(keras.layers.Layer):
         ValueError: `strides` that are no integer of at least 1.
     """
 
-    def __init__(self, strides=1, **kwargs):
+    def __init__(self, strides: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.strides = checks.count("strides", strides)
-        self.residual_layers = []
-        self.projection_layers = []
+        self.residual_layers: list[keras.Layer] = []
+        self.projection_layers: list[keras.Layer] = []
         self.supports_masking = True
 
-    def new_projection(self):
+    def new_projection(self) -> Any:
         """Returns the layer that gives the shortcut the shape of the residual."""
         raise NotImplementedError
 
-    def normalized(self, *layers):
+    def normalized(self, *layers: Any) -> list[Any]:
         """Returns these layers, each followed by a batch normalization."""
         own = {"dtype": self.dtype_policy}
         pairs = [
@@ -62,7 +66,7 @@ class ResidualBlock(keras.layers.Layer):
         ]
         return [layer for pair in pairs for layer in pair]
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         output_shape = self.compute_output_shape(shape)
         if self.strides > 1 or shape[-1] != output_shape[-1]:
             self.projection_layers = self.normalized(self.new_projection())
@@ -70,34 +74,34 @@ class ResidualBlock(keras.layers.Layer):
             for layer, its_shape in zip(layers, [shape] + [output_shape] * 3, strict=False):
                 layer.build(its_shape)
 
-    def shortcut(self, x, mask=None, training=None):
+    def shortcut(self, x: Tensor, mask: Any = None, training: bool | None = None) -> Any:
         """Returns the input, or its projection where the block changes the shape."""
         return self._shortcut(x, mask, self._own(x, mask, training))
 
-    def residual(self, x, mask=None, training=None):
+    def residual(self, x: Tensor, mask: Any = None, training: bool | None = None) -> Any:
         """Returns what the block adds to the shortcut."""
         return self._residual(x, mask, self._own(x, mask, training))
 
-    def call(self, x, mask=None, training=False):
+    def call(self, x: Tensor, mask: Any = None, training: bool = False) -> Any:
         shortcut = self.shortcut(x, mask, training)
         return ops.relu(shortcut + self.residual(x, mask, training))
 
-    def frozen_shortcut(self, call, x):
+    def frozen_shortcut(self, call: FrozenCall, x: Tensor) -> Any:
         """Becomes nothing, or stock layers."""
         return self._shortcut(x, call.mask, self._frozen(call))
 
-    def frozen_residual(self, call, x):
+    def frozen_residual(self, call: FrozenCall, x: Tensor) -> Any:
         """Becomes stock layers."""
         return self._residual(x, call.mask, self._frozen(call))
 
-    def frozen(self, call, x):
+    def frozen(self, call: FrozenCall, x: Tensor) -> Any:
         """Becomes stock layers, their sum and its ReLU."""
         return ops.relu(self.frozen_shortcut(call, x) + self.frozen_residual(call, x))
 
-    def _frozen(self, call):
+    def _frozen(self, call: FrozenCall) -> Callable[..., Any]:
         return lambda layer: partial(call.inside(self), layer)
 
-    def _own(self, x, mask, training):
+    def _own(self, x: Tensor, mask: Any, training: bool | None) -> Any:
         settings = {"mask": self.compute_mask(x, mask)}
         if training is not None:  # a None that is passed on would hide what the caller knows
             settings["training"] = training
@@ -109,29 +113,29 @@ class ResidualBlock(keras.layers.Layer):
 
         return own
 
-    def _shortcut(self, x, mask, own):
+    def _shortcut(self, x: Tensor, mask: Any, own: Any) -> Any:
         if not self.projection_layers:
             return x
         project, normalize = map(own, self.projection_layers)
         return normalize(project(_without_padding(x, mask)))
 
-    def _residual(self, x, mask, own):
+    def _residual(self, x: Tensor, mask: Any, own: Any) -> Any:
         first, normalize_first, second, normalize_second = map(own, self.residual_layers)
         hidden = ops.relu(normalize_first(first(_without_padding(x, mask))))
         hidden = _without_padding(hidden, self.compute_mask(x, mask))
         return normalize_second(second(hidden))
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         if previous_mask is None or self.strides == 1:
             return previous_mask
         positions = len(previous_mask.shape) - 1
         return previous_mask[(slice(None), *[slice(None, None, self.strides)] * positions)]
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Any:
         return tuple(self.residual_layers[0].compute_output_shape(shape))
 
 
-def _without_padding(x, mask):
+def _without_padding(x: Tensor, mask: Any) -> Any:
     """Returns zeros in place of padding, without the mask, of which convolutions would warn."""
     if mask is None:
         return x

@@ -1,24 +1,26 @@
 """Residual blocks of convolutions, for images and sequences."""
 
 from functools import partial
+from typing import Any
 
 import keras
 
 from keras_mtl import checks
 from keras_mtl.layers.components.residual import ResidualBlock
+from keras_mtl.types import Shape
 
 
 class _Convolutions(ResidualBlock):
     """Two convolutions and, where the shape changes, a third that projects."""
 
-    def __init__(self, filters, strides, kernel_size, **kwargs):
+    def __init__(self, filters: Any, strides: int, kernel_size: Any, **kwargs: Any) -> None:
         super().__init__(strides, **kwargs)
         self.filters = checks.count("filters", filters)
         several = isinstance(kernel_size, list | tuple)
         check = checks.sizes if several else checks.count
         self.kernel_size = check("kernel_size", kernel_size)
 
-    def _convolve(self, kind, **settings):
+    def _convolve(self, kind: Any, **settings: Any) -> None:
         """Makes the convolutions."""
         self._convolution = partial(
             kind,
@@ -34,10 +36,10 @@ class _Convolutions(ResidualBlock):
             self._convolution(self.kernel_size, name="conv_2"),
         )
 
-    def new_projection(self):
+    def new_projection(self) -> Any:
         return self._convolution(1, self.strides, name="projection")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -79,11 +81,11 @@ class ResidualConv2D(_Convolutions):
     (5, 5, 4, 6)
     """
 
-    def __init__(self, filters, strides=1, kernel_size=3, **kwargs):
+    def __init__(self, filters: Any, strides: int = 1, kernel_size: int = 3, **kwargs: Any) -> None:
         super().__init__(filters, strides, kernel_size, **kwargs)
         self._convolve(keras.layers.Conv2D, padding="same")
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         if len(shape) != 4:
             raise ValueError(
                 f"{self.name!r} reads images, (batch, height, width, channels). Received: "
@@ -136,7 +138,15 @@ class ResidualConv1D(_Convolutions):
     (5, 4, 6)
     """
 
-    def __init__(self, filters, strides=1, kernel_size=3, dilation_rate=1, causal=True, **kwargs):
+    def __init__(
+        self,
+        filters: Any,
+        strides: int = 1,
+        kernel_size: int = 3,
+        dilation_rate: int = 1,
+        causal: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(filters, strides, kernel_size, **kwargs)
         self.dilation_rate = checks.count("dilation_rate", dilation_rate)
         self.causal = checks.flag("causal", causal)
@@ -149,7 +159,7 @@ class ResidualConv1D(_Convolutions):
         padding = "causal" if causal else "same"
         self._convolve(keras.layers.Conv1D, padding=padding, dilation_rate=dilation_rate)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         if len(shape) != 3:
             raise ValueError(
                 f"{self.name!r} reads sequences, (batch, steps, channels). Received: "
@@ -157,7 +167,7 @@ class ResidualConv1D(_Convolutions):
             )
         super().build(shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "dilation_rate": self.dilation_rate,

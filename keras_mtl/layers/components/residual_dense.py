@@ -1,9 +1,12 @@
 """A residual block of dense layers, for tables."""
 
+from typing import Any
+
 import keras
 
 from keras_mtl import checks
 from keras_mtl.layers.components.residual import ResidualBlock
+from keras_mtl.types import Shape
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -38,12 +41,12 @@ class ResidualDense(ResidualBlock):
     (5, 6)
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = checks.count("units", units)
         self.residual_layers = self.normalized(self._dense("dense_1"), self._dense("dense_2"))
 
-    def _dense(self, name):
+    def _dense(self, name: str) -> Any:
         return keras.layers.Dense(
             self.units,
             use_bias=False,
@@ -52,10 +55,10 @@ class ResidualDense(ResidualBlock):
             name=name,
         )
 
-    def new_projection(self):
+    def new_projection(self) -> Any:
         return self._dense("projection")
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         if len(shape) < 2:
             raise ValueError(
                 f"{self.name!r} reads rows of features, (batch, features). Received: "
@@ -63,5 +66,5 @@ class ResidualDense(ResidualBlock):
             )
         super().build(shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}

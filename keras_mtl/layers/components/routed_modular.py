@@ -1,5 +1,8 @@
 """Parallel components of which a task uses one: the others are not computed."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_mtl import checks
@@ -10,6 +13,7 @@ from keras_mtl.layers.components.parallel_components import ParallelComponents
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.fusion import fusible
 from keras_mtl.layers.growing import one_more_block
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -68,14 +72,14 @@ class RoutedModular(ParallelComponents):
 
     def __init__(
         self,
-        components,
-        combine="mean",
-        num_repeats=1,
-        num_blocks=None,
-        routes=None,
-        draws="task",
-        **kwargs,
-    ):
+        components: Sequence[keras.Layer],
+        combine: str = "mean",
+        num_repeats: int = 1,
+        num_blocks: Any = None,
+        routes: Any = None,
+        draws: str = "task",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(components, combine, num_repeats, **kwargs)
         self.num_blocks = num_blocks
         if num_blocks is not None:
@@ -94,25 +98,25 @@ class RoutedModular(ParallelComponents):
             for place, component in enumerate(self.components):
                 component.trainable = component.trainable and place in self.routes
 
-    def build(self, x_shape, weights_shape):
+    def build(self, x_shape: Any, weights_shape: Shape) -> None:
         super().build(x_shape, weights_shape)
         convolve = self._equal() and not isinstance(self.components[0], keras.layers.Dense)
         apart = convolve and (self.num_blocks is None or self._draws_apart)
         self.supports_jit = not (rule_out_xla() and (apart or self._state_apart()))
 
-    def _equal(self):
+    def _equal(self) -> Any:
         return fusible(self.components, self.compute_dtype)
 
-    def _state_apart(self):
+    def _state_apart(self) -> Any:
         """Returns whether components with state have rows of their own, which are not known."""
         free = self.routes is None and self.num_repeats == 1 and may_depend_on_draws()
         return free and any(self._with_state)
 
-    def call(self, x, weights, x_mask=None, training=False):
+    def call(self, x: Tensor, weights: Any, x_mask: Any = None, training: bool = False) -> Any:
         masked = any(mask is not None for mask in keras.tree.flatten(x_mask))
         return self._way(masked, training)(self, x, weights, training)
 
-    def _way(self, masked, training):
+    def _way(self, masked: Any, training: bool) -> Any:
         """Returns how the components run, one of `routed_ways`."""
         if self._equal():
             return self._way_of_equals(training)
@@ -124,7 +128,7 @@ class RoutedModular(ParallelComponents):
             return routed_ways.each_on_its_rows
         return routed_ways.all_on_all_rows
 
-    def _way_of_equals(self, training):
+    def _way_of_equals(self, training: bool) -> Any:
         if self.routes is not None:
             return routed_ways.kernels_of_routes
         if self.num_blocks is not None and not (training and self._draws_apart):
@@ -136,13 +140,13 @@ class RoutedModular(ParallelComponents):
         branches = self.num_blocks is None and (dense or free)
         return routed_ways.one_kernel_or(apart) if branches else apart
 
-    def grown(self, new):
+    def grown(self, new: Any) -> Any:
         """Becomes a `Modular`: the new task may use several components."""
         components = [new_layer_like(component) for component in self.components]
         repeats = one_more_block(self.num_repeats)
         return Modular(components, self.combine, repeats, name=self.name, dtype=self.dtype_policy)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_blocks": self.num_blocks,

@@ -4,20 +4,23 @@ A way is a function `(layer, x, weights, training)` that returns what `layer.mix
 a `RoutedModular`. It leaves out what nobody asked for, as far as that can be known.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl.layers.components.block_kernels import in_blocks, kernels_at, with_kernel
 from keras_mtl.layers.components.component_state import has_state, kept_where
 from keras_mtl.layers.components.row_blocks import row_blocks
+from keras_mtl.types import Tensor
 
 
-def all_on_all_rows(layer, x, weights, training):
+def all_on_all_rows(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Any:
     """Runs every component on every row."""
     return layer.mixture(x, weights, training)
 
 
-def one_kernel_or(otherwise):
+def one_kernel_or(otherwise: Any) -> Any:
     """Returns a way for equal components: one kernel, if all rows chose it, else another way."""
 
     def way(layer, x, weights, training):
@@ -32,23 +35,23 @@ def one_kernel_or(otherwise):
     return way
 
 
-def kernels_of_routes(layer, x, weights, training):
+def kernels_of_routes(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Any:
     """Applies to each block of rows the kernel on its route."""
     return _by_block(layer, x, layer.routes)
 
 
-def kernels_of_blocks(layer, x, weights, training):
+def kernels_of_blocks(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Any:
     """Applies to each block of rows the kernel that was drawn for it."""
     drawn = ops.reshape(weights, (layer.num_blocks, -1, len(layer.components)))
     return _by_block(layer, x, _choice_of(drawn, axis=1))
 
 
-def _by_block(layer, x, places):
+def _by_block(layer: keras.Layer, x: Tensor, places: Any) -> Any:
     alone = layer.num_repeats == layer.num_blocks
     return in_blocks(layer.components, x, places, layer.num_blocks, alone)
 
 
-def along_routes(layer, x, weights, training):
+def along_routes(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Tensor:
     """Calls each component once, on the rows of its tasks."""
     if layer.num_repeats == layer.num_blocks:
         outputs = {place: layer.components[place](x) for place in set(layer.routes)}
@@ -67,7 +70,7 @@ def along_routes(layer, x, weights, training):
     return ops.cast(ops.concatenate(blocks), layer.compute_dtype)
 
 
-def each_on_its_rows(layer, x, weights, training):
+def each_on_its_rows(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Any:
     """Runs each component on its own rows, however many chose it."""
     places = ops.argmax(weights, axis=-1)
     chosen = [ops.nonzero(places == place)[0] for place in range(len(layer.components))]
@@ -76,7 +79,7 @@ def each_on_its_rows(layer, x, weights, training):
     return _in_order(ops.concatenate(answers), ops.argsort(ops.concatenate(chosen)), weights)
 
 
-def in_sorted_blocks(layer, x, weights, training):
+def in_sorted_blocks(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Any:
     """Runs equal components on rows that are sorted into blocks of one component, of fixed size."""
     places = ops.argmax(weights, axis=-1)
     rows, slots, components = row_blocks(places, len(layer.components))
@@ -85,14 +88,14 @@ def in_sorted_blocks(layer, x, weights, training):
     return _in_order(outputs, slots, weights)
 
 
-def _in_order(outputs, slots, weights):
+def _in_order(outputs: Any, slots: Any, weights: Any) -> Any:
     """Puts what was answered for rows back in their order."""
     total = ops.sum(weights, axis=-1)  # 1, or NaN
     total = ops.reshape(total, (-1, *[1] * (len(outputs.shape) - 1)))
     return ops.take(outputs, slots, axis=0) * total
 
 
-def _on_rows(component, x, rows):
+def _on_rows(component: keras.Layer, x: Tensor, rows: Any) -> Any:
     """Runs a component on some rows; TensorFlow convolves no empty batch."""
 
     def taken(rows):
@@ -107,6 +110,6 @@ def _on_rows(component, x, rows):
         return component(taken(or_first))[:number]
 
 
-def _choice_of(weights, axis):
+def _choice_of(weights: Any, axis: Any) -> Tensor:
     """Returns the component that equal rows along an axis have chosen; of no rows, the first."""
     return ops.argmax(ops.sum(weights, axis=axis), axis=-1)

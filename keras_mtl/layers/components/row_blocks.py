@@ -1,9 +1,11 @@
 """Rows of one component each, sorted into blocks of equal size."""
 
+from typing import Any
+
 from keras import ops
 
 
-def row_blocks(places, num_components):
+def row_blocks(places: Any, num_components: int) -> tuple[Any, Any, Any]:
     """Returns how rows fill `2 * num_components` blocks, each with rows of one component.
 
     A block holds `ceil(rows / num_components)`, so that there are enough of them whatever was

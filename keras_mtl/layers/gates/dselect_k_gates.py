@@ -1,5 +1,7 @@
 """Gates that learn to select k experts: DSelect-k."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -7,14 +9,16 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.layers.averages import as_dtype, at_least_one, mean_of_places
 from keras_mtl.layers.charging import ChargingLayer, is_charged
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.gates.task_logits import add_task_kernel, check_rows, task_logits, valid_rows
 from keras_mtl.layers.mixing.expert_mixture import OpenExperts
+from keras_mtl.types import Shape, Tensor
 
 _SMALLEST = 1e-3  # of a probability that one is divided by
 _WIDEST = 1e6  # step, whose cube float32 still holds
 
 
-def smooth_step(t, gamma=1.0):
+def smooth_step(t: Any, gamma: float = 1.0) -> Tensor:
     """Returns 0 up to `-gamma / 2`, 1 from `gamma / 2`, and between a cubic that is smooth there.
 
     Source: Hazimeh et al., "DSelect-k", NeurIPS 2021, https://arxiv.org/abs/2106.03760.
@@ -84,15 +88,15 @@ class DSelectKGates(ChargingLayer):
 
     def __init__(
         self,
-        num_tasks,
-        num_experts,
-        num_selected=2,
-        gamma=1.0,
-        entropy_weight=0.01,
-        rows="mixed",
-        per_step=False,
-        **kwargs,
-    ):
+        num_tasks: int,
+        num_experts: int,
+        num_selected: int = 2,
+        gamma: float = 1.0,
+        entropy_weight: float = 0.01,
+        rows: str = "mixed",
+        per_step: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__({"entropy_weight": entropy_weight}, **kwargs)
         check_rows(rows)
         self.num_tasks = checks.count("num_tasks", num_tasks)
@@ -105,17 +109,17 @@ class DSelectKGates(ChargingLayer):
         self.num_digits = int(np.ceil(np.log2(num_experts)))
 
     @property
-    def same_for_all(self):
+    def same_for_all(self) -> bool:
         """Whether all tasks are bound to have the same weights."""
         return False
 
     @property
-    def codes(self):
+    def codes(self) -> Any:
         """`(num_experts, num_digits)` booleans: the places of experts in binary digits."""
         places = np.arange(self.num_experts)[:, None]
         return places >> np.arange(self.num_digits)[::-1] & 1 == 1
 
-    def build(self, x_shape, task_id_shape):
+    def build(self, x_shape: Any, task_id_shape: Shape) -> None:
         sizes = {"code": self.num_selected * self.num_digits, "weight": self.num_selected}
         scales = {"code": self.gamma / 100, "weight": 0.05}
         self.linear = {
@@ -130,7 +134,7 @@ class DSelectKGates(ChargingLayer):
             in_use.append("unused_codes")
         self.add_penalties({f"{name}_penalty": name for name in in_use})
 
-    def call(self, x, task_id, x_mask=None, training=False):
+    def call(self, x: Tensor, task_id: Tensor, x_mask: Any = None, training: bool = False) -> Any:
         if not self.per_step:
             x = mean_of_places(x, x_mask)
         codes, logits = (
@@ -143,7 +147,7 @@ class DSelectKGates(ChargingLayer):
         self.count_batch(training)
         return ops.cast(self._weights(selectors, logits), self.compute_dtype)
 
-    def _selectors(self, codes):
+    def _selectors(self, codes: Any) -> Any:
         """Returns the probability of each expert by each selector, `(..., k, E)`."""
         parts = [
             codes[..., start : start + self.num_digits]
@@ -158,13 +162,13 @@ class DSelectKGates(ChargingLayer):
             product = part if product is None else product * part
         return product
 
-    def _weights(self, selectors, logits):
+    def _weights(self, selectors: Any, logits: Tensor) -> Any:
         if self.num_selected == 1:
             return selectors[..., 0, :]
         shares = ops.softmax(logits)
         return ops.sum(ops.expand_dims(shares, axis=-1) * selectors, axis=-2)
 
-    def _add_penalties(self, selectors, valid):
+    def _add_penalties(self, selectors: Any, valid: Any) -> None:
         valid = ops.ones_like(selectors[..., 0, 0]) if valid is None else valid
         tasks = 1 if self.rows == "mixed" else self.num_tasks
 
@@ -176,22 +180,22 @@ class DSelectKGates(ChargingLayer):
             weight = self.entropy_weight if name == "entropy_penalty" else 1.0
             self.charge(name, weight, price, (ops.sum(valid * by_row), ops.sum(valid)))
 
-    def _entropy_penalty(self, selectors):
+    def _entropy_penalty(self, selectors: Any) -> Any:
         logarithms = ops.log(ops.where(selectors > 0, selectors, 1.0))
         return -ops.sum(selectors * logarithms, axis=(-2, -1))
 
-    def _unused_codes_penalty(self, selectors):
+    def _unused_codes_penalty(self, selectors: Any) -> Tensor:
         probability = ops.sum(selectors, axis=-1)
         return ops.sum(1.0 / ops.maximum(probability, _SMALLEST) - 1.0, axis=-1)
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         return None
 
-    def compute_output_shape(self, x_shape, task_id_shape):
+    def compute_output_shape(self, x_shape: Any, task_id_shape: Shape) -> Any:
         steps = x_shape[1:2] if self.per_step else ()
         return (task_id_shape[0], *steps, self.num_experts)
 
-    def frozen(self, call, x, task_id):
+    def frozen(self, call: FrozenCall, x: Tensor, task_id: Tensor) -> Any:
         """Becomes two stock Dense layers with one task's columns, and stock operations."""
         if not self.per_step:
             x = mean_of_places(x, call.mask)
@@ -205,7 +209,7 @@ class DSelectKGates(ChargingLayer):
         weights = self._weights(self._selectors(found["code"]), found["weight"])
         return OpenExperts(np.arange(self.num_experts), as_dtype(weights, self.compute_dtype))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_tasks": self.num_tasks,

@@ -1,13 +1,17 @@
 """Each example's own choice to execute a block, or that of each of its steps."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.averages import mean_of_places, mean_so_far
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.routers.decisions import log_odds, most_likely
 from keras_mtl.layers.routers.gumbel import GumbelRouter
 from keras_mtl.schedules import deserialize_setting, serialize_setting
+from keras_mtl.types import Setting, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -62,14 +66,14 @@ class InstanceGate(keras.layers.Layer):
 
     def __init__(
         self,
-        units=16,
-        temperature=1.0,
-        stochastic=False,
-        seed=None,
-        per_step=False,
-        strides=1,
-        **kwargs,
-    ):
+        units: int = 16,
+        temperature: Setting = 1.0,
+        stochastic: bool = False,
+        seed: int | None = None,
+        per_step: bool = False,
+        strides: int = 1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.units = units = checks.count("units", units)
         self.per_step = checks.flag("per_step", per_step)
@@ -89,7 +93,7 @@ class InstanceGate(keras.layers.Layer):
         self.supports_masking = True
         self.router = GumbelRouter(temperature, stochastic, seed=seed, name="router", **own)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         if self.per_step and len(shape) != 3:
             raise ValueError(
                 f"{self.name!r} decides at every step, so it reads sequences, (batch, steps, "
@@ -102,32 +106,32 @@ class InstanceGate(keras.layers.Layer):
             layer.build((*places, self.units))
         self.router.build((*places, 1))
 
-    def call(self, x, mask=None, training=False):
+    def call(self, x: Tensor, mask: Any = None, training: bool = False) -> Any:
         hidden = self.hidden(self._mean(x, mask))
         hidden = ops.relu(self.normalization(hidden, mask=self.compute_mask(x, mask)))
         odds = ops.expand_dims(log_odds(self.scores(hidden)), axis=-1)
         return self.router(odds, training=training)
 
-    def _mean(self, x, mask):
+    def _mean(self, x: Tensor, mask: Any) -> Any:
         """Returns what the decisions rest on."""
         if not self.per_step:
             return mean_of_places(x, mask)
         return self._decided(mean_so_far(x, mask))
 
-    def _decided(self, steps):
+    def _decided(self, steps: Any) -> Any:
         return steps if self.strides == 1 else steps[:, :: self.strides]
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         if previous_mask is None or not self.per_step:
             return None
         return self._decided(previous_mask)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Any:
         if not self.per_step:
             return (shape[0], 1)
         return (shape[0], shape[1] and -(-shape[1] // self.strides), 1)
 
-    def frozen(self, call, x):
+    def frozen(self, call: FrozenCall, x: Tensor) -> Any:
         """Becomes stock layers that decide without randomness."""
         call = call.inside(self)
         hidden = call(self.hidden, self._mean(x, call.mask))
@@ -135,7 +139,7 @@ class InstanceGate(keras.layers.Layer):
         odds = log_odds(call(self.scores, hidden))
         return ops.expand_dims(most_likely(odds), axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
@@ -147,5 +151,5 @@ class InstanceGate(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})

@@ -1,13 +1,18 @@
 """Gates of several streams of features over one set of experts."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.averages import mean_of_places
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.gates.task_gates import checked_closed
 from keras_mtl.layers.mixing.expert_mixture import OpenExperts
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -46,7 +51,7 @@ class StreamGates(keras.layers.Layer):
     ([[0.5, 0.5, 0.0]], [[0.0, 0.5, 0.5]])
     """
 
-    def __init__(self, closed, per_step=False, **kwargs):
+    def __init__(self, closed: Any, per_step: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         wanted = "a matrix of zeros and ones, a row for each stream"
         closed = checks.array("closed", closed, wanted)
@@ -65,36 +70,36 @@ class StreamGates(keras.layers.Layer):
             for place, number in enumerate(np.sum(~self.closed, axis=1).tolist(), start=1)
         ]
 
-    def build(self, streams_shape):
+    def build(self, streams_shape: Sequence[Shape]) -> None:
         for gate, shape in zip(self.gates, self._for_each(streams_shape), strict=True):
             gate.build((*shape[: 2 if self.per_step else 1], shape[-1]))
 
-    def _for_each(self, streams):
+    def _for_each(self, streams: Any) -> Any:
         """Returns what is given for each gate, or once for all."""
         return streams * len(self.gates) if len(streams) == 1 else streams
 
-    def call(self, streams, mask=None):
+    def call(self, streams: Sequence[Tensor], mask: Any = None) -> Any:
         read = self._for_each(self._read(streams, mask))
         return [
             with_zeros(gate(x), row)
             for gate, x, row in zip(self.gates, read, self.closed, strict=True)
         ]
 
-    def _read(self, streams, mask):
+    def _read(self, streams: Sequence[Tensor], mask: Any) -> Any:
         if self.per_step:
             return streams
         masks = [None] * len(streams) if mask is None else mask
         return [mean_of_places(*pair) for pair in zip(streams, masks, strict=True)]
 
-    def compute_mask(self, streams, previous_mask=None):
+    def compute_mask(self, streams: Sequence[Tensor], previous_mask: Any = None) -> Any:
         return [None] * len(self.gates)
 
-    def compute_output_shape(self, streams_shape):
+    def compute_output_shape(self, streams_shape: Sequence[Shape]) -> Any:
         shape = streams_shape[0]
         steps = shape[1:2] if self.per_step else ()
         return [(shape[0], *steps, self.closed.shape[1])] * len(self.gates)
 
-    def frozen(self, call, streams):
+    def frozen(self, call: FrozenCall, streams: Sequence[Tensor]) -> Any:
         """Becomes a stock Dense for each gate."""
         call, read = call.inside(self), self._for_each(self._read(streams, call.mask))
         return [
@@ -104,12 +109,12 @@ class StreamGates(keras.layers.Layer):
             )
         ]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         closed = self.closed.astype(int).tolist()
         return {**super().get_config(), "closed": closed, "per_step": self.per_step}
 
 
-def with_zeros(weights, closed):
+def with_zeros(weights: Any, closed: Any) -> Any:
     """Returns weights of open experts with exact zeros where experts are closed."""
     if not closed.any():
         return weights

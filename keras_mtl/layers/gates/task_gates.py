@@ -1,13 +1,17 @@
 """Softmax gates: the share of each expert that a task takes, for each example."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.averages import mean_of_places
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.gates.task_logits import add_task_kernel, check_rows, task_logits
 from keras_mtl.layers.mixing.expert_mixture import OpenExperts
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -58,7 +62,15 @@ class TaskGates(keras.layers.Layer):
     [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
     """
 
-    def __init__(self, num_tasks, num_experts, closed=None, rows="mixed", per_step=False, **kwargs):
+    def __init__(
+        self,
+        num_tasks: int,
+        num_experts: int,
+        closed: Any = None,
+        rows: str = "mixed",
+        per_step: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_rows(rows)
         self.num_tasks = checks.count("num_tasks", num_tasks)
@@ -69,16 +81,16 @@ class TaskGates(keras.layers.Layer):
         self.supports_masking = True
 
     @property
-    def same_for_all(self):
+    def same_for_all(self) -> bool:
         """Whether all tasks are bound to have the same weights."""
         return False
 
-    def build(self, x_shape, task_id_shape):
+    def build(self, x_shape: Any, task_id_shape: Shape) -> None:
         self.kernel, self.bias = add_task_kernel(
             self, x_shape[-1], self.num_tasks, self.num_experts
         )
 
-    def call(self, x, task_id, x_mask=None):
+    def call(self, x: Tensor, task_id: Tensor, x_mask: Any = None) -> Any:
         if not self.per_step:
             x = mean_of_places(x, x_mask)
         bias = ops.convert_to_tensor(self.bias)
@@ -88,14 +100,14 @@ class TaskGates(keras.layers.Layer):
         weights = ops.softmax(ops.cast(logits, "float32"), axis=-1)
         return ops.cast(weights, self.compute_dtype)
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         return None
 
-    def compute_output_shape(self, x_shape, task_id_shape):
+    def compute_output_shape(self, x_shape: Any, task_id_shape: Shape) -> Any:
         steps = x_shape[1:2] if self.per_step else ()
         return (task_id_shape[0], *steps, self.num_experts)
 
-    def frozen(self, call, x, task_id):
+    def frozen(self, call: FrozenCall, x: Tensor, task_id: Tensor) -> Any:
         """Becomes a stock Dense with the columns of the experts that are open to one task."""
         experts = np.flatnonzero(~self.closed[task_id])
         if len(experts) == 1:
@@ -110,7 +122,7 @@ class TaskGates(keras.layers.Layer):
         dense.set_weights([kernel[:, task_id, experts], bias[task_id, experts]])
         return OpenExperts(experts, weights)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_tasks": self.num_tasks,
@@ -121,7 +133,7 @@ class TaskGates(keras.layers.Layer):
         }
 
 
-def checked_closed(closed, num_tasks, num_experts):
+def checked_closed(closed: Any, num_tasks: int, num_experts: int) -> Any:
     """Returns which experts are closed to which task as a boolean (T, E) array."""
     if closed is None:
         return np.zeros((num_tasks, num_experts), bool)

@@ -1,9 +1,12 @@
 """A linear layer for every task, all computed at once: the scores that gates are made of."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
+from keras_mtl.types import Tensor
 
 ROWS = {
     "mixed": "each row is of the task that task_id names",
@@ -12,12 +15,20 @@ ROWS = {
 }
 
 
-def check_rows(rows):
+def check_rows(rows: Any) -> None:
     """Raises a `ValueError` for an unknown layout of rows."""
     checks.word("rows", rows, ROWS)
 
 
-def add_task_kernel(layer, features, num_tasks, units, scale=None, name="kernel", bias="bias"):
+def add_task_kernel(
+    layer: keras.Layer,
+    features: Tensor,
+    num_tasks: int,
+    units: Any,
+    scale: Any = None,
+    name: str | None = "kernel",
+    bias: str = "bias",
+) -> tuple[Any, Any]:
     """Adds the weights of a linear layer per task, `(features, T, units)` and `(T, units)`.
 
     They start as those of one `keras.layers.Dense` per task do; with `scale` all, biases too,
@@ -30,7 +41,7 @@ def add_task_kernel(layer, features, num_tasks, units, scale=None, name="kernel"
     return kernel, layer.add_weight(shape=(num_tasks, units), initializer=start, name=bias)
 
 
-def task_logits(x, task_id, kernel, bias, rows):
+def task_logits(x: Tensor, task_id: Tensor, kernel: Any, bias: Any, rows: Any) -> Any:
     """Returns each row's scores by the linear layer of its task.
 
     Args:
@@ -55,7 +66,7 @@ def task_logits(x, task_id, kernel, bias, rows):
     return ops.reshape(blocks, (-1, *ops.shape(x)[1:-1], units))
 
 
-def take_task(by_task, task_id):
+def take_task(by_task: Any, task_id: Tensor) -> Tensor:
     """Returns what is each row's task's of `(rows, ..., T, units)`; NaN for an unknown task."""
     num_tasks = by_task.shape[-2]
     task_id = ops.cast(task_id, "int32")
@@ -68,7 +79,7 @@ def take_task(by_task, task_id):
     return ops.where(known, taken, ops.cast(float("nan"), taken.dtype))
 
 
-def valid_rows(mask, per_step, num_repeats):
+def valid_rows(mask: Any, per_step: bool, num_repeats: int) -> Tensor:
     """Returns which rows of gates count, 1 or 0 for each step; `None` where all do."""
     if mask is None or not per_step:
         return None

@@ -1,5 +1,7 @@
 """Each example's few experts: noisy top-k gates, and a price on experts that stand idle."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -7,10 +9,12 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.layers.averages import mean_of_places
 from keras_mtl.layers.charging import ChargingLayer, is_charged
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.gates.task_logits import check_rows, valid_rows
 from keras_mtl.layers.mixing.expert_mixture import OpenExperts
 from keras_mtl.layers.routers.allocation import take_rows
 from keras_mtl.replicas import drawn_by_row
+from keras_mtl.types import Shape, Tensor
 
 _CLOSED = -1e9  # score of an expert that is not among the k
 
@@ -74,17 +78,17 @@ class NoisyTopKGates(ChargingLayer):
 
     def __init__(
         self,
-        num_tasks,
-        num_experts,
-        top_k=2,
-        noise=True,
-        balance_weight=0.1,
-        by_task=True,
-        rows="mixed",
-        per_step=False,
-        seed=None,
-        **kwargs,
-    ):
+        num_tasks: int,
+        num_experts: int,
+        top_k: int = 2,
+        noise: bool = True,
+        balance_weight: float = 0.1,
+        by_task: bool = True,
+        rows: str = "mixed",
+        per_step: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__({"balance_weight": balance_weight}, **kwargs)
         check_rows(rows)
         self.num_tasks = checks.count("num_tasks", num_tasks)
@@ -107,16 +111,16 @@ class NoisyTopKGates(ChargingLayer):
             self.seed_generator = keras.random.SeedGenerator(seed)
 
     @property
-    def same_for_all(self):
+    def same_for_all(self) -> bool:
         """Whether all tasks are bound to have the same weights."""
         return not self.by_task
 
     @property
-    def balanced(self):
+    def balanced(self) -> Any:
         """Whether there is a price on idle experts."""
         return is_charged(self.balance_weight)
 
-    def build(self, x_shape, task_id_shape):
+    def build(self, x_shape: Any, task_id_shape: Shape) -> None:
         self.by_task_rows = {}
         for name, linear in self.linear.items():
             linear.build((*x_shape[: 2 if self.per_step else 1], x_shape[-1]))
@@ -129,7 +133,7 @@ class NoisyTopKGates(ChargingLayer):
         names = {"balance_penalty": "balance"} if self.balanced else {}
         self.add_penalties(names, counted=self.balanced)
 
-    def call(self, x, task_id, x_mask=None, training=False):
+    def call(self, x: Tensor, task_id: Tensor, x_mask: Any = None, training: bool = False) -> Any:
         if not self.per_step:
             x = mean_of_places(x, x_mask)
         scores = noisy = self._linear("scores", x, task_id)
@@ -148,7 +152,7 @@ class NoisyTopKGates(ChargingLayer):
             self.count_batch(training)
         return ops.cast(weights, self.compute_dtype)
 
-    def _linear(self, name, x, task_id):
+    def _linear(self, name: str, x: Tensor, task_id: Tensor) -> Any:
         """Returns scores or noise logits of each row in float32."""
         by_features = ops.cast(self.linear[name](x), "float32")
         if not self.by_task:
@@ -161,7 +165,7 @@ class NoisyTopKGates(ChargingLayer):
         by_task = take_rows(by_task, ops.cast(task_id, "int32"))
         return by_features + ops.reshape(by_task, (-1, *steps, self.num_experts))
 
-    def _chances(self, scores, noisy, spread):
+    def _chances(self, scores: Any, noisy: Any, spread: Any) -> Any:
         """Returns the chance that each expert is among the k if its noise is drawn anew."""
         if spread is None or self.top_k in (None, self.num_experts):
             return None
@@ -170,7 +174,7 @@ class NoisyTopKGates(ChargingLayer):
         bar = ops.where(noisy > first_out, first_out, last_in)  # the k-th largest of the others
         return 0.5 * (1.0 + ops.erf((scores - bar) / spread / np.sqrt(2.0)))
 
-    def _add_penalty(self, weights, chances, valid):
+    def _add_penalty(self, weights: Any, chances: Any, valid: Any) -> None:
         parts = (weights,) if chances is None else (weights, chances)
         totals = tuple(totals_of_experts(each, valid) for each in parts)
 
@@ -179,15 +183,15 @@ class NoisyTopKGates(ChargingLayer):
 
         self.charge("balance_penalty", self.balance_weight, price, totals)
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         return None
 
-    def compute_output_shape(self, x_shape, task_id_shape):
+    def compute_output_shape(self, x_shape: Any, task_id_shape: Shape) -> Any:
         steps = x_shape[1:2] if self.per_step else ()
         rows = task_id_shape[0] if self.by_task else x_shape[0]
         return (rows, *steps, self.num_experts)
 
-    def frozen(self, call, x, task_id):
+    def frozen(self, call: FrozenCall, x: Tensor, task_id: Tensor) -> Any:
         """Becomes stock layers that choose without noise."""
         if not self.per_step:
             x = mean_of_places(x, call.mask)
@@ -198,7 +202,7 @@ class NoisyTopKGates(ChargingLayer):
             scores = shift(scores)
         return OpenExperts(np.arange(self.num_experts), top_k_weights(scores, self.top_k))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_tasks": self.num_tasks,
@@ -212,12 +216,12 @@ class NoisyTopKGates(ChargingLayer):
         }
 
 
-def _normal(shape, seed):
+def _normal(shape: Shape, seed: int | None) -> Any:
     """Returns standard normal draws."""
     return keras.random.normal(shape, seed=seed)
 
 
-def top_k_weights(scores, top_k):
+def top_k_weights(scores: Any, top_k: Any) -> Tensor:
     """Returns a softmax over the k largest scores, exact zeros elsewhere; of all for `None`."""
     if top_k is not None and top_k < scores.shape[-1]:
         own, others = ops.expand_dims(scores, axis=-1), ops.expand_dims(scores, axis=-2)
@@ -228,14 +232,14 @@ def top_k_weights(scores, top_k):
     return ops.softmax(scores, axis=-1)
 
 
-def totals_of_experts(parts, valid=None):
+def totals_of_experts(parts: Any, valid: Any = None) -> Tensor:
     """Returns the sums of `(rows, ..., E)` over rows that are valid."""
     if valid is not None:
         parts = parts * ops.expand_dims(valid, axis=-1)
     return ops.sum(ops.reshape(parts, (-1, parts.shape[-1])), axis=0)
 
 
-def squared_variation(totals):
+def squared_variation(totals: Any) -> Any:
     """Returns CV**2 of `(E,)` numbers."""
     mean = ops.mean(totals)
     return ops.mean(ops.square(totals - mean)) / (ops.square(mean) + 1e-10)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_mtl.types import Tensor
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OpenExperts:
@@ -19,14 +21,14 @@ class OpenExperts:
     places: np.ndarray
     weights: Any = None
 
-    def mixture(self, outputs):
+    def mixture(self, outputs: Any) -> Any:
         """Returns the weighted sum of the symbolic outputs of the experts at these places."""
         if self.weights is None:
             return outputs[0]
         return weighted_sum(ops.stack(outputs, axis=-2), self.weights)
 
 
-def weighted_sum(outputs, weights):
+def weighted_sum(outputs: Any, weights: Any) -> Tensor:
     """Returns the sum over components of their outputs times their weights.
 
     Args:
@@ -38,14 +40,14 @@ def weighted_sum(outputs, weights):
     return ops.sum(outputs * ops.expand_dims(weights, axis=-1), axis=-2)
 
 
-def mixtures(outputs, weights):
+def mixtures(outputs: Any, weights: Any) -> Any:
     """Returns a list of `weighted_sum` of the same outputs, one for each tensor of weights."""
     if len(outputs.shape) > 3 or len(weights[0].shape) > 2:
         return [weighted_sum(outputs, each) for each in weights]
     return ops.unstack(_products(outputs, ops.stack(weights, axis=1)), len(weights), axis=0)
 
 
-def mixture_by_task(outputs, weights, num_tasks):
+def mixture_by_task(outputs: Any, weights: Any, num_tasks: int) -> Tensor:
     """Returns `weighted_sum` of outputs that several tasks weigh, in blocks of rows by task.
 
     Args:
@@ -60,6 +62,6 @@ def mixture_by_task(outputs, weights, num_tasks):
     return ops.reshape(blocks, (-1, outputs.shape[-1]))
 
 
-def _products(outputs, weights):
+def _products(outputs: Any, weights: Any) -> Tensor:
     """Returns `(T, batch, units)` of outputs `(batch, C, units)` and weights `(batch, T, C)`."""
     return ops.transpose(ops.matmul(weights, outputs), (1, 0, 2))

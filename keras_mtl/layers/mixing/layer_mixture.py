@@ -1,5 +1,8 @@
 """Mixtures of the layers of a tower, which a head reads."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -42,11 +45,11 @@ class LayerMixture(keras.layers.Layer):
     array([[2.5, 2.5]], dtype=float32)
     """
 
-    def __init__(self, beta="imbalanced", **kwargs):
+    def __init__(self, beta: Any = "imbalanced", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.start = checked_start("beta", beta, ("imbalanced", "balanced"))
 
-    def build(self, shapes):
+    def build(self, shapes: Any) -> None:
         if len({tuple(shape[1:]) for shape in shapes}) > 1:
             raise ValueError(
                 "A mixture of layers needs one output shape of all of them. Received: "
@@ -61,29 +64,29 @@ class LayerMixture(keras.layers.Layer):
         )
 
     @property
-    def beta(self):
+    def beta(self) -> Any:
         return np.array(self.layer_weights.numpy())
 
-    def call(self, outputs):
+    def call(self, outputs: Any) -> Any:
         return weighted_sums(ops.expand_dims(self.layer_weights, axis=0), outputs)[0]
 
-    def compute_mask(self, outputs, previous_mask):
+    def compute_mask(self, outputs: Any, previous_mask: Any) -> Any:
         return joint_mask(previous_mask)
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: Any) -> Any:
         return shapes[-1]
 
-    def frozen(self, call, outputs):
+    def frozen(self, call: Callable[..., Any], outputs: Any) -> Any:
         """Becomes a stock sum of scaled layers."""
         if not self.beta.any():
             return ops.zeros_like(outputs[-1])
         return stock_sum(outputs, self.beta)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta": serialized_start(self.start)}
 
 
-def _start_of_beta(start, num_layers):
+def _start_of_beta(start: Any, num_layers: Any) -> Any:
     if not isinstance(start, str):
         beta = np.asarray(start, "float32")
     elif start == "balanced":
@@ -119,15 +122,15 @@ class LayerConcat(keras.layers.Layer):
     5
     """
 
-    def call(self, outputs):
+    def call(self, outputs: Any) -> Any:
         return ops.concatenate(outputs, axis=-1)
 
-    def compute_mask(self, outputs, previous_mask):
+    def compute_mask(self, outputs: Any, previous_mask: Any) -> Any:
         return joint_mask(previous_mask)
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: Any) -> Any:
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
-    def frozen(self, call, outputs):
+    def frozen(self, call: Callable[..., Any], outputs: Any) -> Any:
         """Becomes a stock operation."""
         return self.call(outputs)

@@ -1,9 +1,13 @@
 """One mask for streams that have the same steps."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl.layers.masks import joint_mask
+from keras_mtl.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -29,16 +33,16 @@ class SharedMask(keras.layers.Layer):
     [[[True, False]], [[True, False]]]
     """
 
-    def call(self, streams):
+    def call(self, streams: Sequence[Tensor]) -> Any:
         made, _ = streams
         return [ops.copy(stream) for stream in made]  # new tensors, as each may have a mask
 
-    def compute_mask(self, streams, previous_mask):
+    def compute_mask(self, streams: Sequence[Tensor], previous_mask: Any) -> Any:
         return [joint_mask(previous_mask)] * len(streams[0])
 
-    def compute_output_spec(self, streams):
+    def compute_output_spec(self, streams: Sequence[Tensor]) -> list[Any]:
         return [keras.KerasTensor(stream.shape, stream.dtype) for stream in streams[0]]
 
-    def frozen(self, call, streams):
+    def frozen(self, call: Callable[..., Any], streams: Sequence[Tensor]) -> Any:
         """Becomes copies of tensors."""
         return self.call(streams)

@@ -1,5 +1,8 @@
 """Sluice networks: towers that meet in subspaces."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -13,6 +16,7 @@ from keras_mtl.layers.mixing.stitch import (
     start_of_alpha,
 )
 from keras_mtl.layers.weighted_sums import weighted_sums
+from keras_mtl.types import Tensor
 
 _FIXED = -1  # a tie that no weight stands behind
 
@@ -67,7 +71,14 @@ class Sluice(Stitch):
     (4, 4)
     """
 
-    def __init__(self, num_subspaces=2, alpha="imbalanced", ties=None, normalize=False, **kwargs):
+    def __init__(
+        self,
+        num_subspaces: int = 2,
+        alpha: str = "imbalanced",
+        ties: Any = None,
+        normalize: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_subspaces = checks.count("num_subspaces", num_subspaces)
         self.normalize = checks.flag("normalize", normalize)
@@ -76,7 +87,7 @@ class Sluice(Stitch):
             raise ValueError("normalize=True makes every row sum to 1, so ties cannot hold.")
         self.ties = None if ties is None else _checked_ties(ties)
 
-    def add_alpha(self, num_tasks, width):
+    def add_alpha(self, num_tasks: int, width: Any) -> None:
         self.fixed = start = start_of_alpha(self.start, num_tasks, self.num_subspaces)
         if self.normalize:
             if np.any(start <= 0):
@@ -90,7 +101,7 @@ class Sluice(Stitch):
             name="alpha",
         )
 
-    def _matrix(self):
+    def _matrix(self) -> Any:
         if self.normalize:
             return ops.softmax(self.free_weights, axis=-1)
         if self.ties is None:
@@ -100,7 +111,7 @@ class Sluice(Stitch):
         return ops.where(self.ties == _FIXED, fixed, ops.cast(tied, self.compute_dtype))
 
     @property
-    def alpha(self):
+    def alpha(self) -> Any:
         weights = np.array(self.free_weights.numpy())
         if self.normalize:
             weights = np.exp(weights - weights.max(axis=-1, keepdims=True))
@@ -109,7 +120,7 @@ class Sluice(Stitch):
             return weights
         return np.where(self.ties == _FIXED, self.fixed, np.append(weights, 0)[self.ties])
 
-    def call(self, streams):
+    def call(self, streams: Sequence[Tensor]) -> Any:
         if self.num_subspaces == 1:
             return weighted_sums(self._matrix(), streams)
         num = self.num_subspaces
@@ -120,7 +131,7 @@ class Sluice(Stitch):
             for start in range(0, len(chunks), num)
         ]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_subspaces": self.num_subspaces,
@@ -130,7 +141,7 @@ class Sluice(Stitch):
         }
 
 
-def _checked_ties(ties):
+def _checked_ties(ties: Any) -> Any:
     wanted = "whole numbers from -1 (fixed), in the shape of alpha"
     found = checks.array("ties", ties, wanted)
     whole = np.round(found).astype("int32")
@@ -139,7 +150,7 @@ def _checked_ties(ties):
     return whole
 
 
-def _means_by_tie(start, ties):
+def _means_by_tie(start: Any, ties: Any) -> Any:
     """Returns the start of each weight: the mean of the entries that it stands behind."""
     numbers = np.unique(ties[ties != _FIXED]) if ties.shape == start.shape else None
     if numbers is None or not np.array_equal(numbers, np.arange(len(numbers))):

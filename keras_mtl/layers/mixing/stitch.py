@@ -1,11 +1,16 @@
 """Stitches between towers: each reads a weighted sum of all (cross-stitch, sluice)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_mtl import checks
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.weighted_sums import stock_sum, weighted_sums
+from keras_mtl.types import Tensor
 
 
 class Stitch(keras.layers.Layer):
@@ -23,7 +28,7 @@ class Stitch(keras.layers.Layer):
 
     num_subspaces = 1
 
-    def build(self, shapes):
+    def build(self, shapes: Any) -> None:
         if len({tuple(shape[1:]) for shape in shapes}) > 1:
             raise ValueError(
                 f"{self.name!r} mixes the features of all tasks, so the components before it must "
@@ -40,22 +45,22 @@ class Stitch(keras.layers.Layer):
             )
         self.add_alpha(len(shapes), width)
 
-    def add_alpha(self, num_tasks, width):
+    def add_alpha(self, num_tasks: int, width: Any) -> Any:
         """Makes the weights."""
         raise NotImplementedError
 
     @property
-    def alpha(self):
+    def alpha(self) -> Any:
         """The weights as a NumPy array, row = target, column = source."""
         raise NotImplementedError
 
-    def compute_mask(self, streams, previous_mask):
+    def compute_mask(self, streams: Sequence[Tensor], previous_mask: Any) -> Any:
         return previous_mask
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: Any) -> Any:
         return list(shapes)
 
-    def frozen(self, call, streams):
+    def frozen(self, call: FrozenCall, streams: Sequence[Tensor]) -> Any:
         """Becomes stock sums of scaled parts, without what weighs nothing.
 
         A task that another one uses with no weight above `call.cut_below`, in absolute value, is
@@ -78,7 +83,7 @@ class Stitch(keras.layers.Layer):
         return mixed_streams
 
 
-def cut_alpha(alpha, num_subspaces, cut_below):
+def cut_alpha(alpha: Any, num_subspaces: int, cut_below: float) -> Any:
     """Returns alpha with the pairs of different tasks set to 0 that weigh no more than asked."""
     num_tasks = len(alpha) // num_subspaces
     blocks = alpha.reshape(num_tasks, num_subspaces, num_tasks, num_subspaces, -1)
@@ -87,7 +92,7 @@ def cut_alpha(alpha, num_subspaces, cut_below):
     return np.where(kept[:, None, :, None, None], blocks, 0).reshape(alpha.shape)
 
 
-def checked_start(name, start, words):
+def checked_start(name: str, start: Any, words: Any) -> Any:
     """Returns a start of weights that is one of some words, or an array of numbers."""
     if isinstance(start, str) and start in words:
         return start
@@ -95,7 +100,7 @@ def checked_start(name, start, words):
     return checks.array(name, start, wanted)
 
 
-def start_of_alpha(start, num_tasks, num_subspaces):
+def start_of_alpha(start: Any, num_tasks: int, num_subspaces: int) -> Any:
     """Returns the initial (T * S, T * S) weights that a name, number or array stands for."""
     size = num_tasks * num_subspaces
     if isinstance(start, str):
@@ -114,14 +119,14 @@ def start_of_alpha(start, num_tasks, num_subspaces):
     return np.broadcast_to(array, (size, size)).copy()
 
 
-def _imbalanced(size):
+def _imbalanced(size: Any) -> Any:
     if size == 1:
         return np.ones((1, 1), "float32")
     own = np.eye(size, dtype="float32")
     return 0.9 * own + 0.1 / (size - 1) * (1 - own)
 
 
-def _sluice2(size):
+def _sluice2(size: Any) -> Any:
     return np.repeat([[0.05, 0.95] * 2, [0.95, 0.05] * 2], 2, axis=0).astype("float32")
 
 
@@ -169,12 +174,12 @@ class CrossStitch(Stitch):
     [[[3.0, 3.0]], [[4.0, 4.0]]]
     """
 
-    def __init__(self, alpha="imbalanced", per_channel=False, **kwargs):
+    def __init__(self, alpha: str = "imbalanced", per_channel: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.start = checked_start("alpha", alpha, STARTS)
         self.per_channel = checks.flag("per_channel", per_channel)
 
-    def add_alpha(self, num_tasks, width):
+    def add_alpha(self, num_tasks: int, width: Any) -> None:
         start = start_of_alpha(self.start, num_tasks, 1)
         if self.per_channel:
             start = np.repeat(start[..., None], width, axis=-1)
@@ -185,13 +190,13 @@ class CrossStitch(Stitch):
         )
 
     @property
-    def alpha(self):
+    def alpha(self) -> Any:
         return np.array(self.pair_weights.numpy())
 
-    def call(self, streams):
+    def call(self, streams: Sequence[Tensor]) -> Any:
         return weighted_sums(self.pair_weights, streams)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "alpha": serialized_start(self.start),
@@ -199,6 +204,6 @@ class CrossStitch(Stitch):
         }
 
 
-def serialized_start(start):
+def serialized_start(start: Any) -> Any:
     """Returns a start of alpha in a form that a config can hold."""
     return start if isinstance(start, str) else np.asarray(start, "float32").tolist()

@@ -1,15 +1,20 @@
 """Learned connections between the sub-networks of one list and what reads them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.charging import ChargingLayer
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.fusion import fused_call, fusible
 from keras_mtl.layers.masks import joint_mask
 from keras_mtl.layers.routers.hard_concrete import HardConcrete
 from keras_mtl.layers.weighted_sums import stock_sum, weighted_sums
+from keras_mtl.types import Setting, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -67,21 +72,21 @@ class SubNetworkRouting(ChargingLayer):
 
     def __init__(
         self,
-        num_targets,
-        connection="transform",
-        penalty_weight=0.001,
-        temperature=0.9,
-        stretch=(-0.1, 1.1),
-        seed=None,
-        **kwargs,
-    ):
+        num_targets: Any,
+        connection: str = "transform",
+        penalty_weight: float = 0.001,
+        temperature: Setting = 0.9,
+        stretch: Any = (-0.1, 1.1),
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__({"penalty_weight": penalty_weight}, **kwargs)
         self.num_targets = checks.count("num_targets", num_targets)
         self.connection = checks.word("connection", connection, ("transform", "sum"))
         self.codes = HardConcrete(temperature, stretch, seed, dtype="float32", name="codes")
         self.supports_masking = True
 
-    def build(self, streams_shape):
+    def build(self, streams_shape: Sequence[Shape]) -> None:
         shape = (self.num_targets, len(streams_shape))
         self.logits = self.add_weight(
             shape=shape, initializer="zeros", dtype="float32", autocast=False, name="logits"
@@ -93,13 +98,13 @@ class SubNetworkRouting(ChargingLayer):
         ]
         self.add_penalties({"l0_penalty": "l0"})
 
-    def _new_transform(self, target, source, shape):
+    def _new_transform(self, target: Any, source: Any, shape: Shape) -> Any:
         name = f"transform_{target + 1}_{source + 1}"
         dense = keras.layers.Dense(shape[-1], use_bias=False, dtype=self.dtype_policy, name=name)
         dense.build(shape)
         return dense
 
-    def call(self, streams, training=False):
+    def call(self, streams: Sequence[Tensor], training: bool = False) -> Any:
         logits = ops.convert_to_tensor(self.logits)
         expected = ops.sum(self.codes.nonzero_probability(logits))
         self.charge("l0_penalty", self.penalty_weight, lambda: expected)
@@ -113,23 +118,23 @@ class SubNetworkRouting(ChargingLayer):
             by_target = by_target + self._transformed(transforms, stream) * codes[:, source, None]
         return ops.unstack(by_target, number, axis=-2)
 
-    def _transformed(self, transforms, stream):
+    def _transformed(self, transforms: Any, stream: Any) -> Any:
         """Returns what the matrices of one source make of it, stacked before the last axis."""
         if fusible(transforms, self.compute_dtype):
             return fused_call(transforms, stream)
         return ops.stack([transform(stream) for transform in transforms], axis=-2)
 
-    def matrix(self):
+    def matrix(self) -> np.ndarray:
         """Returns the codes of inference as a NumPy array, row = target, column = source."""
         return ops.convert_to_numpy(self.codes(ops.convert_to_tensor(self.logits)))
 
-    def compute_mask(self, streams, previous_mask):
+    def compute_mask(self, streams: Sequence[Tensor], previous_mask: Any) -> Any:
         return [joint_mask(previous_mask)] * self.num_targets
 
-    def compute_output_shape(self, streams_shape):
+    def compute_output_shape(self, streams_shape: Sequence[Shape]) -> Any:
         return [tuple(streams_shape[0])] * self.num_targets
 
-    def frozen(self, call, streams):
+    def frozen(self, call: FrozenCall, streams: Sequence[Tensor]) -> Any:
         """Becomes stock sums, and a Dense for each connection, of those whose code is not 0."""
         call, answers = call.inside(self), []
         for target, row in enumerate(self.matrix()):
@@ -140,7 +145,7 @@ class SubNetworkRouting(ChargingLayer):
             answers.append(stock_sum(parts, row) if np.any(row) else ops.zeros_like(streams[0]))
         return answers
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_targets": self.num_targets,

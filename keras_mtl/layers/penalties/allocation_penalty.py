@@ -1,5 +1,7 @@
 """Named terms of the loss that depend on the allocation."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -9,12 +11,13 @@ from keras_mtl.layers.charging import ChargingLayer, is_charged
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.growing import one_more_block
+from keras_mtl.types import Shape, Tensor
 
 _NAMES = ["budget", "entropy", "disconnect"]
 _TINY = 1e-12  # inside logarithms, so that p log p is 0 at p = 0
 
 
-def binary_entropy(probability):
+def binary_entropy(probability: Any) -> Any:
     """Returns the entropy of Bernoulli variables in nats."""
     other = 1.0 - probability
     log = ops.log
@@ -70,14 +73,14 @@ class AllocationPenalty(ChargingLayer):
 
     def __init__(
         self,
-        budget=None,
-        budget_weight=1.0,
-        budget_scope="task",
-        entropy_weight=0.0,
-        disconnect_weight=0.0,
-        num_repeats=1,
-        **kwargs,
-    ):
+        budget: Any = None,
+        budget_weight: float = 1.0,
+        budget_scope: str = "task",
+        entropy_weight: float = 0.0,
+        disconnect_weight: float = 0.0,
+        num_repeats: int = 1,
+        **kwargs: Any,
+    ) -> None:
         weights = {
             "budget_weight": budget_weight,
             "entropy_weight": entropy_weight,
@@ -94,15 +97,17 @@ class AllocationPenalty(ChargingLayer):
         self.supports_masking = True
 
     @property
-    def in_use(self):
+    def in_use(self) -> list[Any]:
         """Names of the penalties whose weight is not always 0; without a budget none of that."""
         names = ["entropy", "disconnect"] if self.budget is None else _NAMES
         return [name for name in names if is_charged(getattr(self, f"{name}_weight"))]
 
-    def build(self, features_shape, task_id_shape, probabilities_shape):
+    def build(self, features_shape: Shape, task_id_shape: Shape, probabilities_shape: Any) -> None:
         self.add_penalties({f"{name}_penalty": name for name in self.in_use})
 
-    def call(self, features, task_id, probabilities, training=False):
+    def call(
+        self, features: Tensor, task_id: Tensor, probabilities: Any, training: bool = False
+    ) -> Any:
         rows = ops.one_hot(task_id, probabilities[0].shape[0], dtype="float32")
         rows_by_task = ops.sum(rows, axis=0)
         for name in self.in_use:
@@ -116,26 +121,26 @@ class AllocationPenalty(ChargingLayer):
         self.count_batch(training)
         return features
 
-    def _budget(self, probabilities):
+    def _budget(self, probabilities: Any) -> Tensor:
         used = sum(ops.sum(p, axis=-1) for p in probabilities)
         fraction = used / sum(p.shape[-1] for p in probabilities)
         if self.budget_scope == "global":
             fraction = ops.ones_like(fraction) * ops.mean(fraction)
         return ops.relu(fraction - self.budget)
 
-    def _entropy(self, probabilities):
+    def _entropy(self, probabilities: Any) -> Any:
         return sum(ops.sum(binary_entropy(p), axis=-1) for p in probabilities)
 
-    def _disconnect(self, probabilities):
+    def _disconnect(self, probabilities: Any) -> Any:
         return sum(ops.prod(1.0 - p, axis=-1) for p in probabilities)
 
     frozen = passes_through
 
-    def grown(self, new):
+    def grown(self, new: Any) -> Any:
         """Knows the rows of one more task, where each has rows of its own."""
         return new_layer_like(self, {"num_repeats": one_more_block(self.num_repeats)})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "budget": self.budget,

@@ -1,5 +1,7 @@
 """A price on open connections above a free share."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -7,6 +9,7 @@ from keras_mtl import checks
 from keras_mtl.layers.averages import at_least_one, mean_of_valid
 from keras_mtl.layers.charging import ChargingLayer
 from keras_mtl.layers.freezing import passes_through
+from keras_mtl.types import Shape, Tensor
 
 SCOPES = ("step", "sequence", "batch")
 
@@ -57,18 +60,34 @@ class ConnectionPenalty(ChargingLayer):
     0.5
     """
 
-    def __init__(self, open_fraction, weight=1.0, scope="batch", num_tasks=1, **kwargs):
+    def __init__(
+        self,
+        open_fraction: Any,
+        weight: float = 1.0,
+        scope: str = "batch",
+        num_tasks: int = 1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__({"weight": weight}, autocast=False, **kwargs)
         self.open_fraction = checks.fraction("open_fraction", open_fraction)
         self.scope = checks.word("scope", scope, SCOPES)
         self.num_tasks = checks.count("num_tasks", num_tasks)
         self.supports_masking = True
 
-    def build(self, features_shape, decisions_shape, task_id_shape=None):
+    def build(
+        self, features_shape: Shape, decisions_shape: Any, task_id_shape: Shape | None = None
+    ) -> None:
         self.num_connections = decisions_shape[-1]
         self.add_penalties({self.name: "penalty"})
 
-    def call(self, features, decisions, task_id=None, decisions_mask=None, training=False):
+    def call(
+        self,
+        features: Tensor,
+        decisions: Any,
+        task_id: Tensor | None = None,
+        decisions_mask: Any = None,
+        training: bool = False,
+    ) -> Any:
         counts = ops.sum(ops.cast(decisions, "float32"), axis=-1)
         valid = ops.ones_like(counts)
         if decisions_mask is not None:
@@ -77,7 +96,7 @@ class ConnectionPenalty(ChargingLayer):
         self.count_batch(training)
         return features
 
-    def _sums(self, counts, valid, task_id):
+    def _sums(self, counts: Any, valid: Any, task_id: Tensor) -> Any:
         """Returns what is limited, summed up over places, the number of places, and of rows.
 
         Each is `(1,)` for the batch or, with the tasks of the rows, `(T,)`.
@@ -95,7 +114,7 @@ class ConnectionPenalty(ChargingLayer):
         belongs = ops.one_hot(task_id, self.num_tasks, axis=0, dtype="float32")
         return tuple(ops.sum(belongs * each, axis=1) for each in sums)
 
-    def _excess(self, total, places, rows):
+    def _excess(self, total: Any, places: Any, rows: Any) -> Any:
         """Returns how many connections too many are open, on average."""
         mean = total / at_least_one(places)
         if self.scope == "batch":
@@ -104,7 +123,7 @@ class ConnectionPenalty(ChargingLayer):
 
     frozen = passes_through
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "open_fraction": self.open_fraction,
@@ -113,11 +132,11 @@ class ConnectionPenalty(ChargingLayer):
         }
 
 
-def _totals(*by_place):
+def _totals(*by_place: Any) -> Any:
     """Returns the sums over all places, `(1,)` each."""
     return tuple(ops.reshape(ops.sum(each), (1,)) for each in by_place)
 
 
-def _has_a_step(valid):
+def _has_a_step(valid: Any) -> Tensor:
     """Returns 1 for rows with a valid step, else 0; a maximum would refuse an empty batch."""
     return ops.cast(ops.sum(valid, axis=1) > 0, "float32")

@@ -1,10 +1,13 @@
 """Identity forwards, a gradient with the other sign backwards."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.freezing import passes_through
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -34,12 +37,12 @@ class GradientReversal(keras.layers.Layer):
     [1.0, -2.0]
     """
 
-    def __init__(self, scale=1.0, **kwargs):
+    def __init__(self, scale: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.scale = float(checks.number("scale", scale, least=0))
         self.supports_masking = True
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Any:
         @ops.custom_gradient
         def reverse(x):
             def backwards(*args, upstream=None):
@@ -50,10 +53,10 @@ class GradientReversal(keras.layers.Layer):
 
         return reverse(x)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Any:
         return shape
 
     frozen = passes_through  # only a gradient is reversed
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}

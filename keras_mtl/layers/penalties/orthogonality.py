@@ -1,5 +1,7 @@
 """A penalty on subspaces of a layer that learn the same."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -52,13 +54,13 @@ class SubspaceOrthogonality(keras.regularizers.Regularizer):
 
     def __init__(
         self,
-        num_subspaces=2,
-        weight=0.1,
-        num_gates=1,
-        gate=None,
-        orientation="units",
-        normalize=False,
-    ):
+        num_subspaces: int = 2,
+        weight: float = 0.1,
+        num_gates: int = 1,
+        gate: Any = None,
+        orientation: str = "units",
+        normalize: bool = False,
+    ) -> None:
         self.num_subspaces = checks.count("num_subspaces", num_subspaces)
         self.weight = checks.number("weight", weight, least=0)
         self.num_gates = checks.count("num_gates", num_gates)
@@ -66,7 +68,7 @@ class SubspaceOrthogonality(keras.regularizers.Regularizer):
         self.orientation = checks.word("orientation", orientation, _ORIENTATIONS)
         self.normalize = checks.flag("normalize", normalize)
 
-    def __call__(self, kernel):
+    def __call__(self, kernel: Any) -> Any:
         width = kernel.shape[-1]
         if width % (self.num_gates * self.num_subspaces):
             raise ValueError(
@@ -87,7 +89,7 @@ class SubspaceOrthogonality(keras.regularizers.Regularizer):
         scale = self.weight / number if self.normalize and number else self.weight
         return scale * ops.sum(pairs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "num_subspaces": self.num_subspaces,
             "weight": self.weight,
@@ -98,14 +100,14 @@ class SubspaceOrthogonality(keras.regularizers.Regularizer):
         }
 
 
-PARTS = {  # which kernels of an LSTM, and which of their gates
+PARTS: dict[str, dict[str, Any]] = {  # which kernels of an LSTM, and which of their gates
     "input_gate_recurrent": {"recurrent_regularizer": 0},
     "input_kernel": {"kernel_regularizer": None},
     "all": {"kernel_regularizer": None, "recurrent_regularizer": None},
 }
 
 
-def lstm_orthogonality(part, num_subspaces, weight):
+def lstm_orthogonality(part: Any, num_subspaces: int, weight: Any) -> dict[Any, Any]:
     """Returns the regularizers of an LSTM that penalize a part of its weights.
 
     Args:

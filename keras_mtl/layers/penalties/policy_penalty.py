@@ -1,6 +1,7 @@
 """Prices on task policies over blocks: on executing them, and on tasks that disagree."""
 
 import itertools
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from keras_mtl import checks
 from keras_mtl.layers.averages import at_least_one
 from keras_mtl.layers.charging import ChargingLayer
 from keras_mtl.layers.freezing import passes_through
+from keras_mtl.types import Shape, Tensor
 
 _SMALLEST = 1e-6  # of a probability whose logarithm is taken
 
@@ -61,13 +63,13 @@ class PolicyPenalty(ChargingLayer):
 
     def __init__(
         self,
-        starts,
-        sparsity_weight=0.05,
-        sharing_weight=0.05,
-        sparsity="skip",
-        sharing="decreasing",
-        **kwargs,
-    ):
+        starts: Any,
+        sparsity_weight: float = 0.05,
+        sharing_weight: float = 0.05,
+        sparsity: str = "skip",
+        sharing: str = "decreasing",
+        **kwargs: Any,
+    ) -> None:
         weights = {"sparsity_weight": sparsity_weight, "sharing_weight": sharing_weight}
         super().__init__(weights, autocast=False, **kwargs)
         self.starts = checks.counts("starts", starts, length=1)
@@ -75,10 +77,10 @@ class PolicyPenalty(ChargingLayer):
         self.sharing = checks.word("sharing", sharing, ("decreasing", "reference"))
         self.supports_masking = True
 
-    def build(self, features_shape, logits_shape):
+    def build(self, features_shape: Shape, logits_shape: Shape) -> None:
         self.add_penalties({"sparsity_penalty": "sparsity", "sharing_penalty": "sharing"})
 
-    def call(self, features, logits, training=False):
+    def call(self, features: Tensor, logits: Tensor, training: bool = False) -> Any:
         logits = ops.stack([ops.cast(block, "float32") for block in logits])
         learned = ops.cast(self.updates >= ops.convert_to_tensor(self.starts), "float32")
         learned = ops.expand_dims(learned, axis=-1)
@@ -89,7 +91,7 @@ class PolicyPenalty(ChargingLayer):
         self.count_batch(training)
         return features
 
-    def _sparsity(self, logits, learned):
+    def _sparsity(self, logits: Tensor, learned: Any) -> Any:
         odds = logits[..., 0] - logits[..., 1]  # (blocks, tasks)
         if self.sparsity == "log_alpha":
             lowest = float(np.log(_SMALLEST))
@@ -97,7 +99,7 @@ class PolicyPenalty(ChargingLayer):
         charged = ops.sum(learned * ops.softplus(odds))  # -log(1 - sigmoid(odds))
         return charged / at_least_one(ops.sum(learned))
 
-    def _sharing(self, logits, learned):
+    def _sharing(self, logits: Tensor, learned: Any) -> Any:
         depth = np.arange(len(self.starts), dtype="float32")[:, None]
         if self.sharing == "reference":
             compared, weights = logits[..., 0], (depth + 1) / len(self.starts)
@@ -111,7 +113,7 @@ class PolicyPenalty(ChargingLayer):
 
     frozen = passes_through
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "starts": self.starts,

@@ -1,5 +1,7 @@
 """A price on gates that are open more often, or less often, than wanted."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -9,6 +11,7 @@ from keras_mtl.layers.averages import at_least_one
 from keras_mtl.layers.charging import ChargingLayer
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.freezing import passes_through
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -50,7 +53,14 @@ class TargetRatePenalty(ChargingLayer):
     0.25
     """
 
-    def __init__(self, executed, target_rates, weight=25.0, normalize=False, **kwargs):
+    def __init__(
+        self,
+        executed: Any,
+        target_rates: Any,
+        weight: float = 25.0,
+        normalize: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__({"weight": weight}, autocast=False, **kwargs)
         wanted = "a (num_tasks, num_gates) matrix of zeros and ones"
         executed = checks.array("executed", executed, wanted).astype("float32")
@@ -70,10 +80,17 @@ class TargetRatePenalty(ChargingLayer):
         self.normalize = checks.flag("normalize", normalize)
         self.supports_masking = True
 
-    def build(self, features_shape, task_id_shape, gates_shape):
+    def build(self, features_shape: Shape, task_id_shape: Shape, gates_shape: Shape) -> None:
         self.add_penalties({self.name: "penalty"})
 
-    def call(self, features, task_id, gates, gates_mask=None, training=False):
+    def call(
+        self,
+        features: Tensor,
+        task_id: Tensor,
+        gates: Any,
+        gates_mask: Any = None,
+        training: bool = False,
+    ) -> Any:
         gates_mask = [None] * len(gates) if gates_mask is None else gates_mask
         counts = [_counts(*gate) for gate in zip(gates, gates_mask, strict=True)]
         belongs = ops.transpose(ops.one_hot(task_id, len(self.executed), dtype="float32"))
@@ -84,7 +101,7 @@ class TargetRatePenalty(ChargingLayer):
         self.count_batch(training)
         return features
 
-    def _off_target(self, opened, number):
+    def _off_target(self, opened: Any, number: Any) -> Any:
         """Returns how far the rates are from their targets, of `(tasks, gates)` counts."""
         present = ops.cast(number > 0, "float32")
         rates = opened / at_least_one(number)
@@ -94,12 +111,12 @@ class TargetRatePenalty(ChargingLayer):
 
     frozen = passes_through
 
-    def grown(self, new):
+    def grown(self, new: Any) -> Any:
         """Asks nothing of the new task: gates learn no more."""
         executed = np.vstack([self.executed, np.zeros((1, self.executed.shape[1]))])
         return new_layer_like(self, {"executed": executed.tolist()})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "executed": self.executed.tolist(),
@@ -108,7 +125,7 @@ class TargetRatePenalty(ChargingLayer):
         }
 
 
-def _counts(gate, mask):
+def _counts(gate: Any, mask: Any) -> tuple[Any, Any]:
     """Returns for each row how many decisions opened the gate, and how many there were."""
     gate = ops.cast(gate, "float32")
     valid = ops.ones_like(gate)

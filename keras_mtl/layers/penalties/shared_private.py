@@ -1,5 +1,7 @@
 """Named terms of the loss that keep shared and private states apart."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -9,6 +11,7 @@ from keras_mtl.layers.charging import ChargingLayer
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.layers.penalties.gradient_reversal import GradientReversal
 from keras_mtl.replicas import over_replicas
+from keras_mtl.types import Shape, Tensor
 
 _TINY = 1e-12  # squared length under which a row is not stretched to length 1
 
@@ -53,13 +56,13 @@ class AdversarialPenalty(ChargingLayer):
     0.693
     """
 
-    def __init__(self, num_tasks, weight=0.05, **kwargs):
+    def __init__(self, num_tasks: int, weight: float = 0.05, **kwargs: Any) -> None:
         super().__init__({"weight": weight}, autocast=False, **kwargs)
         self.num_tasks = checks.count("num_tasks", num_tasks)
         self.reversal = GradientReversal(dtype="float32")
         self.supports_masking = True
 
-    def build(self, features_shape, states_shape, task_id_shape):
+    def build(self, features_shape: Shape, states_shape: Any, task_id_shape: Shape) -> None:
         full = {"dtype": "float32", "autocast": False}
         shape = (states_shape[-1], self.num_tasks)
         self.kernel = self.add_weight(shape=shape, name="kernel", **full)
@@ -70,7 +73,7 @@ class AdversarialPenalty(ChargingLayer):
             {"adversarial_penalty": "adversarial_penalty"}, counted=callable(self.weight)
         )
 
-    def call(self, features, states, task_id, training=False):
+    def call(self, features: Tensor, states: Any, task_id: Tensor, training: bool = False) -> Any:
         states = self.reversal(ops.cast(states, "float32"))
         guesses = ops.log_softmax(ops.matmul(states, self.kernel) + self.bias)
         is_task = ops.equal(ops.reshape(task_id, (-1, 1)), ops.arange(self.num_tasks))
@@ -86,7 +89,7 @@ class AdversarialPenalty(ChargingLayer):
 
     frozen = passes_through
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_tasks": self.num_tasks}
 
 
@@ -138,17 +141,32 @@ class OrthogonalityPenalty(ChargingLayer):
     45.0
     """
 
-    def __init__(self, weight=0.01, reduction="normalised_mean", **kwargs):
+    def __init__(
+        self, weight: float = 0.01, reduction: str = "normalised_mean", **kwargs: Any
+    ) -> None:
         super().__init__({"weight": weight}, autocast=False, **kwargs)
         self.reduction = checks.word("reduction", reduction, tuple(REDUCTIONS))
         self.supports_masking = True
 
-    def build(self, features_shape, shared_shape, private_shape, task_id_shape=None):
+    def build(
+        self,
+        features_shape: Shape,
+        shared_shape: Any,
+        private_shape: Any,
+        task_id_shape: Shape | None = None,
+    ) -> None:
         self.add_penalties(
             {"orthogonality_penalty": "orthogonality_penalty"}, counted=callable(self.weight)
         )
 
-    def call(self, features, shared, private, task_id=None, training=False):
+    def call(
+        self,
+        features: Tensor,
+        shared: Any,
+        private: Any,
+        task_id: Tensor | None = None,
+        training: bool = False,
+    ) -> Any:
         shared = ops.cast(shared, "float32")
         parts = []
         for index, states in enumerate(private):
@@ -163,22 +181,22 @@ class OrthogonalityPenalty(ChargingLayer):
 
     frozen = passes_through
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "reduction": self.reduction}
 
 
-def _product(shared, private, belongs):
+def _product(shared: Any, private: Any, belongs: Any) -> Tensor:
     """Returns `S^T H` over the rows where `belongs`, `(batch, 1)`, is 1."""
     return ops.matmul(ops.transpose(belongs * shared), private)
 
 
-def _sum(shared, parts):
+def _sum(shared: Any, parts: Any) -> tuple[Any, Any]:
     """Returns sums over rows, and the function of them that is the penalty."""
     products = tuple(_product(shared, states, belongs) for states, belongs in parts)
     return products, lambda *products: sum(ops.sum(ops.square(each)) for each in products)
 
 
-def _normalised_mean(shared, parts):
+def _normalised_mean(shared: Any, parts: Any) -> tuple[Any, Any]:
     """Returns the same of directions and per row, weighted by the tasks' shares of the batch."""
     rows = ops.sum(ops.ones_like(shared[:, 0]))
     by_task = [
@@ -204,7 +222,7 @@ def _normalised_mean(shared, parts):
     return (rows, by_task), price
 
 
-def _directions(states, mean):
+def _directions(states: Any, mean: Any) -> Any:
     centred = states - mean
     length = ops.sum(ops.square(centred), axis=-1, keepdims=True)
     return centred / ops.sqrt(ops.maximum(length, _TINY))

@@ -1,11 +1,14 @@
 """A bidirectional LSTM that keeps its two directions apart."""
 
 from functools import partial
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_mtl import checks
+from keras_mtl.layers.freezing import FrozenCall
+from keras_mtl.types import Tensor
 
 DIRECTIONS = 2
 
@@ -61,12 +64,12 @@ class BiLSTM(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        direction="separate",
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        **kwargs,
-    ):
+        units: Any,
+        direction: str = "separate",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.units = checks.count("units", units)
         self.direction = checks.word("direction", direction, ("separate", "concat"))
@@ -78,7 +81,7 @@ class BiLSTM(keras.layers.Layer):
         )
         self.supports_masking = True
 
-    def build(self, shape):
+    def build(self, shape: Any) -> None:
         if len(shape) not in (3, 4) or (len(shape) == 4 and shape[2] != DIRECTIONS):
             raise ValueError(
                 f"{self.name!r} reads a sequence, (batch, steps, features), or the output of "
@@ -92,7 +95,7 @@ class BiLSTM(keras.layers.Layer):
         for layer in (self.forward_layer, self.backward_layer):
             layer.build((shape[0], shape[1], features))
 
-    def _new_lstm(self, name, go_backwards):
+    def _new_lstm(self, name: str, go_backwards: Any) -> Any:
         return keras.layers.LSTM(
             self.units,
             return_sequences=True,
@@ -103,10 +106,10 @@ class BiLSTM(keras.layers.Layer):
             name=name,
         )
 
-    def call(self, x, mask=None):
+    def call(self, x: Tensor, mask: Any = None) -> Any:
         return self._both(x, mask, self.forward_layer, self.backward_layer)
 
-    def _both(self, x, mask, forward, backward):
+    def _both(self, x: Tensor, mask: Any, forward: Any, backward: Any) -> Tensor:
         first = last = x
         if len(x.shape) == 4:
             first, last = x[:, :, 0], x[:, :, 1]
@@ -115,16 +118,16 @@ class BiLSTM(keras.layers.Layer):
         states = [forward(first, mask=mask), ops.flip(backward(last, mask=mask), axis=1)]
         return ops.stack(states, axis=2)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Any) -> Any:
         return (*shape[:2], DIRECTIONS, self.units)
 
-    def frozen(self, call, x):
+    def frozen(self, call: FrozenCall, x: Tensor) -> Any:
         """Becomes two stock LSTMs."""
         call = call.inside(self)
         forward, backward = partial(call, self.forward_layer), partial(call, self.backward_layer)
         return self._both(x, call.mask, forward, backward)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
@@ -151,16 +154,16 @@ class JoinDirections(keras.layers.Layer):
     [[[0, 1, 2, 3]]]
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Any:
         return ops.concatenate([x[:, :, 0], x[:, :, 1]], axis=-1)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Any) -> Any:
         return (*shape[:2], shape[2] * shape[3])
 
-    def frozen(self, call, x):
+    def frozen(self, call: FrozenCall, x: Tensor) -> Any:
         """Becomes stock operations."""
         return self.call(x)

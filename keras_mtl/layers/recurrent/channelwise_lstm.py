@@ -1,11 +1,14 @@
 """An LSTM for each channel of a sequence, such as each instrument of a patient's monitor."""
 
 from functools import partial
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_mtl import checks
+from keras_mtl.layers.freezing import FrozenCall
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -56,7 +59,7 @@ class ChannelwiseLSTM(keras.layers.Layer):
     ((None, 1), (None, None, 10))
     """
 
-    def __init__(self, units, channels, **kwargs):
+    def __init__(self, units: Any, channels: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = checks.count("units", units)
         try:
@@ -68,7 +71,7 @@ class ChannelwiseLSTM(keras.layers.Layer):
         self._check_channels()
         self.supports_masking = True
 
-    def _check_channels(self):
+    def _check_channels(self) -> None:
         if not self.channels or not all(self.channels):
             raise ValueError(
                 f"{self.name!r} needs at least one channel, and a column in each. "
@@ -85,7 +88,7 @@ class ChannelwiseLSTM(keras.layers.Layer):
             )
         self.channels = [[int(column) for column in channel] for channel in self.channels]
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         self._check_input(shape)
         self.lstms = []
         for number, channel in enumerate(self.channels, start=1):
@@ -98,7 +101,7 @@ class ChannelwiseLSTM(keras.layers.Layer):
             lstm.build((*shape[:2], len(channel)))
             self.lstms.append(lstm)
 
-    def _check_input(self, shape):
+    def _check_input(self, shape: Shape) -> None:
         if len(shape) != 3 or shape[-1] is None:
             raise ValueError(
                 f"{self.name!r} reads a sequence, (batch, steps, features). Received: "
@@ -117,23 +120,23 @@ class ChannelwiseLSTM(keras.layers.Layer):
                 "one, or take it out of the input."
             )
 
-    def call(self, x, mask=None):
+    def call(self, x: Tensor, mask: Any = None) -> Any:
         return self._side_by_side(x, mask, self.lstms)
 
-    def _side_by_side(self, x, mask, lstms):
+    def _side_by_side(self, x: Tensor, mask: Any, lstms: Any) -> Tensor:
         outputs = [
             lstm(ops.take(x, channel, axis=-1), mask=mask)
             for lstm, channel in zip(lstms, self.channels, strict=True)
         ]
         return ops.concatenate(outputs, axis=-1)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Any:
         return (*shape[:2], len(self.channels) * self.units)
 
-    def frozen(self, call, x):
+    def frozen(self, call: FrozenCall, x: Tensor) -> Any:
         """Becomes a stock LSTM for each channel."""
         call = call.inside(self)
         return self._side_by_side(x, call.mask, [partial(call, lstm) for lstm in self.lstms])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "channels": self.channels}

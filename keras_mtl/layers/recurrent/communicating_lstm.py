@@ -1,10 +1,13 @@
 """An LSTM that listens to others while it reads."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.recurrent.scan import check_sequence, lstm_gates, masked_scan
+from keras_mtl.types import Shape, Tensor
 
 _CLOSED = -1e9  # score of a padded step
 
@@ -57,7 +60,7 @@ class CommunicatingLSTM(keras.layers.Layer):
     (3, 7, 4)
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units = checks.count("units", units)
         self.lstm = keras.layers.LSTM(
@@ -65,7 +68,7 @@ class CommunicatingLSTM(keras.layers.Layer):
         )
         self.supports_masking = True
 
-    def build(self, x_shape, messages_shape=None):
+    def build(self, x_shape: Any, messages_shape: Shape | None = None) -> None:
         check_sequence(self.name, x_shape)
         for shape in _each(messages_shape):
             if len(shape) != 3 or shape[-1] != self.units:
@@ -82,7 +85,7 @@ class CommunicatingLSTM(keras.layers.Layer):
         self.gate_kernel = self.add_weight(shape=(2 * units, units), name="gate_kernel")
         self.message_kernel = self.add_weight(shape=(units, units), name="message_kernel")
 
-    def call(self, x, messages=None, mask=None, x_mask=None):
+    def call(self, x: Tensor, messages: Any = None, mask: Any = None, x_mask: Any = None) -> Any:
         mask = x_mask if mask is None else mask
         if messages is None:
             return self.lstm(x, mask=mask)
@@ -115,7 +118,7 @@ class CommunicatingLSTM(keras.layers.Layer):
             sequences += [keys, messages]
         return masked_scan(step, [units, units], sequences, mask)
 
-    def _attention(self, scores, mask):
+    def _attention(self, scores: Any, mask: Any) -> Tensor:
         """Returns weights `(batch, messages, 1)` that sum to 1; padding has none."""
         scores = ops.cast(scores, "float32")
         if mask is not None:
@@ -123,17 +126,17 @@ class CommunicatingLSTM(keras.layers.Layer):
         attention = ops.exp(ops.log_softmax(scores, axis=1))  # softmax warns of one message
         return ops.cast(attention, self.compute_dtype)
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         return previous_mask
 
-    def compute_output_shape(self, x_shape, messages_shape=None):
+    def compute_output_shape(self, x_shape: Any, messages_shape: Shape | None = None) -> Any:
         return (*x_shape[:2], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
 
 
-def _each(shapes):
+def _each(shapes: Any) -> Any:
     """Returns the shapes of one tensor, of a list of tensors, or of none, as a list."""
     if shapes is None:
         return []

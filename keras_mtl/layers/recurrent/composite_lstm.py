@@ -1,10 +1,14 @@
 """GIRNet's recurrence: several LSTMs that take turns on one state."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.recurrent.scan import check_sequence, lstm_gates, masked_scan
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -50,7 +54,7 @@ class CompositeLSTM(keras.layers.Layer):
     True
     """
 
-    def __init__(self, units, num_lstms, **kwargs):
+    def __init__(self, units: Any, num_lstms: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units = checks.count("units", units)
         self.num_lstms = num_lstms = checks.count("num_lstms", num_lstms)
@@ -62,7 +66,7 @@ class CompositeLSTM(keras.layers.Layer):
         ]
         self.supports_masking = True
 
-    def build(self, x_shape, gates_shape=None):
+    def build(self, x_shape: Any, gates_shape: Shape | None = None) -> None:
         check_sequence(self.name, x_shape)
         if gates_shape is not None and gates_shape[-1] != 1 + self.num_lstms:
             raise ValueError(
@@ -72,7 +76,7 @@ class CompositeLSTM(keras.layers.Layer):
         for lstm in self.lstms:
             lstm.build(x_shape)
 
-    def call(self, x, gates=None, mask=None, x_mask=None):
+    def call(self, x: Tensor, gates: Any = None, mask: Any = None, x_mask: Any = None) -> Any:
         mask = x_mask if mask is None else mask
         if gates is None:
             return [lstm(x, mask=mask) for lstm in self.lstms]
@@ -96,19 +100,19 @@ class CompositeLSTM(keras.layers.Layer):
         projected = ops.matmul(x, kernel) + bias
         return masked_scan(step, [self.units, self.units], [projected, keep, use], mask)
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         return [previous_mask] * self.num_lstms
 
-    def compute_output_shape(self, x_shape, gates_shape=None):
+    def compute_output_shape(self, x_shape: Any, gates_shape: Shape | None = None) -> Any:
         shape = (*x_shape[:2], self.units)
         return [shape] * self.num_lstms if gates_shape is None else shape
 
-    def frozen(self, call, x, gates=None):
+    def frozen(self, call: FrozenCall, x: Tensor, gates: Any = None) -> Any:
         """LSTMs that run alone become stock ones; the composite stays what it is."""
         if gates is not None:
             return call.copy(self, x, gates)
         call = call.inside(self)
         return [call(lstm, x, mask=call.mask) for lstm in self.lstms]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "num_lstms": self.num_lstms}

@@ -1,7 +1,12 @@
 """The last step of a sequence that is no padding."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_mtl.layers.freezing import FrozenCall
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -25,23 +30,23 @@ class LastStep(keras.layers.Layer):
     [[2.0], [6.0]]
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, x, mask=None):
+    def call(self, x: Tensor, mask: Any = None) -> Any:
         if mask is None:
             return x[:, -1]
         steps = ops.cumsum(ops.ones_like(mask, dtype="int32"), axis=1) - 1
         last = ops.max(ops.where(mask, steps, 0), axis=1)
         return ops.take_along_axis(x, ops.reshape(last, (-1, 1, 1)), axis=1)[:, 0]
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         return None
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Any:
         return (shape[0], shape[2])
 
-    def frozen(self, call, x):
+    def frozen(self, call: FrozenCall, x: Tensor) -> Any:
         """Becomes stock operations."""
         return self.call(x, call.mask)

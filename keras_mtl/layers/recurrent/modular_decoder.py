@@ -2,18 +2,21 @@
 
 from functools import partial
 from itertools import accumulate, pairwise
+from typing import Any, Self
 
 import keras
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.components.mlp import MLP
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.recurrent.sub_encoders import (
     mean_of_open,
 )
 from keras_mtl.layers.routers.decisions import log_odds, most_likely
 from keras_mtl.layers.routers.gumbel import GumbelRouter
 from keras_mtl.schedules import HalvingSchedule, deserialize_setting, serialize_setting
+from keras_mtl.types import Setting, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -62,8 +65,14 @@ class ModularDecoder(keras.layers.Layer):
     """
 
     def __init__(
-        self, num_sub_encoders, units, policy_units, temperature=None, seed=None, **kwargs
-    ):
+        self,
+        num_sub_encoders: Any,
+        units: Any,
+        policy_units: Any,
+        temperature: Setting | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_sub_encoders = checks.sizes("num_sub_encoders", num_sub_encoders, length=1)
         self.units = checks.sizes("units", units, length=1)
@@ -79,14 +88,14 @@ class ModularDecoder(keras.layers.Layer):
         self.policy = MLP((*policy_units, 2), "linear", name="policy", **own)
         self.router = GumbelRouter(self.temperature, seed=seed, name="router", **own)
 
-    def build(self, x_shape, features_shape=None):
+    def build(self, x_shape: Any, features_shape: Shape | None = None) -> None:
         if len(x_shape) != 4 or x_shape[2] != sum(self.num_sub_encoders):
             raise ValueError(
                 f"{self.name!r} reads {' + '.join(map(str, self.num_sub_encoders))} sub-encoders, "
                 f"(batch, steps, sub-encoders, width). Received: {tuple(x_shape)}"
             )
         width, policy_width = x_shape[-1], x_shape[-1]
-        self.projection = None
+        self.projection: Any = None
         if features_shape is not None:
             self.projection = keras.layers.Dense(
                 width, use_bias=False, dtype=self.dtype_policy, name="projection"
@@ -98,14 +107,14 @@ class ModularDecoder(keras.layers.Layer):
             sub_decoder.build((*x_shape[:-2], width))
         self.router.build(x_shape[:-1])
 
-    def call(self, x, features=None, training=False):
+    def call(self, x: Tensor, features: Tensor | None = None, training: bool = False) -> Any:
         def decide(logits):
             return self.router(logits, training=training)
 
         projected = None if features is None else self.projection(features)
         return self._decoded(x, projected, lambda network: network, decide)
 
-    def _decoded(self, x, projected, own, decide):
+    def _decoded(self, x: Tensor, projected: Any, own: Any, decide: Any) -> tuple[Any, Any]:
         seen = x
         if projected is not None:
             repeated = ops.stack([projected] * sum(self.num_sub_encoders), axis=-2)
@@ -118,20 +127,20 @@ class ModularDecoder(keras.layers.Layer):
             outputs.append(own(sub_decoder)(read))
         return ops.concatenate(outputs, axis=-1), decisions
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         return [previous_mask, previous_mask]
 
-    def compute_output_shape(self, x_shape, features_shape=None):
+    def compute_output_shape(self, x_shape: Any, features_shape: Shape | None = None) -> Any:
         outputs = (*x_shape[:-2], len(self.num_sub_encoders) * self.units[-1])
         return outputs, x_shape[:-1]
 
-    def frozen(self, call, x, features=None):
+    def frozen(self, call: FrozenCall, x: Tensor, features: Tensor | None = None) -> Any:
         """Becomes stock layers that decide without randomness."""
         call = call.inside(self)
         projected = None if features is None else call(self.projection, features)
         return self._decoded(x, projected, lambda mlp: partial(call, mlp), most_likely)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_sub_encoders": self.num_sub_encoders,
@@ -142,5 +151,5 @@ class ModularDecoder(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})

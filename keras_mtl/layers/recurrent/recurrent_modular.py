@@ -1,9 +1,13 @@
 """A modular encoder over whole sequences: the cell's answers, several times as fast."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
 
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.recurrent.recurrent_modular_cell import RecurrentModularCell
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -41,14 +45,14 @@ class RecurrentModular(keras.layers.Layer):
     ((5, 7, 6, 6), (5, 7, 15))
     """
 
-    def __init__(self, cell, **kwargs):
+    def __init__(self, cell: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(cell, RecurrentModularCell):
             raise ValueError(f"cell must be a RecurrentModularCell. Received: {cell!r}")
         self.cell = cell
         self.supports_masking = True
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         if len(shape) != 3:
             raise ValueError(
                 f"{self.name!r} reads sequences, (batch, steps, features). Received: {tuple(shape)}"
@@ -56,27 +60,27 @@ class RecurrentModular(keras.layers.Layer):
         if not self.cell.built:
             self.cell.build((shape[0], shape[2]))
 
-    def call(self, x, mask=None, training=False):
+    def call(self, x: Tensor, mask: Any = None, training: bool = False) -> Any:
         sources = ops.stack([lstm(x, mask=mask) for lstm in self.cell.lstms], axis=-2)
         return self.cell.encode(sources, training=training)
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         return [previous_mask, previous_mask]
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Any:
         outputs = (*shape[:2], sum(self.cell.num_sub_encoders), self.cell.units[-1])
         return outputs, (*shape[:2], self.cell.num_connections)
 
-    def frozen(self, call, x):
+    def frozen(self, call: FrozenCall, x: Tensor) -> Any:
         """Becomes stock LSTMs, and stock layers that decide without randomness."""
         call = call.inside(self)
         sources = [call(lstm, x, mask=call.mask) for lstm in self.cell.lstms]
         return self.cell.frozen(call, ops.stack(sources, axis=-2))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         cell = keras.saving.serialize_keras_object(self.cell)
         return {**super().get_config(), "cell": cell}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "cell": keras.saving.deserialize_keras_object(config["cell"])})

@@ -1,5 +1,8 @@
 """One step of a modular encoder: LSTM cells, and sub-encoders that choose what they read."""
 
+from collections.abc import Callable
+from typing import Any, Self
+
 import keras
 from keras import ops
 
@@ -7,6 +10,7 @@ from keras_mtl import checks
 from keras_mtl.layers.recurrent.sub_encoders import SubEncoders, side_by_side
 from keras_mtl.schedules import HalvingSchedule, deserialize_setting, serialize_setting
 from keras_mtl.seeds import seed_of
+from keras_mtl.types import Setting, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -64,16 +68,16 @@ class RecurrentModularCell(keras.layers.Layer):
 
     def __init__(
         self,
-        num_cells,
-        cell_units,
-        num_sub_encoders=(3, 3),
-        units=(32, 32),
-        policy_units=None,
-        tie_layers=False,
-        temperature=None,
-        seed=None,
-        **kwargs,
-    ):
+        num_cells: int,
+        cell_units: int,
+        num_sub_encoders: Any = (3, 3),
+        units: Any = (32, 32),
+        policy_units: Any = None,
+        tie_layers: bool = False,
+        temperature: Setting | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_cells = num_cells = checks.count("num_cells", num_cells)
         self.cell_units = cell_units = checks.count("cell_units", cell_units)
@@ -98,7 +102,7 @@ class RecurrentModularCell(keras.layers.Layer):
         made = [self._sub_encoders(index) for index in range(num_made)]
         self.sub_encoders = made * (len(self.num_sub_encoders) // num_made)
 
-    def _check_tied(self):
+    def _check_tied(self) -> None:
         widths = {self.cell_units, self.units[-1]}
         if self.tie_layers and (len(widths) > 1 or len(set(self.num_sub_encoders)) > 1):
             raise ValueError(
@@ -108,7 +112,7 @@ class RecurrentModularCell(keras.layers.Layer):
                 f"num_sub_encoders={self.num_sub_encoders}"
             )
 
-    def _sub_encoders(self, index):
+    def _sub_encoders(self, index: int) -> Any:
         return SubEncoders(
             self.num_sub_encoders[index],
             self.units,
@@ -119,7 +123,7 @@ class RecurrentModularCell(keras.layers.Layer):
             name=f"sub_encoders_{index + 1}",
         )
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         for lstm in self.lstms:
             lstm.build((shape[0], None, shape[-1]))
         sources = (shape[0], self.num_cells, self.cell_units)
@@ -128,7 +132,7 @@ class RecurrentModularCell(keras.layers.Layer):
                 layer.build(sources)
             sources, _ = layer.compute_output_shape(sources)
 
-    def call(self, x, states, training=False):
+    def call(self, x: Tensor, states: Any, training: bool = False) -> Any:
         pairs = zip(states[::2], states[1::2], strict=True)
         stepped = [
             lstm.cell(x, list(pair))[1] for lstm, pair in zip(self.lstms, pairs, strict=True)
@@ -138,7 +142,7 @@ class RecurrentModularCell(keras.layers.Layer):
         new_states = [state for pair in stepped for state in pair]
         return side_by_side(outputs), new_states
 
-    def encode(self, sources, training=False):
+    def encode(self, sources: Any, training: bool = False) -> Any:
         """Sends what the LSTM cells say through all layers of sub-encoders.
 
         Args:
@@ -152,7 +156,7 @@ class RecurrentModularCell(keras.layers.Layer):
         """
         return self._encoded(sources, lambda layer, x: layer(x, training=training))
 
-    def _encoded(self, sources, call):
+    def _encoded(self, sources: Any, call: Callable[..., Any]) -> tuple[Any, Any]:
         outputs, decisions = [], []
         for layer in self.sub_encoders:
             sources, opened = call(layer, sources)
@@ -160,20 +164,20 @@ class RecurrentModularCell(keras.layers.Layer):
             decisions.append(side_by_side(opened))
         return ops.concatenate(outputs, axis=-2), ops.concatenate(decisions, axis=-1)
 
-    def get_initial_state(self, batch_size=None):
+    def get_initial_state(self, batch_size: int | None = None) -> list[Any]:
         return [ops.zeros((batch_size, size), self.compute_dtype) for size in self.state_size]
 
     @property
-    def num_connections(self):
+    def num_connections(self) -> Any:
         """Number of connections between all layers."""
         below = (self.num_cells, *self.num_sub_encoders)
         return sum(a * b for a, b in zip(below, self.num_sub_encoders, strict=False))
 
-    def frozen(self, call, sources):
+    def frozen(self, call: Callable[..., Any], sources: Any) -> Any:
         """Does what `encode` does with stock layers, without randomness."""
         return self._encoded(sources, call)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_cells": self.num_cells,
@@ -187,5 +191,5 @@ class RecurrentModularCell(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})

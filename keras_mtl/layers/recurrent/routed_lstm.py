@@ -1,6 +1,8 @@
 """An LSTM that reads its input through functions chosen for the task."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +14,7 @@ from keras_mtl.layers.routers.allocation import take_rows
 from keras_mtl.layers.routers.gumbel_choice import gumbel_noise, straight_through_choice
 from keras_mtl.replicas import drawn_by_row
 from keras_mtl.seeds import seed_of
+from keras_mtl.types import Setting, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -70,8 +73,15 @@ class RoutedLSTM(keras.layers.Layer):
     """
 
     def __init__(
-        self, units, num_tasks, num_functions, depth=2, temperature=1.0, seed=None, **kwargs
-    ):
+        self,
+        units: Any,
+        num_tasks: int,
+        num_functions: Any,
+        depth: int = 2,
+        temperature: Setting = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.units = checks.count("units", units)
         self.num_tasks = checks.count("num_tasks", num_tasks)
@@ -83,7 +93,7 @@ class RoutedLSTM(keras.layers.Layer):
         self.supports_masking = True
         self._stock = functools.cache(self._new_stock)  # routes may share what they freeze to
 
-    def build(self, x_shape, task_id_shape):
+    def build(self, x_shape: Any, task_id_shape: Shape) -> None:
         check_sequence(self.name, x_shape)
         width = 4 * self.units
         if self.depth > 1 and x_shape[-1] != width:
@@ -113,7 +123,7 @@ class RoutedLSTM(keras.layers.Layer):
             name="recurrent_kernel",
         )
 
-    def call(self, x, task_id, training=False, x_mask=None):
+    def call(self, x: Tensor, task_id: Tensor, training: bool = False, x_mask: Any = None) -> Any:
         logits = take_rows(ops.convert_to_tensor(self.logits), ops.cast(task_id, "int32"))
         noise = None
         if training and self.trainable:
@@ -130,19 +140,19 @@ class RoutedLSTM(keras.layers.Layer):
 
         return masked_scan(step, [self.units, self.units], [x], x_mask)
 
-    def _chosen(self, choice, x):
+    def _chosen(self, choice: Any, x: Tensor) -> Any:
         """Applies each example's function: functions are linear, so their weights are mixed."""
         kernel = ops.reshape(self.kernel, (self.num_functions, -1))
         kernel = ops.reshape(ops.matmul(choice, kernel), (-1, *self.kernel.shape[1:]))
         return ops.matmul(x, kernel) + ops.expand_dims(ops.matmul(choice, self.bias), axis=1)
 
-    def compute_mask(self, x, previous_mask=None):
+    def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         return previous_mask
 
-    def compute_output_shape(self, x_shape, task_id_shape):
+    def compute_output_shape(self, x_shape: Any, task_id_shape: Shape) -> Any:
         return (*x_shape[:2], self.units)
 
-    def frozen(self, call, x, task_id):
+    def frozen(self, call: Callable[..., Any], x: Tensor, task_id: Tensor) -> Any:
         """Becomes stock: a Dense for each function on the task's route, an LSTM for the last."""
         route = np.argmax(self.logits.numpy()[task_id], axis=-1)
         kernels, biases = self.kernel.numpy(), self.bias.numpy()
@@ -156,7 +166,7 @@ class RoutedLSTM(keras.layers.Layer):
             x = call(layer, x)
         return x
 
-    def _new_stock(self, function, ends):
+    def _new_stock(self, function: Any, ends: Any) -> Any:
         """Returns a stock layer for a function, with the recurrence where it ends a route."""
         name = f"{self.name}_{'lstm' if ends else 'function'}_{function + 1}"
         settings = {"dtype": self.dtype_policy, "name": name}
@@ -164,7 +174,7 @@ class RoutedLSTM(keras.layers.Layer):
             return keras.layers.LSTM(self.units, return_sequences=True, **settings)
         return keras.layers.Dense(4 * self.units, activation="relu", **settings)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
@@ -176,7 +186,7 @@ class RoutedLSTM(keras.layers.Layer):
         }
 
 
-def _glorot_functions(seed):
+def _glorot_functions(seed: int | None) -> Any:
     """Returns a Glorot initializer of kernels, each by its own shape and with its own draw."""
 
     def initialize(shape, dtype):
@@ -187,7 +197,7 @@ def _glorot_functions(seed):
     return initialize
 
 
-def _open_forget_gates(shape, dtype):
+def _open_forget_gates(shape: tuple[int, ...], dtype: str) -> Tensor:
     """Returns biases that start as those of a Keras LSTM: 1 for the forget gate, else 0."""
     units = shape[-1] // 4
     forget = np.arange(shape[-1]) // units == 1

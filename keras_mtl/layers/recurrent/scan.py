@@ -2,12 +2,15 @@
 
 import itertools
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_mtl.types import Shape, Tensor
 
-def masked_scan(step, units, sequences, mask=None):
+
+def masked_scan(step: Any, units: Any, sequences: Any, mask: Any = None) -> Any:
     """Runs a recurrence over time and returns its first state after every step.
 
     `step(states, inputs)` gets lists of tensors `(batch, ...)`, the states and what every
@@ -49,14 +52,14 @@ class _Cell(keras.layers.Layer):
     `keras.ops.scan` in its place cannot be compiled by XLA for sequences of unknown length.
     """
 
-    def __init__(self, step, units, shapes, **kwargs):
+    def __init__(self, step: Any, units: Any, shapes: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.state_size = tuple(units)
         self._step = step
         self._shapes = shapes
         self._ends = [0, *itertools.accumulate(math.prod(shape) for shape in shapes)]
 
-    def call(self, x, states):
+    def call(self, x: Tensor, states: Any) -> Any:
         inputs = [
             ops.reshape(x[:, start:end], (-1, *shape)) if len(shape) > 1 else x[:, start:end]
             for shape, (start, end) in zip(
@@ -67,14 +70,14 @@ class _Cell(keras.layers.Layer):
         return states[0], states
 
 
-def lstm_gates(preactivation, cell):
+def lstm_gates(preactivation: Any, cell: Any) -> tuple[Any, Any]:
     """Returns an LSTM's new cell state and its output gate; gates in Keras's order."""
     write, keep, candidate, output = ops.split(preactivation, 4, axis=-1)
     cell = ops.sigmoid(keep) * cell + ops.sigmoid(write) * ops.tanh(candidate)
     return cell, ops.sigmoid(output)
 
 
-def check_sequence(name, shape):
+def check_sequence(name: str, shape: Shape) -> None:
     """Raises a `ValueError` when a recurrent layer is called on what is no sequence."""
     if len(shape) != 3:
         raise ValueError(

@@ -1,6 +1,7 @@
 """One layer of a modular encoder: sub-networks that choose what they read, at every step."""
 
 from functools import partial
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -8,12 +9,14 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.layers.averages import at_least_one
 from keras_mtl.layers.components.mlp import MLP
+from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.routers.decisions import log_odds, most_likely
 from keras_mtl.layers.routers.gumbel import GumbelRouter
 from keras_mtl.schedules import HalvingSchedule, deserialize_setting, serialize_setting
+from keras_mtl.types import Setting, Shape, Tensor
 
 
-def mean_of_open(decisions, sources):
+def mean_of_open(decisions: Any, sources: Any) -> Tensor:
     """Returns the mean of the sources whose connection is open; zeros where none is.
 
     Args:
@@ -27,7 +30,7 @@ def mean_of_open(decisions, sources):
     return ops.matmul(decisions / at_least_one(num_open), sources)
 
 
-def side_by_side(x):
+def side_by_side(x: Tensor) -> Tensor:
     """Joins the last two axes; a plain reshape does not know two free axes before them."""
     return ops.concatenate([x[..., index, :] for index in range(x.shape[-2])], axis=-1)
 
@@ -71,8 +74,14 @@ class SubEncoders(keras.layers.Layer):
     """
 
     def __init__(
-        self, num_sub_encoders, units, policy_units, temperature=None, seed=None, **kwargs
-    ):
+        self,
+        num_sub_encoders: Any,
+        units: Any,
+        policy_units: Any,
+        temperature: Setting | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_sub_encoders = checks.count("num_sub_encoders", num_sub_encoders)
         self.units = checks.sizes("units", units, length=1)
@@ -87,34 +96,34 @@ class SubEncoders(keras.layers.Layer):
         self.networks = [MLP(units, name=f"network_{n}", **own) for n in numbers]
         self.router = GumbelRouter(self.temperature, seed=seed, name="router", **own)
 
-    def build(self, shape):
+    def build(self, shape: Shape) -> None:
         for layer in (*self.policies, *self.networks):
             layer.build(shape)
         self.router.build((*shape[:-2], self.num_sub_encoders, shape[-2]))
 
-    def call(self, sources, training=False):
+    def call(self, sources: Any, training: bool = False) -> Any:
         def decide(logits):
             return self.router(logits, training=training)
 
         return self._encoded(sources, lambda network: network, decide)
 
-    def _encoded(self, sources, own, decide):
+    def _encoded(self, sources: Any, own: Any, decide: Any) -> tuple[Any, Any]:
         odds = [log_odds(own(policy)(sources)) for policy in self.policies]
         decisions = decide(ops.stack(odds, axis=-2))
         read = mean_of_open(decisions, sources)
         outputs = [own(network)(read[..., n, :]) for n, network in enumerate(self.networks)]
         return ops.stack(outputs, axis=-2), decisions
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: Shape) -> Any:
         outputs = (*shape[:-2], self.num_sub_encoders, self.units[-1])
         return outputs, (*shape[:-2], self.num_sub_encoders, shape[-2])
 
-    def frozen(self, call, sources):
+    def frozen(self, call: FrozenCall, sources: Any) -> Any:
         """Becomes stock layers that decide without randomness."""
         call = call.inside(self)
         return self._encoded(sources, lambda mlp: partial(call, mlp), most_likely)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_sub_encoders": self.num_sub_encoders,
@@ -125,5 +134,5 @@ class SubEncoders(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})

@@ -1,11 +1,14 @@
 """Words that hide in training, so that a network learns what to do with unknown ones."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.freezing import passes_through
 from keras_mtl.replicas import drawn_by_row
+from keras_mtl.types import Shape
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -41,7 +44,9 @@ class WordDropout(keras.layers.Layer):
     0
     """
 
-    def __init__(self, rate, unknown_id=1, seed=None, **kwargs):
+    def __init__(
+        self, rate: Any, unknown_id: int = 1, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(autocast=False, **kwargs)
         self.rate = checks.number("rate", rate, least=0, below=1)
         self.unknown_id = checks.count("unknown_id", unknown_id, least=0)
@@ -49,17 +54,17 @@ class WordDropout(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True
 
-    def call(self, word_ids, training=False):
+    def call(self, word_ids: Any, training: bool = False) -> Any:
         if not training:
             return word_ids
         draw = drawn_by_row(_uniform, ops.shape(word_ids), self.seed_generator)
         hidden = (draw < self.rate) & (word_ids != 0)
         return ops.where(hidden, ops.cast(self.unknown_id, word_ids.dtype), word_ids)
 
-    def compute_output_spec(self, word_ids, training=False):
+    def compute_output_spec(self, word_ids: Any, training: bool = False) -> Any:
         return keras.KerasTensor(word_ids.shape, word_ids.dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "rate": self.rate,
@@ -70,5 +75,5 @@ class WordDropout(keras.layers.Layer):
     frozen = passes_through
 
 
-def _uniform(shape, seed):
+def _uniform(shape: Shape, seed: int | None) -> Any:
     return keras.random.uniform(shape, seed=seed)

@@ -1,14 +1,18 @@
 """The base of routers: weights of components for each task, and weights that are given."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.copying import new_layer_like
+from keras_mtl.types import Shape, Tensor
 
 
-def take_rows(table, task_id):
+def take_rows(table: Any, task_id: Tensor) -> Tensor:
     """Returns the row of each example's task; NaN where `task_id` is out of range.
 
     Compiled code cannot raise, and a plain gather would answer -1 as the last task.
@@ -31,45 +35,45 @@ class Allocation(keras.layers.Layer):
         num_components: Number of components (columns).
     """
 
-    def __init__(self, num_tasks, num_components, **kwargs):
+    def __init__(self, num_tasks: int, num_components: int, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.num_tasks = checks.count("num_tasks", num_tasks)
         self.num_components = checks.count("num_components", num_components)
 
-    def call(self, task_id, training=False):
+    def call(self, task_id: Tensor, training: bool = False) -> Any:
         rows = ops.cast(self.rows(training), self.compute_dtype)
         return take_rows(rows, ops.cast(task_id, "int32"))
 
-    def rows(self, training):
+    def rows(self, training: bool) -> Any:
         """Returns the (T, C) weights of this step."""
         raise NotImplementedError
 
-    def probabilities(self):
+    def probabilities(self) -> Any:
         """Returns the (T, C) float32 probabilities that a task uses a component."""
         raise NotImplementedError
 
     @property
-    def same_for_all(self):
+    def same_for_all(self) -> bool:
         """Whether all tasks are bound to have the same row."""
         return False
 
     @property
-    def chooses_one(self):
+    def chooses_one(self) -> bool:
         """Whether each example uses one component, and wholly, without a gradient."""
         return False
 
-    def matrix(self):
+    def matrix(self) -> np.ndarray:
         """Returns the maximum-likelihood (T, C) matrix as a NumPy array."""
         return ops.convert_to_numpy(self.rows(training=False))
 
-    def empty_rows(self):
+    def empty_rows(self) -> Any:
         """Returns which tasks have no component of their own accord, `(T,)` booleans of NumPy."""
         return np.logical_not(self.matrix().any(axis=1))
 
-    def compute_output_shape(self, task_id_shape):
+    def compute_output_shape(self, task_id_shape: Shape) -> Any:
         return (task_id_shape[0], self.num_components)
 
-    def frozen(self, call, task_id):
+    def frozen(self, call: Callable[..., Any], task_id: Tensor) -> Any:
         """Answers with the known row of one task, when a model is frozen for it."""
         return self.matrix()[task_id]
 
@@ -100,7 +104,7 @@ class FixedAllocation(Allocation):
     [[1.0, 1.0], [1.0, 0.0]]
     """
 
-    def __init__(self, allocation, **kwargs):
+    def __init__(self, allocation: Any, **kwargs: Any) -> None:
         wanted = "a (num_tasks, num_components) matrix of numbers in [0, 1]"
         allocation = checks.array("allocation", allocation, wanted).astype("float32")
         is_matrix = allocation.ndim == 2 and allocation.size
@@ -113,21 +117,21 @@ class FixedAllocation(Allocation):
         self.allocation = allocation
 
     @property
-    def same_for_all(self):
+    def same_for_all(self) -> bool:
         return bool(np.all(self.allocation == self.allocation[0]))
 
     @property
-    def chooses_one(self):
+    def chooses_one(self) -> bool:
         ones = (self.allocation == 1).sum(axis=1)
         return bool(np.all(ones == 1) and self.allocation.sum() == self.num_tasks)
 
-    def rows(self, training):
+    def rows(self, training: bool) -> Tensor:
         return ops.convert_to_tensor(self.allocation)
 
-    def probabilities(self):
+    def probabilities(self) -> Tensor:
         return ops.convert_to_tensor(self.allocation)
 
-    def grown(self, new):
+    def grown(self, new: Any) -> Any:
         """Has a row for the new task too, its own or that of all."""
         row = self.allocation[0] if new.rows is None else next(new.rows, ())
         if new.rows is None and not self.same_for_all:
@@ -149,5 +153,5 @@ class FixedAllocation(Allocation):
         rows = [*self.allocation.tolist(), [float(weight) for weight in row]]
         return new_layer_like(self, {"allocation": rows})
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "allocation": self.allocation.tolist()}

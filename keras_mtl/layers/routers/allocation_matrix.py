@@ -1,9 +1,13 @@
 """The learned allocation of Gumbel-Matrix."""
 
+from collections.abc import Callable
+from typing import Any, Self
+
 import keras
 
 from keras_mtl import checks
 from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
+from keras_mtl.types import Setting, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -74,17 +78,17 @@ class AllocationMatrix(LearnedAllocation):
 
     def __init__(
         self,
-        num_tasks,
-        num_components,
-        init_probability=0.5,
-        temperature=None,
-        parameterization="two_logits",
-        return_probabilities=False,
-        num_added_tasks=0,
-        min_components=1,
-        seed=None,
-        **kwargs,
-    ):
+        num_tasks: int,
+        num_components: int,
+        init_probability: float = 0.5,
+        temperature: Setting | None = None,
+        parameterization: str = "two_logits",
+        return_probabilities: bool = False,
+        num_added_tasks: int = 0,
+        min_components: int = 1,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             num_tasks,
             num_components,
@@ -98,26 +102,26 @@ class AllocationMatrix(LearnedAllocation):
         )
         self.return_probabilities = checks.flag("return_probabilities", return_probabilities)
 
-    def call(self, task_id, training=False):
+    def call(self, task_id: Tensor, training: bool = False) -> Any:
         rows = super().call(task_id, training=training)
         return (rows, self.probabilities()) if self.return_probabilities else rows
 
-    def rows(self, training):
+    def rows(self, training: bool) -> Any:
         return self.decided(training)
 
-    def probabilities(self):
+    def probabilities(self) -> Any:
         return self.chances()
 
-    def compute_output_shape(self, task_id_shape):
+    def compute_output_shape(self, task_id_shape: Shape) -> Any:
         rows = super().compute_output_shape(task_id_shape)
         matrix = (self.num_tasks, self.num_components)
         return (rows, matrix) if self.return_probabilities else rows
 
-    def frozen(self, call, task_id):
+    def frozen(self, call: Callable[..., Any], task_id: Tensor) -> Any:
         row = super().frozen(call, task_id)
         return (row, None) if self.return_probabilities else row
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_components": self.num_components,
@@ -127,5 +131,5 @@ class AllocationMatrix(LearnedAllocation):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return super().from_config({"min_components": 0, **config})  # a file without it means 0

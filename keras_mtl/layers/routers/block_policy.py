@@ -1,5 +1,8 @@
 """The learned choice of the tasks that execute a block."""
 
+from collections.abc import Callable
+from typing import Any, Self
+
 import keras
 from keras import ops
 
@@ -8,6 +11,7 @@ from keras_mtl.layers.growing import take_over_each
 from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
 from keras_mtl.phases import checked_phases
 from keras_mtl.schedules import deserialize_setting
+from keras_mtl.types import Setting, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -67,16 +71,16 @@ class BlockPolicy(LearnedAllocation):
 
     def __init__(
         self,
-        num_tasks,
-        init_probability=0.5,
-        temperature=None,
-        hard=False,
-        start=0,
-        num_added_tasks=0,
-        seed=None,
-        phases=None,
-        **kwargs,
-    ):
+        num_tasks: int,
+        init_probability: float = 0.5,
+        temperature: Setting | None = None,
+        hard: bool = False,
+        start: int = 0,
+        num_added_tasks: int = 0,
+        seed: int | None = None,
+        phases: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             num_tasks, 1, init_probability, temperature, hard,
             num_added_tasks=num_added_tasks, seed=seed, **kwargs,
@@ -86,44 +90,44 @@ class BlockPolicy(LearnedAllocation):
             checked_phases(phases)
         self.phases = getattr(temperature, "phases", None) if phases is None else phases
 
-    def build(self, task_id_shape):
+    def build(self, task_id_shape: Shape) -> None:
         super().build(task_id_shape)
         self.batches = self.add_weight(
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="batches"
         )
 
-    def call(self, task_id, training=False):
+    def call(self, task_id: Tensor, training: bool = False) -> Any:
         execute = super().call(task_id, training=training)
         return execute, ops.concatenate([block[:, 0] for block in self.row_blocks], axis=0)
 
-    def rows(self, training):
+    def rows(self, training: bool) -> Any:
         rows = self._or_all(self.decided(training))
         if training:
             self.batches.assign_add(1)
         return rows
 
-    def probabilities(self):
+    def probabilities(self) -> Any:
         return self._or_all(self.chances())
 
-    def _or_all(self, rows):
+    def _or_all(self, rows: Any) -> Tensor:
         """Returns rows, or ones as long as no task may skip the block."""
         return ops.where(self.batches >= self.start, rows, ops.ones_like(rows))
 
-    def compute_output_shape(self, task_id_shape):
+    def compute_output_shape(self, task_id_shape: Shape) -> Any:
         return (task_id_shape[0], 1), (self.num_tasks, 2)
 
-    def frozen(self, call, task_id):
+    def frozen(self, call: Callable[..., Any], task_id: Tensor) -> Any:
         return self.matrix()[task_id], None
 
-    def take_over(self, old):
+    def take_over(self, old: Any) -> None:
         super().take_over(old)
         take_over_each([old.batches], [self.batches])  # old tasks skip blocks as they did
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         phases = self.phases and keras.saving.serialize_keras_object(self.phases)
         own = {"hard": self.router.hard, "start": self.start, "phases": phases}
         return {**super().get_config(), **own}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return super().from_config({**config, "phases": deserialize_setting(config.get("phases"))})

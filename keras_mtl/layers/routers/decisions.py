@@ -1,20 +1,24 @@
 """Binary decisions without randomness: the most likely ones."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
+from keras_mtl.types import Tensor
 
-def log_odds(scores):
+
+def log_odds(scores: Any) -> Any:
     """Returns the log-odds of connecting, from scores of (disconnect, connect)."""
     return scores[..., 1] - scores[..., 0]
 
 
-def most_likely(logits):
+def most_likely(logits: Tensor) -> Tensor:
     """Returns the decisions without randomness, 0 or 1; a tie connects."""
     return ops.cast(logits >= 0, logits.dtype)
 
 
-def kept_below_half(logits, minimum):
+def kept_below_half(logits: Tensor, minimum: Any) -> Tensor:
     """Tells which decisions are active only so that a row has `minimum` active ones.
 
     A decision is active when its log-odds are at least 0. In a row with fewer than `minimum` of

@@ -1,5 +1,7 @@
 """Binary decisions with a gradient: straight-through Gumbel sampling."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
 
@@ -12,12 +14,13 @@ from keras_mtl.schedules import (
     serialize_setting,
     value_at,
 )
+from keras_mtl.types import Setting, Shape, Tensor
 
 _UNIFORM_MARGIN = 1e-6  # uniform() can return exact 0, whose logarithm is infinite
 _LOWEST_TEMPERATURE = 1e-6  # a schedule may underflow; 0 would divide by zero
 
 
-def logistic_noise(shape, seed):
+def logistic_noise(shape: Shape, seed: int | None) -> Any:
     """Returns float32 noise that turns a logit into a Bernoulli draw.
 
     The difference of two independent Gumbel variables is logistic, so
@@ -29,7 +32,7 @@ def logistic_noise(shape, seed):
     return ops.log(uniform) - ops.log1p(-uniform)
 
 
-def straight_through(logits, temperature=1.0, noise=None):
+def straight_through(logits: Tensor, temperature: Setting = 1.0, noise: Any = None) -> Any:
     """Decides 0 or 1, with the gradient of a sigmoid.
 
     The value is exactly 1 where `logits + noise >= 0` (a tie is active), else 0. The
@@ -58,7 +61,7 @@ def straight_through(logits, temperature=1.0, noise=None):
     return hard + (soft - ops.stop_gradient(soft))
 
 
-def relaxed(logits, temperature=1.0, noise=None):
+def relaxed(logits: Tensor, temperature: Setting = 1.0, noise: Any = None) -> Tensor:
     """Decides between 0 and 1: the number whose gradient `straight_through` has.
 
     Args:
@@ -121,7 +124,14 @@ class GumbelRouter(keras.layers.Layer):
     True
     """
 
-    def __init__(self, temperature=None, stochastic=False, seed=None, hard=True, **kwargs):
+    def __init__(
+        self,
+        temperature: Setting | None = None,
+        stochastic: bool = False,
+        seed: int | None = None,
+        hard: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(autocast=False, **kwargs)
         if temperature is None:
             temperature = TemperatureSchedule()
@@ -134,13 +144,13 @@ class GumbelRouter(keras.layers.Layer):
         self.draws_by_row = True  # the first axis is that of the batch
         self.supports_masking = True
 
-    def build(self, logits_shape):
+    def build(self, logits_shape: Shape) -> None:
         counter = self.add_weight(
             shape=(), dtype="int32", initializer="zeros", trainable=False, name=self.counts
         )
         setattr(self, self.counts, counter)
 
-    def call(self, logits, training=False):
+    def call(self, logits: Tensor, training: bool = False) -> Any:
         learning = training and self.trainable
         counter = getattr(self, self.counts)
         temperature = ops.maximum(value_at(self.temperature, counter), _LOWEST_TEMPERATURE)
@@ -156,10 +166,10 @@ class GumbelRouter(keras.layers.Layer):
         decide = relaxed if learning and not self.hard else straight_through
         return ops.cast(decide(logits, temperature, noise), self.compute_dtype)
 
-    def compute_output_shape(self, logits_shape):
+    def compute_output_shape(self, logits_shape: Shape) -> Any:
         return logits_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "temperature": serialize_setting(self.temperature),
@@ -169,5 +179,5 @@ class GumbelRouter(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})

@@ -1,12 +1,16 @@
 """One of several, with a gradient: straight-through Gumbel choices."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_mtl.types import Setting, Shape, Tensor
 
 _UNIFORM_MARGIN = 1e-6  # uniform() can return exact 0, whose logarithm is infinite
 
 
-def gumbel_noise(shape, seed):
+def gumbel_noise(shape: Shape, seed: int | None) -> Any:
     """Returns float32 noise that turns logits into a draw from their softmax.
 
     The argmax of `logits + noise` is i with probability `softmax(logits)[i]`.
@@ -17,14 +21,14 @@ def gumbel_noise(shape, seed):
     return -ops.log(-ops.log(uniform))
 
 
-def drawn_from(probabilities, noise):
+def drawn_from(probabilities: Any, noise: Any) -> Tensor:
     """Returns ones where a draw by rows of probabilities falls, else 0; a NaN stays one."""
     drawn = ops.argmax(ops.log(probabilities) + noise, axis=-1)
     rows = ops.one_hot(drawn, probabilities.shape[-1])
     return ops.where(ops.isnan(probabilities), probabilities, rows)
 
 
-def straight_through_choice(logits, temperature=1.0, noise=None):
+def straight_through_choice(logits: Tensor, temperature: Setting = 1.0, noise: Any = None) -> Any:
     """Chooses one along the last axis, with the gradient of a softmax.
 
     The value is exactly 1 at the largest of `logits + noise` (the first of equals), else 0.

@@ -1,11 +1,14 @@
 """Numbers between 0 and 1 that have a gradient, and may be exactly 0 or 1."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.routers.gumbel import logistic_noise, relaxed
+from keras_mtl.types import Setting, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -48,7 +51,13 @@ class HardConcrete(keras.layers.Layer):
     0.896
     """
 
-    def __init__(self, temperature=0.9, stretch=(-0.1, 1.1), seed=None, **kwargs):
+    def __init__(
+        self,
+        temperature: Setting = 0.9,
+        stretch: Any = (-0.1, 1.1),
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(autocast=False, **kwargs)
         self.temperature = checks.number("temperature", temperature, above=0)
         wanted = "a pair (low, high) with low at most 0 and high at least 1, so that both are drawn"
@@ -60,7 +69,7 @@ class HardConcrete(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True
 
-    def call(self, logits, training=False):
+    def call(self, logits: Tensor, training: bool = False) -> Any:
         concrete = relaxed(logits)
         if training and self.trainable:
             noise = logistic_noise(ops.shape(logits), self.seed_generator)
@@ -68,17 +77,17 @@ class HardConcrete(keras.layers.Layer):
         low, high = self.stretch
         return ops.cast(ops.clip(concrete * (high - low) + low, 0.0, 1.0), self.compute_dtype)
 
-    def nonzero_probability(self, logits):
+    def nonzero_probability(self, logits: Tensor) -> Tensor:
         """Returns the chance that a draw is not 0, `sigmoid(logits - t * log(-low / high))`."""
         low, high = self.stretch
         if low == 0:
             return ops.ones_like(logits)
         return ops.sigmoid(logits - self.temperature * float(np.log(-low / high)))
 
-    def compute_output_shape(self, logits_shape):
+    def compute_output_shape(self, logits_shape: Shape) -> Any:
         return logits_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "temperature": self.temperature,

@@ -1,5 +1,8 @@
 """The base of learned allocations: a Bernoulli variable for each task and component."""
 
+from typing import Any, Self
+
+import keras
 import numpy as np
 from keras import ops
 
@@ -10,6 +13,7 @@ from keras_mtl.layers.routers.allocation import Allocation
 from keras_mtl.layers.routers.decisions import kept_below_half
 from keras_mtl.layers.routers.gumbel import GumbelRouter
 from keras_mtl.schedules import deserialize_setting, serialize_setting
+from keras_mtl.types import Setting, Shape, Tensor
 
 
 class LearnedAllocation(Allocation):
@@ -32,17 +36,17 @@ class LearnedAllocation(Allocation):
 
     def __init__(
         self,
-        num_tasks,
-        num_components,
-        init_probability,
-        temperature,
-        hard=True,
-        parameterization="two_logits",
-        num_added_tasks=0,
-        min_components=0,
-        seed=None,
-        **kwargs,
-    ):
+        num_tasks: int,
+        num_components: int,
+        init_probability: Any,
+        temperature: Setting,
+        hard: bool = True,
+        parameterization: str = "two_logits",
+        num_added_tasks: int = 0,
+        min_components: int = 0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_tasks, num_components, **kwargs)
         words = ("two_logits", "log_odds")
         self.parameterization = checks.word("parameterization", parameterization, words)
@@ -59,7 +63,7 @@ class LearnedAllocation(Allocation):
         )
         self.router.draws_by_row = False
 
-    def build(self, task_id_shape):
+    def build(self, task_id_shape: Shape) -> None:
         probability = np.broadcast_to(
             self.init_probability, (self.num_tasks, self.num_components)
         ).astype("float32")
@@ -73,7 +77,7 @@ class LearnedAllocation(Allocation):
             rows.trainable = False
         self.router.build((self.row_blocks[-1].shape[0], self.num_components))
 
-    def _add_rows(self, name, probability):
+    def _add_rows(self, name: str, probability: Any) -> Any:
         if self.parameterization == "two_logits":
             start = np.log(np.stack([probability, 1 - probability], axis=-1))
         else:
@@ -86,7 +90,7 @@ class LearnedAllocation(Allocation):
             name=name,
         )
 
-    def decided(self, training):
+    def decided(self, training: bool) -> Tensor:
         """Returns what all tasks draw, or what is likeliest, `(T, C)`."""
         draws = training and self.trainable
         *settled, newest = [self._log_odds(block) for block in self.row_blocks]
@@ -96,33 +100,33 @@ class LearnedAllocation(Allocation):
             decided[-1] = decided[-1] + self._kept(newest)
         return ops.concatenate(decided, axis=0)
 
-    def _kept(self, log_odds):
+    def _kept(self, log_odds: Any) -> Any:
         return kept_below_half(log_odds, self.min_components)
 
-    def chances(self):
+    def chances(self) -> Tensor:
         """Returns the probabilities of which `decided` draws, `(T, C)`."""
         return ops.sigmoid(self._all_log_odds())
 
-    def empty_rows(self):
+    def empty_rows(self) -> Tensor:
         return ops.convert_to_numpy(ops.all(self._all_log_odds() < 0, axis=-1))
 
-    def _all_log_odds(self):
+    def _all_log_odds(self) -> Tensor:
         return ops.concatenate([self._log_odds(block) for block in self.row_blocks], axis=0)
 
-    def _log_odds(self, block):
+    def _log_odds(self, block: Any) -> Any:
         block = ops.convert_to_tensor(block)
         if self.parameterization == "two_logits":
             return block[..., 0] - block[..., 1]
         return block
 
-    def freeze(self):
+    def freeze(self) -> None:
         """Ends learning: training then uses the most likely matrix too, without draws.
 
         Compile the model again afterwards, so that its optimizer forgets the logits.
         """
         self.trainable = False
 
-    def grown(self, new):
+    def grown(self, new: Any) -> Any:
         """Has a row for the new task too, a variable of its own, which alone learns."""
         return new_layer_like(
             self,
@@ -133,7 +137,7 @@ class LearnedAllocation(Allocation):
             },
         )
 
-    def _extended_probability(self, new):
+    def _extended_probability(self, new: Any) -> Any:
         old, probability = self.init_probability, new.init_probability
         if probability is None and old.ndim == 0:
             return float(old)
@@ -145,10 +149,10 @@ class LearnedAllocation(Allocation):
         old = np.broadcast_to(old, (self.num_tasks, self.num_components))
         return np.vstack([old, np.full((1, self.num_components), probability)]).tolist()
 
-    def take_over(self, old):
+    def take_over(self, old: Any) -> None:
         take_over_each(old.row_blocks, self.row_blocks)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_tasks": self.num_tasks,
@@ -159,11 +163,11 @@ class LearnedAllocation(Allocation):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})
 
 
-def checked_minimum(min_components, num_components, layer):
+def checked_minimum(min_components: int, num_components: int, layer: keras.Layer) -> Any:
     """Returns `min_components` of a layer as an integer."""
     try:
         return checks.count("min_components", min_components, 0, num_components)
@@ -174,7 +178,7 @@ def checked_minimum(min_components, num_components, layer):
         ) from error
 
 
-def checked_probability(probability, num_tasks, num_components):
+def checked_probability(probability: Any, num_tasks: int, num_components: int) -> Any:
     """Returns `init_probability` as an array of shape () or (T, C)."""
     wanted = "strictly between 0 and 1: a number, or a matrix of tasks and components"
     probability = checks.array("init_probability", probability, wanted).astype("float64")

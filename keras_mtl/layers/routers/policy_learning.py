@@ -1,14 +1,19 @@
 """Returns of a policy: running estimates of them, and the advantage of each choice."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_mtl.layers.averages import at_least_one
 from keras_mtl.replicas import over_replicas
+from keras_mtl.types import Tensor
 
 _MOST_ROWS = 2000  # that an estimate of a return rests on; older ones are forgotten
 
 
-def sums_by_choice(num_tasks, task_id, rows, returns, valid):
+def sums_by_choice(
+    num_tasks: int, task_id: Tensor, rows: Any, returns: Any, valid: Any
+) -> tuple[Any, Any]:
     """Returns how often each task made each choice in a batch, and the sums of what it returned.
 
     Args:
@@ -30,7 +35,7 @@ def sums_by_choice(num_tasks, task_id, rows, returns, valid):
     return table(valid), table(valid * returns)
 
 
-def with_batch(returns, num_returns, count, total):
+def with_batch(returns: Any, num_returns: Any, count: Any, total: Any) -> tuple[Any, Any]:
     """Returns estimates of returns after a batch, and how many rows each rests on.
 
     A running mean, which forgets once it rests on 2000 rows.
@@ -46,7 +51,7 @@ def with_batch(returns, num_returns, count, total):
     return returns + step, ops.minimum(seen, _MOST_ROWS)
 
 
-def expected_return(policy, returns, num_returns):
+def expected_return(policy: Any, returns: Any, num_returns: Any) -> Any:
     """Returns what each row of a policy expects, (T, 1), of the choices whose return is known."""
     known = policy * ops.cast(num_returns > 0, policy.dtype)
     chance = ops.sum(known, axis=1, keepdims=True)
@@ -54,7 +59,7 @@ def expected_return(policy, returns, num_returns):
     return expected / ops.where(chance > 0, chance, 1.0)
 
 
-def advantages(returns, num_returns, expected):
+def advantages(returns: Any, num_returns: Any, expected: Any) -> Tensor:
     """Returns by how much the return of each choice is above what its row expects, (T, C).
 
     Nothing is said of a choice that was never drawn.
@@ -62,7 +67,7 @@ def advantages(returns, num_returns, expected):
     return ops.where(num_returns > 0, returns - expected, 0.0)
 
 
-def weighted(advantage, policy, form):
+def weighted(advantage: Any, policy: Any, form: Any) -> Any:
     """Returns advantages times `1 - policy` above 0 and `policy` elsewhere, or the other way."""
     above = advantage > 0 if form == "original" else advantage <= 0
     return advantage * ops.where(above, 1.0 - policy, policy)

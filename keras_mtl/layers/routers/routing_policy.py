@@ -1,5 +1,7 @@
 """The learned choice of one component for each task: routing networks."""
 
+from typing import Any, Self
+
 import keras
 import numpy as np
 from keras import ops
@@ -17,6 +19,7 @@ from keras_mtl.layers.routers.policy_learning import (
 )
 from keras_mtl.layers.routers.simplex import PROJECTIONS
 from keras_mtl.replicas import drawn_by_row
+from keras_mtl.types import Shape, Tensor
 
 _NUM_RECENT = 256  # decisions that the collaboration reward looks back on
 _CHOICES = {
@@ -117,21 +120,21 @@ class RoutingPolicy(Allocation):
 
     def __init__(
         self,
-        num_tasks,
-        num_components,
-        projection="clip",
-        learner="wpl",
-        baseline="row",
-        reward="accuracy",
-        learning_rate=0.05,
-        collaboration=0.0,
-        epsilon=0.0,
-        draws="example",
-        warm_up=0,
-        seed=None,
-        wpl_form="original",
-        **kwargs,
-    ):
+        num_tasks: int,
+        num_components: int,
+        projection: str = "clip",
+        learner: str = "wpl",
+        baseline: str = "row",
+        reward: str = "accuracy",
+        learning_rate: float = 0.05,
+        collaboration: float = 0.0,
+        epsilon: float = 0.0,
+        draws: str = "example",
+        warm_up: int = 0,
+        seed: int | None = None,
+        wpl_form: str = "original",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(num_tasks, num_components, **kwargs)
         choices = {
             "projection": projection,
@@ -149,9 +152,9 @@ class RoutingPolicy(Allocation):
         self.warm_up = checks.count("warm_up", warm_up, least=0)
         self.seed = checks.seed("seed", seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
-        self.decisions = None
+        self.decisions: Any = None
 
-    def _checked_epsilon(self, epsilon):
+    def _checked_epsilon(self, epsilon: Any) -> Any:
         epsilon = checks.number("epsilon", epsilon, least=0)
         if epsilon * self.num_components >= 1:
             raise ValueError(
@@ -162,7 +165,7 @@ class RoutingPolicy(Allocation):
             raise ValueError("A softmax never reaches 0 and takes no epsilon. Leave it out.")
         return epsilon
 
-    def build(self, task_id_shape):
+    def build(self, task_id_shape: Shape) -> None:
         table = (self.num_tasks, self.num_components)
         if self.projection == "softmax":
             self.scores = self._add("scores", table, trainable=True)
@@ -174,13 +177,20 @@ class RoutingPolicy(Allocation):
             self.recent = self._add("recent", (_NUM_RECENT,), "int32", start=-1)
         self.num_returns = self._add("num_returns", table)
 
-    def _add(self, name, shape, dtype="float32", start=0, trainable=False):
+    def _add(
+        self,
+        name: str,
+        shape: Shape,
+        dtype: str = "float32",
+        start: int = 0,
+        trainable: bool = False,
+    ) -> Any:
         start = keras.initializers.Constant(start)
         return self.add_weight(
             shape=shape, initializer=start, dtype=dtype, trainable=trainable, name=name
         )
 
-    def call(self, task_id, training=False):
+    def call(self, task_id: Tensor, training: bool = False) -> Any:
         if not (training and self.trainable):
             return super().call(task_id)
         task_id = ops.cast(task_id, "int32")
@@ -193,7 +203,7 @@ class RoutingPolicy(Allocation):
         self.decisions = (task_id, rows)
         return ops.cast(rows, self.compute_dtype)
 
-    def _drawn(self, task_id):
+    def _drawn(self, task_id: Tensor) -> Any:
         policy = ops.stop_gradient(self.probabilities())
         if self.draws == "task":
             noise = gumbel_noise(policy.shape, self.seed_generator)
@@ -203,19 +213,19 @@ class RoutingPolicy(Allocation):
         return drawn_from(rows, noise)
 
     @property
-    def chooses_one(self):
+    def chooses_one(self) -> bool:
         return True
 
-    def rows(self, training):
+    def rows(self, training: bool) -> Tensor:
         likeliest = ops.argmax(self.probabilities(), axis=-1)
         return ops.one_hot(likeliest, self.num_components, dtype="float32")
 
-    def probabilities(self):
+    def probabilities(self) -> Tensor:
         if self.projection == "softmax":
             return ops.softmax(ops.convert_to_tensor(self.scores), axis=-1)
         return ops.add(self.policy, 0.0)  # a copy, where arrays would share the table's memory
 
-    def bonus(self, rewards):
+    def bonus(self, rewards: Any) -> Any:
         """Returns the reward of each row for choosing what was chosen lately, and remembers it.
 
         Args:
@@ -231,7 +241,7 @@ class RoutingPolicy(Allocation):
         self.recent.assign(ops.concatenate([before[:, 0], action])[-_NUM_RECENT:])
         return self.collaboration * ops.take(shares, action) * ops.abs(rewards)
 
-    def learn(self, rewards, valid):
+    def learn(self, rewards: Any, valid: Any) -> Any:
         """Learns from the decisions of the last call in training, and forgets them.
 
         Args:
@@ -256,12 +266,12 @@ class RoutingPolicy(Allocation):
         self.policy.assign(ops.where(present, moved, policy))
         return ops.zeros(())
 
-    def _known(self, task_id, rewards):
+    def _known(self, task_id: Tensor, rewards: Any) -> Any:
         """Returns from which rows there is something to learn."""
         known = (task_id >= 0) & (task_id < self.num_tasks) & ops.isfinite(rewards)
         return known & (self.batches > self.warm_up)
 
-    def _lesson(self, policy, count, total):
+    def _lesson(self, policy: Any, count: Any, total: Any) -> Any:
         """Moves the estimates of returns, and returns by how much to raise each choice."""
         before = ops.convert_to_tensor(self.returns)
         returns, num_returns = with_batch(before, self.num_returns, count, total)
@@ -278,13 +288,13 @@ class RoutingPolicy(Allocation):
         self.num_returns.assign(num_returns)
         return lesson
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Takes what a file holds, also one that does not say how many rows it has seen."""
         saved = {key: store[key] for key in store.keys()}
         saved.setdefault(str(len(self.weights) - 1), np.zeros(self.num_returns.shape))
         super().load_own_variables(saved)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_tasks": self.num_tasks,
@@ -298,5 +308,5 @@ class RoutingPolicy(Allocation):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{name: value for name, value in config.items() if name != "returns_rate"})

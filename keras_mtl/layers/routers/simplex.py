@@ -1,9 +1,11 @@
 """Back to probabilities: rows that left the simplex in an update."""
 
+from typing import Any
+
 from keras import ops
 
 
-def clipped_to_simplex(rows, floor=0.0):
+def clipped_to_simplex(rows: Any, floor: float = 0.0) -> Any:
     """Cuts what lies outside [floor, 1] and divides by the sum; rows of probabilities stay.
 
     What is left of a row without anything above the floor is uniform.
@@ -16,7 +18,7 @@ def clipped_to_simplex(rows, floor=0.0):
     return floor + (1.0 - size * floor) * shares
 
 
-def nearest_on_simplex(rows, floor=0.0):
+def nearest_on_simplex(rows: Any, floor: float = 0.0) -> Any:
     """Returns the nearest rows of probabilities that are at least `floor`.
 
     The shift that makes the positive parts sum to 1 is found on the sorted row.

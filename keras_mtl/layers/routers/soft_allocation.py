@@ -1,9 +1,12 @@
 """Real-valued weights of components per task: soft layer ordering."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl.layers.routers.allocation import Allocation
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -34,7 +37,7 @@ class SoftAllocation(Allocation):
     [[0.25, 0.25, 0.25, 0.25]]
     """
 
-    def build(self, task_id_shape):
+    def build(self, task_id_shape: Shape) -> None:
         self.scores = self.add_weight(
             shape=(self.num_tasks, self.num_components),
             initializer="zeros",
@@ -43,13 +46,13 @@ class SoftAllocation(Allocation):
             name="scores",
         )
 
-    def rows(self, training):
+    def rows(self, training: bool) -> Any:
         return self.probabilities()
 
-    def probabilities(self):
+    def probabilities(self) -> Tensor:
         return ops.softmax(self.scores, axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_tasks": self.num_tasks,

@@ -1,6 +1,8 @@
 """Masks of channels, one for each task, drawn once."""
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,6 +11,7 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.layers.routers.allocation import take_rows
 from keras_mtl.layers.weighted_sums import stock_sum
+from keras_mtl.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -50,14 +53,16 @@ class TaskMask(keras.layers.Layer):
     [2.0, 2.0, 2.0]
     """
 
-    def __init__(self, num_tasks, keep_ratio=0.5, seed=None, **kwargs):
+    def __init__(
+        self, num_tasks: int, keep_ratio: float = 0.5, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.num_tasks = checks.count("num_tasks", num_tasks)
         self.keep_ratio = checks.fraction("keep_ratio", keep_ratio)
         self.seed = checks.seed("seed", seed)
         self.supports_masking = True
 
-    def build(self, x_shape, task_id_shape):
+    def build(self, x_shape: Any, task_id_shape: Shape) -> None:
         num_channels = x_shape[-1]
         if num_channels is None:
             raise ValueError(
@@ -74,21 +79,21 @@ class TaskMask(keras.layers.Layer):
             name="masks",
         )
 
-    def call(self, x, task_id):
+    def call(self, x: Tensor, task_id: Tensor) -> Any:
         rows = take_rows(ops.convert_to_tensor(self.masks), ops.cast(task_id, "int32"))
         return x * ops.reshape(rows, (-1, *(1,) * (len(x.shape) - 2), rows.shape[-1]))
 
-    def compute_mask(self, x, previous_mask):
+    def compute_mask(self, x: Tensor, previous_mask: Any) -> Any:
         return keras.tree.flatten(previous_mask)[0]
 
-    def compute_output_shape(self, x_shape, task_id_shape):
+    def compute_output_shape(self, x_shape: Any, task_id_shape: Shape) -> Any:
         return x_shape
 
-    def frozen(self, call, x, task_id):
+    def frozen(self, call: Callable[..., Any], x: Tensor, task_id: Tensor) -> Any:
         """Becomes a stock Rescaling with the zeros and ones of one task; nothing, if all are 1."""
         return stock_sum([x], [ops.convert_to_numpy(self.masks)[task_id]])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_tasks": self.num_tasks,

@@ -1,25 +1,30 @@
 """Baselines: the same networks with an allocation that is given, not learned."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_mtl.layers import FixedAllocation
 from keras_mtl.models.construction import check_has_list, check_lists, new_input, new_layer, seeded
 from keras_mtl.models.graph import build_allocated
 from keras_mtl.tasks import as_tasks
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 
 def build_shared_bottom(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    combine="mean",
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    combine: str = "mean",
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network in which every task uses every component.
 
     Hard parameter sharing: tasks differ in their heads only.
@@ -52,18 +57,18 @@ def build_shared_bottom(
 
 
 def build_no_sharing(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    partition=None,
-    combine="mean",
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    partition: Any = None,
+    combine: str = "mean",
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network in which no component serves two tasks.
 
     Task i uses component i of every layer, or the components that `partition` gives it.
@@ -104,7 +109,7 @@ def build_no_sharing(
     )  # fmt: skip
 
 
-def _owners(partition, names, modular_layers):
+def _owners(partition: Any, names: Sequence[str], modular_layers: Any) -> Any:
     """Returns the owners of the components of each modular layer."""
     if partition is not None:
         _check_form(partition)
@@ -121,7 +126,7 @@ def _owners(partition, names, modular_layers):
     return by_layer
 
 
-def _check_form(partition):
+def _check_form(partition: Any) -> None:
     some = isinstance(partition, list | tuple) and partition
     kinds = (str, list | tuple)
     if not some or not any(all(isinstance(x, kind) for x in partition) for kind in kinds):
@@ -131,7 +136,9 @@ def _check_form(partition):
         )
 
 
-def _check_owners(owners, num_components, index, names, partition):
+def _check_owners(
+    owners: Any, num_components: int, index: int, names: Sequence[str], partition: Any
+) -> None:
     if len(owners) != num_components:
         what = "one component per task" if partition is None else "an owner for each component"
         raise ValueError(
@@ -153,8 +160,16 @@ def _check_owners(owners, num_components, index, names, partition):
 
 
 def build_single_tasks(
-    inputs, tasks, layers, *, task_data="shared", stem=(), tower_units=(), seed=None, name=None
-):
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
+    *,
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds one network per task, side by side in one model.
 
     Nothing that has weights is shared: stem and bare layers stand once per task, and a
@@ -189,7 +204,7 @@ def build_single_tasks(
     )  # fmt: skip
 
 
-def _per_task(inputs, stem, layers, names):
+def _per_task(inputs: Any, stem: Sequence[Any], layers: Sequence[Any], names: Sequence[str]) -> Any:
     """Returns stem and layers with everything that has weights once per task."""
     check_lists(stem=stem, layers=layers)
     features = new_input(inputs)

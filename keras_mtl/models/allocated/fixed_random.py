@@ -1,6 +1,8 @@
 """The baseline of learned routing: components drawn at random once, or given."""
 
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,23 +11,25 @@ from keras_mtl.layers import FixedAllocation
 from keras_mtl.models.construction import check_has_list
 from keras_mtl.models.graph import build_allocated
 from keras_mtl.tasks import as_tasks
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 
 def build_fixed_random(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    components_per_task=1,
-    balanced=False,
-    routes=None,
-    combine="mean",
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    components_per_task: int = 1,
+    balanced: bool = False,
+    routes: Any = None,
+    combine: str = "mean",
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network whose tasks use components drawn at random once, for good.
 
     The baseline that learned routing has to beat. With `routes` nothing is drawn: zeros are a
@@ -97,7 +101,13 @@ def build_fixed_random(
     )  # fmt: skip
 
 
-def _drawn(rng, num_tasks, index, num_components, components_per_task):
+def _drawn(
+    rng: np.random.Generator,
+    num_tasks: int,
+    index: int,
+    num_components: int,
+    components_per_task: Any,
+) -> Any:
     if components_per_task > num_components:
         raise ValueError(
             f"components_per_task must be a whole number between 1 and {num_components}, the "
@@ -107,7 +117,7 @@ def _drawn(rng, num_tasks, index, num_components, components_per_task):
     return rng.permuted(np.tile(chosen, (num_tasks, 1)), axis=1)
 
 
-def _checked(routes, names, layers):
+def _checked(routes: Any, names: Sequence[str], layers: Sequence[Any]) -> Any:
     """Returns routes as an array `(tasks, layers)` of places of components."""
     lists = [entry for entry in layers if isinstance(entry, list | tuple)]
     sizes = {number: len(entry) for number, entry in enumerate(lists, start=1) if len(entry) > 1}

@@ -1,6 +1,8 @@
 """Gumbel-Matrix: a learned binary allocation of components to tasks."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,29 +11,31 @@ from keras_mtl.layers import AllocationMatrix, AllocationPenalty
 from keras_mtl.models.construction import check_has_list, seeded
 from keras_mtl.models.graph import Network, TaskStream, send_through
 from keras_mtl.seeds import seed_of
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Setting, Tasks, TowerUnits
 
 
 def build_gumbel_matrix(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    init_probability=0.5,
-    temperature=None,
-    budget=None,
-    budget_weight=1.0,
-    budget_scope="task",
-    entropy_weight=0.0,
-    disconnect_weight=0.0,
-    combine="mean",
-    parameterization="two_logits",
-    min_components=1,
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    init_probability: float = 0.5,
+    temperature: Setting | None = None,
+    budget: Any = None,
+    budget_weight: float = 1.0,
+    budget_scope: str = "task",
+    entropy_weight: float = 0.0,
+    disconnect_weight: float = 0.0,
+    combine: str = "mean",
+    parameterization: str = "two_logits",
+    min_components: int = 1,
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network that learns which components each task uses.
 
     Each modular layer draws, for every batch, a binary matrix of tasks and components from
@@ -131,7 +135,7 @@ def build_gumbel_matrix(
         return network.finish(stream.by_task(), name, seed, tower_units)
 
 
-def _by_routed_layer(init_probability, layers):
+def _by_routed_layer(init_probability: Any, layers: Sequence[Any]) -> Any:
     """Returns an iterator of the start of each layer that has several components."""
     is_list = isinstance(init_probability, list | tuple)
     if not is_list or (init_probability and np.ndim(init_probability[0]) == 1):

@@ -1,34 +1,39 @@
 """Routing networks: each task is sent to one component per layer, learned from rewards."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mtl import checks
 from keras_mtl.layers import RoutingPolicy
 from keras_mtl.models.construction import check_has_list
 from keras_mtl.models.graph import build_allocated
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import as_tasks
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 
 def build_routing_network(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    projection="clip",
-    learner="wpl",
-    wpl_form="original",
-    baseline="row",
-    reward="accuracy",
-    policy_learning_rate=0.05,
-    collaboration=0.0,
-    epsilon=0.0,
-    draws="example",
-    warm_up=0,
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    projection: str = "clip",
+    learner: str = "wpl",
+    wpl_form: str = "original",
+    baseline: str = "row",
+    reward: str = "accuracy",
+    policy_learning_rate: float = 0.05,
+    collaboration: float = 0.0,
+    epsilon: float = 0.0,
+    draws: str = "example",
+    warm_up: int = 0,
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network whose tasks learn, from rewards, which one component of a layer they use.
 
     In training each example draws its components from its task's policies; in inference the

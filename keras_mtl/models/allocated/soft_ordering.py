@@ -1,5 +1,8 @@
 """Soft layer ordering: one set of layers, used at every depth in a task's own order."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mtl import checks
 from keras_mtl.layers import Modular, SoftAllocation
 from keras_mtl.models.construction import (
@@ -9,20 +12,22 @@ from keras_mtl.models.construction import (
     seeded,
 )
 from keras_mtl.models.graph import Network, TaskStream
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 
 def build_soft_ordering(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    num_depths=None,
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    num_depths: Any = None,
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network whose tasks learn in which order to use the same layers.
 
     The components of a list are used at several depths: the features at depth d + 1 are

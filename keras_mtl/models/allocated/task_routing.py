@@ -1,23 +1,28 @@
 """Task routing: one network, of whose channels every task keeps a random part."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mtl.layers import TaskMask
 from keras_mtl.models.construction import check_has_list, made_layers, seeded
 from keras_mtl.models.graph import Network, TaskStream
 from keras_mtl.seeds import seed_of
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 
 def build_task_routing(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    keep_ratio=0.5,
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    keep_ratio: float = 0.5,
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network whose tasks pass the same layers, each with channels of its own choice.
 
     Every list of one callable in `layers` is a layer whose output is masked: a task keeps a part
@@ -66,7 +71,7 @@ def build_task_routing(
         return network.finish(stream.by_task(), name, seed, tower_units)
 
 
-def _check_lists_of_one(layers):
+def _check_lists_of_one(layers: Sequence[Any]) -> None:
     check_has_list(layers, "one callable", "mask", "[[dense], [dense]]")
     lists = [(at, entry) for at, entry in enumerate(layers) if isinstance(entry, list | tuple)]
     for place, entry in lists:

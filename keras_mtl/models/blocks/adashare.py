@@ -1,5 +1,8 @@
 """AdaShare: each task learns which blocks of a backbone it executes."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mtl import checks
 from keras_mtl.layers import BlockPolicy, PolicyPenalty
 from keras_mtl.models.blocks.backbone import num_blocks, send_through_blocks
@@ -7,28 +10,30 @@ from keras_mtl.models.construction import seeded
 from keras_mtl.models.graph import Network, TaskStream
 from keras_mtl.phases import CycleTemperature, PolicyPhases, checked_phases
 from keras_mtl.seeds import seed_of
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Setting, Tasks, TowerUnits
 
 
 def build_adashare(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    phases=None,
-    cycles_per_block=3,
-    init_probability=0.5,
-    temperature=None,
-    hard=False,
-    sparsity_weight=0.05,
-    sharing_weight=0.05,
-    sparsity="skip",
-    sharing="decreasing",
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    phases: Any = None,
+    cycles_per_block: int = 3,
+    init_probability: float = 0.5,
+    temperature: Setting | None = None,
+    hard: bool = False,
+    sparsity_weight: float = 0.05,
+    sharing_weight: float = 0.05,
+    sparsity: str = "skip",
+    sharing: str = "decreasing",
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network whose tasks learn which blocks of a shared backbone they execute.
 
     Every list of one callable in `layers` is a block that a task may skip. In training a task

@@ -1,10 +1,14 @@
 """A backbone of blocks that tasks execute or skip."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mtl.layers import SkippableBlock, TaskRows
 from keras_mtl.models.construction import check_has_list, made_layers
+from keras_mtl.types import NewLayer
 
 
-def num_blocks(layers):
+def num_blocks(layers: Sequence[Any]) -> int:
     """Returns how many entries of `layers` are blocks, lists of one callable."""
     check_has_list(layers, "one callable", "execute or skip", "[[block], [block]]")
     blocks = [entry for entry in layers if isinstance(entry, list | tuple)]
@@ -17,7 +21,9 @@ def num_blocks(layers):
     return len(blocks)
 
 
-def send_through_blocks(stream, stem, layers, new_policy, new_gate):
+def send_through_blocks(
+    stream: Any, stem: Sequence[NewLayer], layers: Sequence[Any], new_policy: Any, new_gate: Any
+) -> tuple[Any, Any]:
     """Sends every row through stem and layers, and the blocks that its task executes.
 
     Args:
@@ -48,7 +54,7 @@ def send_through_blocks(stream, stem, layers, new_policy, new_gate):
     return said, gates
 
 
-def _task_id(stream, policy):
+def _task_id(stream: Any, policy: Any) -> Any:
     """Returns whose task each row is, with rows for each task where the policy needs them."""
     if policy.same_for_all and stream.task_id is None:
         return TaskRows(1, name=f"{policy.name}_rows")(stream.network.inputs)

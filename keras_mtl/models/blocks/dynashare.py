@@ -1,7 +1,10 @@
 """DynaShare: a fixed policy of the tasks over blocks, refined by gates for each example."""
 
+from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_mtl import checks
@@ -19,27 +22,29 @@ from keras_mtl.models.graph import Network, TaskStream
 from keras_mtl.schedules import check_setting
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import as_tasks
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 
 def build_dynashare(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    policy=None,
-    target_rates=1.0,
-    target_weight=25.0,
-    normalize=False,
-    gate_units=16,
-    gates_per_step=False,
-    stochastic=False,
-    start_from=None,
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    policy: Any = None,
+    target_rates: float = 1.0,
+    target_weight: float = 25.0,
+    normalize: bool = False,
+    gate_units: int = 16,
+    gates_per_step: bool = False,
+    stochastic: bool = False,
+    start_from: Any = None,
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network whose tasks execute the blocks they are told to, and examples skip some.
 
     Every list of one callable in `layers` is a block. `policy` says which tasks execute it;
@@ -133,7 +138,7 @@ def build_dynashare(
     return model
 
 
-def _copy_weights(learned, model):
+def _copy_weights(learned: Any, model: keras.Model) -> None:
     """Gives a model the weights of another, but to gates, which the other has not."""
     known = {variable.path: variable for variable in getattr(learned, "weights", [])}
     own = [v for v in model.weights if not v.path.startswith(("gate_", "target_rate_penalty"))]
@@ -149,7 +154,7 @@ def _copy_weights(learned, model):
         variable.assign(np.array(known[variable.path].numpy()))
 
 
-def _by_task(stream, gates):
+def _by_task(stream: Any, gates: Any) -> tuple[Any, Any]:
     """Returns whose task each row is, and the gates of these rows."""
     if stream.network.separate:
         return stream.task_id, [gate for gate, _ in gates]
@@ -161,7 +166,7 @@ def _by_task(stream, gates):
     return task_id, [repeat(gate) if num_rows == 1 else gate for gate, num_rows in gates]
 
 
-def _checked_policy(policy, names, total):
+def _checked_policy(policy: Any, names: Sequence[str], total: Any) -> Any:
     policy = np.ones((len(names), total)) if policy is None else policy
     policy = checks.array("policy", policy, "zeros and ones").astype("float32")
     if policy.shape != (len(names), total) or not np.isin(policy, (0, 1)).all():
@@ -173,7 +178,7 @@ def _checked_policy(policy, names, total):
     return policy
 
 
-def _checked_rates(target_rates, total):
+def _checked_rates(target_rates: Any, total: Any) -> Any:
     if isinstance(target_rates, Real):
         target_rates = [checks.number("target_rates", target_rates)] * total
     rates = checks.array("target_rates", target_rates, "a number or a list of numbers")

@@ -1,24 +1,29 @@
 """DSelect-k: gates that learn to select a few experts, without randomness."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mtl.layers import DSelectKGates
 from keras_mtl.models.experts.gated import build_gated
 from keras_mtl.tasks import as_tasks
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 
 def build_dselect_k(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    num_selected=2,
-    gamma=1.0,
-    entropy_weight=0.01,
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    num_selected: int = 2,
+    gamma: float = 1.0,
+    entropy_weight: float = 0.01,
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds an MMoE whose gates select experts: k of a list for each example and task.
 
     Gates start by spreading over all experts and end, the sooner the higher `entropy_weight`,

@@ -1,5 +1,8 @@
 """Networks of experts that gates weigh for each example."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from keras_mtl.layers import Modular, TaskRows
 from keras_mtl.models.construction import (
     check_different_starts,
@@ -8,13 +11,24 @@ from keras_mtl.models.construction import (
     seeded,
 )
 from keras_mtl.models.graph import Network, TaskStream
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Shape, Tasks, TowerUnits
 
 _PROBE = 64  # steps of a sequence, to see whether an expert keeps them
 
 
 def build_gated(
-    inputs, tasks, layers, new_gates, *, task_data, stem, tower_units, seed, name
-):  # fmt: skip
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
+    new_gates: Callable[..., Any],
+    *,
+    task_data: str,
+    stem: Sequence[NewLayer],
+    tower_units: TowerUnits,
+    seed: int | None,
+    name: str | None,
+) -> MultiTaskModel:
     """Builds a network of lists of experts, with gates that read what the experts read.
 
     Args:
@@ -35,7 +49,7 @@ def build_gated(
         return stream.network.finish(stream.by_task(), name, seed, tower_units)
 
 
-def mix(stream, experts, new_gates, index):
+def mix(stream: Any, experts: Any, new_gates: Any, index: int) -> None:
     """Sends every row through experts, by the weights that it gets from the gates of its task."""
     num_tasks, task_id, rows = len(stream.network.tasks), stream.task_id, "mixed"
     if not stream.network.separate:
@@ -52,7 +66,7 @@ def mix(stream, experts, new_gates, index):
     check_different_starts(experts)
 
 
-def keeps_steps(expert, shape):
+def keeps_steps(expert: Any, shape: Shape) -> Any:
     """Returns whether an expert answers every step of the sequences that it reads."""
     if len(shape) != 3:
         return False

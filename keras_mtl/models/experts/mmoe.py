@@ -1,13 +1,26 @@
 """MMoE: experts that all tasks share, weighed by a gate of each task for each example."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mtl.layers import TaskGates
 from keras_mtl.models.experts.gated import build_gated
 from keras_mtl.tasks import as_tasks
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 
 def build_mmoe(
-    inputs, tasks, layers, *, task_data="shared", stem=(), tower_units=(), seed=None, name=None
-):
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
+    *,
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network whose tasks weigh shared experts by what an example looks like.
 
     A list in `layers` holds experts f_e; task k goes on with `sum over e of

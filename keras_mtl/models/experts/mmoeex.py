@@ -1,6 +1,8 @@
 """MMoEEx: experts of which some serve one task only, or all but one."""
 
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +10,8 @@ from keras_mtl import checks
 from keras_mtl.layers import TaskGates
 from keras_mtl.models.experts.gated import build_gated
 from keras_mtl.tasks import as_tasks
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 _MODES = {
     "exclusivity": "marked experts serve one task",
@@ -16,18 +20,18 @@ _MODES = {
 
 
 def build_mmoeex(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    exclusivity=0.5,
-    mode="exclusivity",
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    exclusivity: float = 0.5,
+    mode: str = "exclusivity",
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds an MMoE some of whose gates are closed for good, so that experts differ.
 
     In each list `int(exclusivity * number of experts)` experts, drawn at random, are marked with
@@ -85,7 +89,9 @@ def build_mmoeex(
     )  # fmt: skip
 
 
-def _drawn_closed(rng, num_tasks, num_experts, exclusivity, mode):
+def _drawn_closed(
+    rng: np.random.Generator, num_tasks: int, num_experts: int, exclusivity: Any, mode: Any
+) -> Any:
     """Returns a (T, E) matrix of zeros and ones: which experts are closed to which task."""
     num_marked = int(num_experts * exclusivity)
     marked = rng.permutation(num_experts)[:num_marked]
@@ -96,7 +102,7 @@ def _drawn_closed(rng, num_tasks, num_experts, exclusivity, mode):
     return closed
 
 
-def _check_each_has_one(closed, names, index, mode):
+def _check_each_has_one(closed: Any, names: Sequence[str], index: int, mode: Any) -> None:
     for task_name, row in zip(names, closed, strict=True):
         if row.all():
             raise ValueError(

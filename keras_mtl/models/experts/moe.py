@@ -1,27 +1,32 @@
 """Mixture of experts with a sparse gate for each example, which all tasks share."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mtl.layers import NoisyTopKGates
 from keras_mtl.models.construction import check_lists
 from keras_mtl.models.experts.gated import build_gated
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import as_tasks
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 
 def build_moe(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    top_k=2,
-    noise=True,
-    balance_weight=0.1,
-    by_task=True,
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    top_k: int = 2,
+    noise: bool = True,
+    balance_weight: float = 0.1,
+    by_task: bool = True,
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network in which each example takes the few experts that score highest for it.
 
     The gate of a list reads what the list reads, averaged over space or time, and which task

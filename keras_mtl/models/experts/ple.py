@@ -1,5 +1,8 @@
 """PLE: experts of each task's own next to shared ones, extracted level by level."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -14,20 +17,22 @@ from keras_mtl.models.construction import (
 )
 from keras_mtl.models.experts.gated import keeps_steps
 from keras_mtl.models.graph import Network, each_once
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, Tensor, TowerUnits
 
 
 def build_ple(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    task_experts=1,
-    tower_units=(),
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    task_experts: int = 1,
+    tower_units: TowerUnits = (),
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network whose tasks have experts of their own beside those that all share.
 
     In each list the first `task_experts` components belong to the first task, the next to the
@@ -88,7 +93,9 @@ def build_ple(
         return network.finish(streams, name, seed, tower_units)
 
 
-def _level(streams, experts, closed, reads, index, task_id):
+def _level(
+    streams: Sequence[Tensor], experts: Any, closed: Any, reads: Any, index: int, task_id: Tensor
+) -> Any:
     """Returns the streams after a list of experts, one for each row of `closed`.
 
     In earlier lists every example passes all experts, through what they share. Where the list is
@@ -103,12 +110,12 @@ def _level(streams, experts, closed, reads, index, task_id):
     return streams
 
 
-def _normalizes(expert):
+def _normalizes(expert: Any) -> bool:
     inner = with_inner_layers(expert)
     return any(isinstance(layer, keras.layers.BatchNormalization) for layer in inner)
 
 
-def closed_to(names, num_experts, task_experts, index):
+def closed_to(names: Sequence[str], num_experts: int, task_experts: Any, index: int) -> Any:
     """Returns which experts are closed to each task, and in a last row to what they share."""
     num_own = len(names) * task_experts
     if num_experts <= num_own:

@@ -1,5 +1,7 @@
 """A new task on a trained recurrent modular network: its own LSTM and decoder."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -7,14 +9,15 @@ from keras_mtl.layers import Allocation, ConnectionPenalty, ModularDecoder
 from keras_mtl.layers.copying import copied_layer, new_layer_like
 from keras_mtl.models.graph import Network
 from keras_mtl.models.recurrent.recurrent_modular import connect
+from keras_mtl.tasks import Task
 
 
-def is_recurrent_modular(model):
+def is_recurrent_modular(model: keras.Model) -> bool:
     """Whether a model was made by `build_recurrent_modular`."""
     return any(isinstance(layer, ModularDecoder) for layer in model.layers)
 
 
-def add_recurrent_task(model, name, task):
+def add_recurrent_task(model: keras.Model, name: str, task: Task) -> Any:
     """Returns a copy of a trained recurrent modular network with one more task.
 
     The new task has an LSTM, a decoder with a policy and a head of its own. All else is
@@ -51,7 +54,7 @@ def add_recurrent_task(model, name, task):
     return grown
 
 
-def _check_base(model):
+def _check_base(model: keras.Model) -> None:
     for layer in model.layers:
         if isinstance(layer, Allocation):
             raise ValueError(
@@ -61,7 +64,7 @@ def _check_base(model):
             )
 
 
-def _settled(layer):
+def _settled(layer: keras.Layer) -> Any:
     """Returns a copy of a layer that learns no more, or an operation as it is."""
     if not isinstance(layer, keras.layers.Layer):
         return layer
@@ -71,7 +74,7 @@ def _settled(layer):
     return copy
 
 
-def _copy_heads(model, grown):
+def _copy_heads(model: keras.Model, grown: Any) -> None:
     """Gives the old tasks their heads, which train no more."""
     if model.task_data == "separate":
         old, new = model.get_layer("heads").blocks, grown.get_layer("heads").blocks

@@ -1,5 +1,7 @@
 """A new task on a trained network, which forgets nothing."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -20,11 +22,18 @@ from keras_mtl.models.construction import layer_names
 from keras_mtl.models.graph import streams_before_heads
 from keras_mtl.models.growth.add_recurrent_task import add_recurrent_task, is_recurrent_modular
 from keras_mtl.models.task_towers import is_in_tower, new_tower, tower_of
-from keras_mtl.tasks import as_task, check_task_name
+from keras_mtl.tasks import Task, as_task, check_task_name
 from keras_mtl.training import MultiTaskModel
 
 
-def add_task(model, name, task, *, init_probability=None, allocation=None):
+def add_task(
+    model: keras.Model,
+    name: str,
+    task: Task,
+    *,
+    init_probability: Any = None,
+    allocation: Any = None,
+) -> Any:
     """Returns a copy of a trained network with one more task.
 
     Training it learns the new task's rows of the allocation, its head and, where tasks have
@@ -85,7 +94,7 @@ def add_task(model, name, task, *, init_probability=None, allocation=None):
     return _Grower(model, NewTask(name, task, init_probability, rows, separate)).grown()
 
 
-def _check_network(model):
+def _check_network(model: keras.Model) -> None:
     """Raises a `ValueError` when a new task would have nothing to start from."""
     towers, reads = zip(*map(tower_of, streams_before_heads(model)), strict=True)
     picks = any(towers) and len({id(tensor) for tensor in reads}) == 1  # one tower of several
@@ -114,7 +123,7 @@ def _check_network(model):
         )
 
 
-def _is_made_for_its_tasks(layer, model):
+def _is_made_for_its_tasks(layer: keras.Layer, model: keras.Model) -> Any:
     """Returns whether a layer reads whose task an example is, or has a stream for each task."""
     if isinstance(layer, keras.layers.InputLayer):
         return False
@@ -125,7 +134,7 @@ def _is_made_for_its_tasks(layer, model):
     return told or num_outputs(layer) > 1
 
 
-def _check_arguments(model, init_probability, allocation):
+def _check_arguments(model: keras.Model, init_probability: Any, allocation: Any) -> None:
     """Raises a `ValueError` for arguments that no layer of the model would read."""
     learned = [layer for layer in model.layers if isinstance(layer, LearnedAllocation)]
     given = [layer for layer in model.layers if isinstance(layer, FixedAllocation)]
@@ -151,13 +160,13 @@ def _check_arguments(model, init_probability, allocation):
 class _Grower:
     """Clones a model's graph with layers that know one more task."""
 
-    def __init__(self, model, new):
+    def __init__(self, model: keras.Model, new: Any) -> None:
         self._model, self._new = model, new
-        self._pairs = []
+        self._pairs: list[Any] = []
         self._new_features = None  # before its tower, if it has one
         self._answers = None  # of the heads of separate data, in the kinds that there are now
 
-    def grown(self):
+    def grown(self) -> Any:
         model = self._model
         graph = keras.models.clone_model(
             keras.Model(model.input, model.output),
@@ -179,7 +188,7 @@ class _Grower:
                 copy_state(old, new)
         return grown
 
-    def _clone(self, layer):
+    def _clone(self, layer: keras.Layer) -> Any:
         if not isinstance(layer, keras.layers.Layer):
             return layer
         if not hasattr(layer, "grown"):
@@ -190,7 +199,7 @@ class _Grower:
         clone.trainable = hasattr(layer, "take_over")
         return clone
 
-    def _call(self, layer, *args, mask=None, **kwargs):
+    def _call(self, layer: keras.Layer, *args: Any, mask: Any = None, **kwargs: Any) -> Any:
         # that mask has rows of the old tasks alone: the inputs bring their own
         if layer.name == "pick_task":
             streams, task_id = args
@@ -208,7 +217,7 @@ class _Grower:
             self._answers = outputs
         return outputs
 
-    def _through_tower(self):
+    def _through_tower(self) -> Any:
         """Returns what the head of the new task reads."""
         tower, _ = tower_of(streams_before_heads(self._model)[0])
         features = self._new_features

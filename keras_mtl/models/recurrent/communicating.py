@@ -1,5 +1,8 @@
 """Tasks whose LSTMs send each other messages, directly or through a shared one."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_mtl import checks
@@ -7,19 +10,21 @@ from keras_mtl.layers import CommunicatingLSTM
 from keras_mtl.models.construction import seeded
 from keras_mtl.models.graph import Network
 from keras_mtl.models.recurrent.sequences import sequence_after
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks
 
 
 def build_communicating(
-    inputs,
-    tasks,
+    inputs: Any,
+    tasks: Tasks,
     *,
-    task_data="shared",
-    stem=(),
-    graph="complete",
-    units=50,
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    graph: keras.Model = "complete",
+    units: int = 50,
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds an LSTM for each task, which attends to messages at every step.
 
     In the complete graph (DC-MTL) messages come from the LSTMs of all other tasks, which read

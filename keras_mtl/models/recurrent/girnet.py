@@ -1,5 +1,8 @@
 """GIRNet: a primary task that takes its steps with the LSTMs of auxiliary tasks."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_mtl import checks
@@ -7,20 +10,22 @@ from keras_mtl.layers import CompositeLSTM
 from keras_mtl.models.construction import seeded
 from keras_mtl.models.graph import Network
 from keras_mtl.models.recurrent.sequences import sequence_after
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks
 
 
 def build_girnet(
-    inputs,
-    tasks,
+    inputs: Any,
+    tasks: Tasks,
     *,
-    task_data="shared",
-    stem=(),
-    primary,
-    units=100,
-    gate_units=32,
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    primary: Any,
+    units: int = 100,
+    gate_units: int = 32,
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds an LSTM for each auxiliary task, between which the primary task switches.
 
     Auxiliary tasks read their own LSTM. The primary task has none: at each step a

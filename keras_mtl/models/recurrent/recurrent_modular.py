@@ -1,7 +1,9 @@
 """Recurrent modular networks: each task routes itself through shared parts, step by step."""
 
 import random
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import keras
 
@@ -23,30 +25,31 @@ from keras_mtl.schedules import check_setting
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import Task, as_tasks
 from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Setting, Tasks, Tensor
 
 
 def build_recurrent_modular(
-    inputs,
-    tasks,
+    inputs: Any,
+    tasks: Tasks,
     *,
-    task_data="shared",
-    stem=(),
-    base=None,
-    num_cells=3,
-    cell_units=50,
-    num_sub_encoders=(3, 3),
-    units=(32, 32),
-    decoder_units=None,
-    policy_units=None,
-    policy_reads_base=False,
-    tie_layers=False,
-    temperature=None,
-    open_fraction=0.75,
-    sparsity_weight=1.0,
-    sparsity_scope="batch",
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    base: Any = None,
+    num_cells: int = 3,
+    cell_units: int = 50,
+    num_sub_encoders: Any = (3, 3),
+    units: Any = (32, 32),
+    decoder_units: Any = None,
+    policy_units: Any = None,
+    policy_reads_base: bool = False,
+    tie_layers: bool = False,
+    temperature: Setting | None = None,
+    open_fraction: float = 0.75,
+    sparsity_weight: float = 1.0,
+    sparsity_scope: str = "batch",
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a recurrent network whose tasks share parts that change over time (MT-RMN).
 
     A base network, by default an LSTM for each task, is extended by an encoder that all tasks
@@ -157,7 +160,14 @@ def build_recurrent_modular(
         return network.finish(read, name, seed, sequences=True)
 
 
-def connect(network, encoded, streams, decoders, penalty, policy_reads_base):
+def connect(
+    network: Any,
+    encoded: Any,
+    streams: Sequence[Tensor],
+    decoders: Any,
+    penalty: Any,
+    policy_reads_base: Any,
+) -> Any:
     """Returns each task's features beside what its decoder reads of the encoder."""
     read, decided = [], []
     for number, (stream, decoder) in enumerate(zip(streams, decoders, strict=True), start=1):
@@ -173,7 +183,15 @@ def connect(network, encoded, streams, decoders, penalty, policy_reads_base):
     return penalty(read, decisions, network.task_id)
 
 
-def _lstm_per_task(inputs, tasks, *, task_data, stem, seed, units):
+def _lstm_per_task(
+    inputs: Any,
+    tasks: Tasks,
+    *,
+    task_data: str,
+    stem: Sequence[NewLayer],
+    seed: int | None,
+    units: Any,
+) -> Any:
     """Builds an LSTM for each task, which share nothing but the stem (NS-MTL)."""
     with seeded(seed):
         network = Network(inputs, tasks, task_data)
@@ -185,7 +203,9 @@ def _lstm_per_task(inputs, tasks, *, task_data, stem, seed, units):
         return network.finish(streams, None, seed)
 
 
-def _extended(base, inputs, tasks, task_data, stem, seed):
+def _extended(
+    base: Any, inputs: Any, tasks: Tasks, task_data: str, stem: Sequence[NewLayer], seed: int | None
+) -> tuple[Any, Any, Any]:
     """Builds the base network and returns what is built on it.
 
     That is a `Network`, what the stem returns, and each task's features at every step.

@@ -1,24 +1,29 @@
 """Recursive routing networks: an LSTM whose input goes through functions a task chooses."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mtl.layers import RoutedLSTM
 from keras_mtl.models.construction import seeded
 from keras_mtl.models.graph import Network, TaskStream
 from keras_mtl.models.recurrent.sequences import sequence_after
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Setting, Tasks
 
 
 def build_recursive_routing(
-    inputs,
-    tasks,
+    inputs: Any,
+    tasks: Tasks,
     *,
-    task_data="shared",
-    stem=(),
-    units=50,
-    num_functions=4,
-    depth=2,
-    temperature=1.0,
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    units: int = 50,
+    num_functions: int = 4,
+    depth: int = 2,
+    temperature: Setting = 1.0,
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds one LSTM whose input each task sends through functions of its choice (RRN).
 
     All tasks share the functions and the recurrence. A table that is learned says which

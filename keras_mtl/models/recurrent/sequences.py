@@ -1,11 +1,15 @@
 """The sequence that a recurrent network reads: what the stem makes of the input."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_mtl.models.construction import made_layers
+from keras_mtl.types import NewLayer
 
 
-def sequence_after(stem, inputs):
+def sequence_after(stem: Sequence[NewLayer], inputs: Any) -> Any:
     """Sends the inputs of a network through its stem and returns the sequence that comes out."""
     features = inputs
     for _, [layer] in made_layers(stem, []):

@@ -1,5 +1,8 @@
 """Shared-private networks: an LSTM that all tasks share, and one of each task's own."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_mtl import checks
@@ -8,23 +11,25 @@ from keras_mtl.layers.penalties.shared_private import REDUCTIONS
 from keras_mtl.models.construction import made_layers, seeded
 from keras_mtl.models.graph import Network, TaskStream
 from keras_mtl.schedules import check_setting
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, Tensor
 
 _ADVERSARIAL_WEIGHT = 0.05
 
 
 def build_shared_private(
-    inputs,
-    tasks,
+    inputs: Any,
+    tasks: Tasks,
     *,
-    task_data="shared",
-    stem=(),
-    units=50,
-    adversarial_weight=None,
-    orthogonality_weight=0.01,
-    orthogonality_reduction="normalised_mean",
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    units: int = 50,
+    adversarial_weight: Any = None,
+    orthogonality_weight: float = 0.01,
+    orthogonality_reduction: str = "normalised_mean",
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network with an LSTM for all tasks and an LSTM of each task's own.
 
     A task's head reads its private states and the shared ones side by side: at every step if
@@ -117,11 +122,11 @@ def build_shared_private(
         return network.finish(streams, name, seed, sequences=True)
 
 
-def _lstm(units, name):
+def _lstm(units: Any, name: str) -> Any:
     return keras.layers.LSTM(units, return_sequences=True, name=name)
 
 
-def _check_sequence(features):
+def _check_sequence(features: Tensor) -> None:
     shape = getattr(features, "shape", None)
     if shape is None or len(shape) != 3:
         raise ValueError(

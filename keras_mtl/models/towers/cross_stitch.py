@@ -1,22 +1,27 @@
 """Cross-stitch networks: a tower per task, whose layers read each other's outputs."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mtl.layers import CrossStitch
 from keras_mtl.models.towers.parallel import build_towers
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 
 def build_cross_stitch(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    alpha="imbalanced",
-    per_channel=False,
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    alpha: str = "imbalanced",
+    per_channel: bool = False,
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a tower per task that learns how much to read of the others.
 
     After every list of `layers` a `CrossStitch` replaces each tower's features by a weighted

@@ -1,5 +1,8 @@
 """Low supervision: simpler tasks are predicted from lower layers."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_mtl import checks
@@ -8,21 +11,23 @@ from keras_mtl.models.construction import check_lists, made_layers, seeded
 from keras_mtl.models.graph import Network, TaskStream
 from keras_mtl.models.towers.sluice_presets import is_level
 from keras_mtl.tasks import as_tasks
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 
 def build_low_supervision(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    levels,
-    combine="mean",
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    levels: Any,
+    combine: str = "mean",
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds one network for all tasks, some of which are predicted before its end.
 
     Hard parameter sharing, but an auxiliary task such as part-of-speech tagging shapes the
@@ -77,7 +82,7 @@ def build_low_supervision(
         return network.finish(streams, name, seed, tower_units)
 
 
-def _check_levels(levels, names, num_entries):
+def _check_levels(levels: Any, names: Sequence[str], num_entries: Any) -> None:
     checks.mapping("levels", levels, "task -> how many entries of `layers` its head comes after")
     for task, level in levels.items():
         if task not in names:

@@ -1,5 +1,10 @@
 """Networks of parallel towers: one stream of features per task, and where streams meet."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
 from keras_mtl.keras_internals import mask_of
 from keras_mtl.layers import SharedMask
 from keras_mtl.layers.masks import keeps_steps
@@ -10,6 +15,8 @@ from keras_mtl.models.construction import (
     seeded,
 )
 from keras_mtl.models.graph import Network, each_once
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, Tensor, TowerUnits
 
 
 class Towers:
@@ -19,15 +26,15 @@ class Towers:
     tower may feed any other.
     """
 
-    def __init__(self, network):
+    def __init__(self, network: Any) -> None:
         self.names = list(network.tasks)
         self.streams = [network.inputs] * len(self.names)
 
-    def apply(self, layer):
+    def apply(self, layer: keras.Layer) -> None:
         """Sends every stream through one layer, equal streams once."""
         self.streams = each_once(layer, self.streams)
 
-    def run(self, components, index):
+    def run(self, components: Sequence[keras.Layer], index: int) -> None:
         """Sends each task's stream through its own component."""
         if len(components) != len(self.names):
             raise ValueError(
@@ -37,7 +44,7 @@ class Towers:
         self.streams = run_each(components, self.streams, index)
 
 
-def run_each(components, streams, index):
+def run_each(components: Sequence[keras.Layer], streams: Sequence[Tensor], index: int) -> Any:
     """Returns what each component of a list makes of its own stream, all of one shape."""
     sources = streams
     streams = [component(stream) for component, stream in zip(components, streams, strict=True)]
@@ -55,7 +62,9 @@ def run_each(components, streams, index):
     return _with_one_mask(components[0], sources, streams, index)
 
 
-def _with_one_mask(component, sources, streams, index):
+def _with_one_mask(
+    component: keras.Layer, sources: Any, streams: Sequence[Tensor], index: int
+) -> Any:
     """Returns streams that all know the padding that one of them, or of their sources, knows."""
     masks = {id(mask_of(x)) for x in [*sources, *streams]}
     if len(masks) == 1 or not keeps_steps(component, sources[0]):
@@ -64,19 +73,19 @@ def _with_one_mask(component, sources, streams, index):
 
 
 def build_towers(
-    inputs,
-    tasks,
-    layers,
-    stitch,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
+    stitch: Any,
     *,
-    task_data,
-    stem,
-    tower_units,
-    seed,
-    name,
-    prepare=None,
-    connect=None,
-):
+    task_data: str,
+    stem: Sequence[NewLayer],
+    tower_units: TowerUnits,
+    seed: int | None,
+    name: str | None,
+    prepare: Any = None,
+    connect: Any = None,
+) -> MultiTaskModel:
     """Builds a network with a tower per task whose layers are stitched together.
 
     Args:

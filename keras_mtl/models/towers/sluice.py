@@ -1,5 +1,8 @@
 """Sluice networks: towers that share in subspaces and mix their layers."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -11,30 +14,32 @@ from keras_mtl.models.construction import check_lists
 from keras_mtl.models.towers.parallel import build_towers
 from keras_mtl.models.towers.sluice_presets import check_preset, checked_levels, stitch_settings
 from keras_mtl.tasks import as_tasks
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Tasks, TowerUnits
 
 _CONNECTIONS = ("mixture", "skip", "concat", "none")
 
 
 def build_sluice(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    tower_units=(),
-    num_subspaces=2,
-    alpha="imbalanced",
-    normalize_alpha=False,
-    connections="mixture",
-    beta="imbalanced",
-    preset=None,
-    levels=None,
-    orthogonality_weight=0.0,
-    orthogonality="input_gate_recurrent",
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    tower_units: TowerUnits = (),
+    num_subspaces: int = 2,
+    alpha: str = "imbalanced",
+    normalize_alpha: bool = False,
+    connections: str = "mixture",
+    beta: str = "imbalanced",
+    preset: Any = None,
+    levels: Any = None,
+    orthogonality_weight: float = 0.0,
+    orthogonality: str = "input_gate_recurrent",
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a tower per task that learns which subspaces to share, layer by layer.
 
     After every list of `layers` a `Sluice` mixes the subspaces of all towers. Each head reads
@@ -109,7 +114,7 @@ def build_sluice(
     predicted_from = checked_levels(preset, levels, names, num_lists, num_subspaces)
 
     def stitch(index):
-        settings = {"alpha": alpha, "normalize": normalize_alpha}
+        settings: dict[str, Any] = {"alpha": alpha, "normalize": normalize_alpha}
         settings |= stitch_settings(preset, index, len(names), num_subspaces, predicted_from)
         return Sluice(num_subspaces, **settings, name=f"stitch_{index}")
 
@@ -134,7 +139,7 @@ def build_sluice(
     )  # fmt: skip
 
 
-def _connected(outputs, connections, beta, number):
+def _connected(outputs: Any, connections: Any, beta: Any, number: Any) -> Any:
     """Returns what the head of task `number` reads of its tower's layers."""
     if connections == "none":
         return outputs[-1]
@@ -146,7 +151,7 @@ def _connected(outputs, connections, beta, number):
     return LayerMixture(beta, name=name)(outputs)
 
 
-def _regularized(component, num_subspaces, weight, part):
+def _regularized(component: keras.Layer, num_subspaces: int, weight: Any, part: Any) -> Any:
     """Returns a layer like a component, with the orthogonality penalty on its kernels."""
     config = component.get_config()
     if isinstance(component, BiLSTM | keras.layers.LSTM):

@@ -3,6 +3,9 @@
 Source: Ruder et al. 2017, https://arxiv.org/abs/1705.08142, section 3.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_mtl import checks
@@ -17,7 +20,9 @@ PRESETS = (
 )
 
 
-def stitch_settings(preset, index, num_tasks, num_subspaces, levels):
+def stitch_settings(
+    preset: Any, index: int, num_tasks: int, num_subspaces: int, levels: Any
+) -> Any:
     """Returns what a preset asks of the `Sluice` after list `index`: its arguments."""
     size = num_tasks * num_subspaces
     if preset == "hard_sharing" or (preset == "low_supervision" and index <= min(levels)):
@@ -32,14 +37,14 @@ def stitch_settings(preset, index, num_tasks, num_subspaces, levels):
     return {}
 
 
-def _numbered(free):
+def _numbered(free: Any) -> Any:
     """Returns ties that give every free entry a weight of its own."""
     ties = np.full(free.shape, -1, "int32")
     ties[free] = np.arange(free.sum())
     return ties
 
 
-def _easy_adaptation(num_tasks, size):
+def _easy_adaptation(num_tasks: int, size: Any) -> dict[str, Any]:
     """Returns a private first subspace and a second one that is the same for all tasks."""
     alpha, ties = np.zeros((size, size), "float32"), np.full((size, size), -1, "int32")
     private = np.arange(0, size, 2)
@@ -51,7 +56,7 @@ def _easy_adaptation(num_tasks, size):
     return {"alpha": alpha, "ties": ties}
 
 
-def is_level(level, most):
+def is_level(level: Any, most: Any) -> bool:
     """Returns whether a level is a whole number from 1 to `most`."""
     try:
         return bool(checks.count("level", level, 1, most))
@@ -59,7 +64,9 @@ def is_level(level, most):
         return False
 
 
-def check_preset(preset, alpha, normalize_alpha, connections, beta):
+def check_preset(
+    preset: Any, alpha: Any, normalize_alpha: Any, connections: Any, beta: Any
+) -> None:
     """Raises a `ValueError` for an unknown preset, or settings that it would not read."""
     checks.word("preset", preset, (None, *PRESETS))
     given = []
@@ -75,11 +82,13 @@ def check_preset(preset, alpha, normalize_alpha, connections, beta):
         )
 
 
-def _is_given(start):
+def _is_given(start: Any) -> Any:
     return not isinstance(start, str) or start != "imbalanced"
 
 
-def checked_levels(preset, levels, names, num_lists, num_subspaces):
+def checked_levels(
+    preset: Any, levels: Any, names: Sequence[str], num_lists: Any, num_subspaces: int
+) -> list[Any]:
     """Returns the list number that each task is predicted from, after a check of the levels."""
     if preset == "easy_adaptation" and num_subspaces != 2:
         raise ValueError(

@@ -1,27 +1,32 @@
 """SNR: sub-networks side by side, list by list, and learned connections between them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras_mtl.layers import SubNetworkRouting
 from keras_mtl.models.construction import check_has_list, made_layers, seeded
 from keras_mtl.models.graph import Network, each_once
 from keras_mtl.models.towers.parallel import run_each
 from keras_mtl.seeds import seed_of
+from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import NewLayer, Setting, Tasks, TowerUnits
 
 
 def build_snr(
-    inputs,
-    tasks,
-    layers,
+    inputs: Any,
+    tasks: Tasks,
+    layers: Sequence[Any],
     *,
-    task_data="shared",
-    stem=(),
-    connection="transform",
-    penalty_weight=0.001,
-    temperature=0.9,
-    stretch=(-0.1, 1.1),
-    tower_units=(),
-    seed=None,
-    name=None,
-):
+    task_data: str = "shared",
+    stem: Sequence[NewLayer] = (),
+    connection: str = "transform",
+    penalty_weight: float = 0.001,
+    temperature: Setting = 0.9,
+    stretch: Any = (-0.1, 1.1),
+    tower_units: TowerUnits = (),
+    seed: int | None = None,
+    name: str | None = None,
+) -> MultiTaskModel:
     """Builds a network of sub-networks that learn which of those before them they read.
 
     The sub-networks of the first list read the same features. Those of later lists, and in the

@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Iterator
+from typing import Any
 
 try:
     import fcntl
@@ -13,7 +15,7 @@ except ImportError:  # not on Windows
 
 
 @contextlib.contextmanager
-def complete_or_nothing(folder):
+def complete_or_nothing(folder: Any) -> Iterator[Any]:
     """Gives a folder to write into, beside `folder`, and renames it when all went well.
 
     A process holds a lock on what it writes, which ends with the process, however it ends. A
@@ -36,7 +38,7 @@ def complete_or_nothing(folder):
             os.close(lock)
 
 
-def _new_draft(folder):
+def _new_draft(folder: Any) -> tuple[Any, Any]:
     """Returns a new draft and what holds its lock, `None` where there are no locks."""
     while True:
         draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.draft")
@@ -48,7 +50,7 @@ def _new_draft(folder):
             os.close(lock)
 
 
-def _remove_abandoned(folder):
+def _remove_abandoned(folder: Any) -> None:
     name = re.compile(re.escape(f".{folder.name}.") + r"[0-9a-f]{32}\.draft")
     for draft in folder.parent.glob(".*.draft"):
         lock = _lock(draft, wait=False) if name.fullmatch(draft.name) else None
@@ -57,7 +59,7 @@ def _remove_abandoned(folder):
             os.close(lock)
 
 
-def _lock(draft, wait):
+def _lock(draft: Any, wait: Any) -> Any:
     """Returns an open folder that is locked, `None` where another process holds the lock."""
     if fcntl is None:
         return None

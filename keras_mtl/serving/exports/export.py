@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 
@@ -56,16 +56,16 @@ _FORMATS = {
 
 
 def export(
-    model,
-    path,
+    model: keras.Model,
+    path: Any,
     *,
-    format="tf_saved_model",
-    validation_data=None,
-    preprocessing=None,
-    cut_below=0.0,
-    streaming=False,
-    skip_closed=True,
-):
+    format: str = "tf_saved_model",
+    validation_data: Any = None,
+    preprocessing: Any = None,
+    cut_below: float = 0.0,
+    streaming: bool = False,
+    skip_closed: bool = True,
+) -> str:
     """Freezes a model and writes it for serving, into a new folder.
 
     - `"tf_saved_model"` (TensorFlow and JAX backends): a signature for each task, named as
@@ -157,7 +157,14 @@ def export(
     return str(path)
 
 
-def _check_written(model, frozen, format, draft, examples, encoder):
+def _check_written(
+    model: keras.Model,
+    frozen: keras.Model,
+    format: _Format,
+    draft: Any,
+    examples: Any,
+    encoder: Any,
+) -> None:
     """Raises a `ValueError` where what was written answers otherwise than the model."""
     given = x = examples
     if encoder is not None:
@@ -171,7 +178,7 @@ def _check_written(model, frozen, format, draft, examples, encoder):
         check_answers(model, x, lambda task: answer(task, given), _WRITTEN)
 
 
-def _check_format(format):
+def _check_format(format: str) -> None:
     if format not in _FORMATS:
         raise ValueError(f"Unknown format {format!r}. Formats: {', '.join(map(repr, _FORMATS))}")
     packages, backend = _FORMATS[format].packages, keras.backend.backend()
@@ -187,7 +194,7 @@ def _check_format(format):
         )
 
 
-def _check_streaming(model, format):
+def _check_streaming(model: keras.Model, format: str) -> None:
     if format != "tf_saved_model":
         raise ValueError(
             "streaming=True adds a signature beside those of the tasks, which only "
@@ -200,7 +207,7 @@ def _check_streaming(model, format):
         )
 
 
-def _check_unused(folder):
+def _check_unused(folder: Any) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(
             f"{folder} exists already, and nothing is overwritten. Give a new path, such as the "

@@ -1,11 +1,13 @@
 """The check that an export can take sentences, and encode them itself."""
 
+from typing import Any
+
 import keras
 
 from keras_mtl.data import SentenceEncoder
 
 
-def check_preprocessing(preprocessing, frozen, format):
+def check_preprocessing(preprocessing: Any, frozen: keras.Model, format: str) -> None:
     """Raises a `ValueError` where sentences cannot be the input of an export."""
     backend = keras.backend.backend()
     if (format, backend) != ("tf_saved_model", "tensorflow"):
@@ -29,6 +31,6 @@ def check_preprocessing(preprocessing, frozen, format):
         )
 
 
-def _described(inputs):
+def _described(inputs: Any) -> Any:
     """Returns the shape and type of an input, or of each of a dict of them."""
     return keras.tree.map_structure(lambda tensor: (tensor.shape, tensor.dtype), inputs)

@@ -1,6 +1,7 @@
 """Writes a frozen network as a TensorFlow SavedModel."""
 
 from functools import partial
+from typing import Any
 
 import keras
 
@@ -17,7 +18,9 @@ from keras_mtl.serving.networks import (
 SENTENCES = keras.InputSpec(shape=(None,), dtype="string", name="inputs")
 
 
-def write_saved_model(frozen, tasks, folder, preprocessing=None, stream=None):
+def write_saved_model(
+    frozen: keras.Model, tasks: Any, folder: Any, preprocessing: Any = None, stream: Any = None
+) -> None:
     """Writes one signature per task and `serving_default`, which answers all tasks.
 
     Weights that signatures share are stored once. With `preprocessing`, a `SentenceEncoder`,
@@ -43,7 +46,7 @@ def write_saved_model(frozen, tasks, folder, preprocessing=None, stream=None):
     write_warmup(assets, {name: keras.tree.flatten(specs) for name, specs in signatures.items()})
 
 
-def _endpoint(network, preprocessing):
+def _endpoint(network: Any, preprocessing: Any) -> Any:
     def answer(inputs):
         if preprocessing is not None:
             inputs = preprocessing(inputs)
@@ -52,7 +55,7 @@ def _endpoint(network, preprocessing):
     return answer
 
 
-def _stream_signature(stream, preprocessing):
+def _stream_signature(stream: Any, preprocessing: Any) -> list[Any]:
     (specs,) = input_signature(stream)
     if preprocessing is not None:
         states = {name: specs[name] for name in state_names(stream)}
@@ -60,14 +63,14 @@ def _stream_signature(stream, preprocessing):
     return [specs]
 
 
-def _beside_states(preprocessing, inputs):
+def _beside_states(preprocessing: Any, inputs: Any) -> dict[str, Any]:
     """Returns the inputs of a stream, of which some are sentences so far."""
     states = {name: state for name, state in inputs.items() if name != "inputs"}
     encoded = preprocessing(inputs["inputs"])
     return {**(encoded if isinstance(encoded, dict) else {"inputs": encoded}), **states}
 
 
-def _resources(frozen):
+def _resources(frozen: keras.Model) -> list[Any]:
     """Returns what an archive must be told of, beside the endpoints.
 
     With TensorFlow it finds the weights itself, and writes those of a tracked layer twice;
@@ -80,7 +83,7 @@ def _resources(frozen):
     return [found for layer in layers.values() for found in _tables(layer)]
 
 
-def _tables(layer):
+def _tables(layer: keras.Layer) -> Any:
     """Returns the tables of TensorFlow among a layer's attributes."""
     import tensorflow as tf
 

@@ -2,11 +2,14 @@
 
 import importlib.util
 import warnings
+from typing import Any
+
+import keras
 
 from keras_mtl.serving.networks import input_signature, task_networks
 
 
-def write_onnx(frozen, tasks, folder):
+def write_onnx(frozen: keras.Model, tasks: Any, folder: Any) -> None:
     """Writes `<task>.onnx`, whose inputs are the model's and whose output is the task."""
     for task, network in task_networks(frozen, tasks).items():
         file = folder / f"{task}.onnx"
@@ -18,7 +21,7 @@ def write_onnx(frozen, tasks, folder):
         _name_output(file, task)
 
 
-def _name_output(file, name):
+def _name_output(file: Any, name: str) -> None:
     """Names the only output of an ONNX file; the exporter of torch numbers it instead."""
     import onnx
 
@@ -31,7 +34,7 @@ def _name_output(file, name):
     onnx.save(model, file)
 
 
-def write_litert(frozen, tasks, folder):
+def write_litert(frozen: keras.Model, tasks: Any, folder: Any) -> None:
     """Writes `<task>.tflite`, whose signature takes the model's inputs and gives the task."""
     for task, network in task_networks(frozen, tasks).items():
         network.export(
@@ -42,7 +45,7 @@ def write_litert(frozen, tasks, folder):
         )
 
 
-def onnx_answers(folder):
+def onnx_answers(folder: Any) -> Any:
     """Returns a function of a task and examples that asks ONNX files; `None` without runtime."""
     if importlib.util.find_spec("onnxruntime") is None:
         return None
@@ -55,7 +58,7 @@ def onnx_answers(folder):
     return answer
 
 
-def litert_answers(folder):
+def litert_answers(folder: Any) -> Any:
     """Returns a function of a task and examples that asks LiteRT files; `None` without runtime."""
     if importlib.util.find_spec("ai_edge_litert") is None:
         return None
@@ -68,6 +71,6 @@ def litert_answers(folder):
     return answer
 
 
-def _named(x, names):
+def _named(x: Any, names: Any) -> Any:
     """Returns the inputs of a file by name; a task may need only some of a dict."""
     return {name: x[name] for name in names} if isinstance(x, dict) else {names[0]: x}

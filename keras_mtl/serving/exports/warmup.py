@@ -8,6 +8,8 @@ tensorflow_serving/apis/{prediction_log,predict,model}.proto in
 https://github.com/tensorflow/serving; a map is a repeated message of key and value.
 """
 
+from typing import Any
+
 FILE_NAME = "tf_serving_warmup_requests"
 MOST_REQUESTS = 1000  # with more of them Serving refuses to load the model
 
@@ -22,7 +24,7 @@ _MAP_VALUE = 2
 _LENGTH_DELIMITED = 2  # wire type of strings and messages
 
 
-def write_warmup(folder, signatures):
+def write_warmup(folder: Any, signatures: Any) -> None:
     """Writes a request for each signature: one example of zeros, unknown sizes taken as 1.
 
     Args:
@@ -36,7 +38,7 @@ def write_warmup(folder, signatures):
             writer.write(prediction_log(signature, {spec.name: _zeros(spec) for spec in specs}))
 
 
-def prediction_log(signature, inputs):
+def prediction_log(signature: Any, inputs: Any) -> Any:
     """Returns the bytes of a `PredictionLog` of one request.
 
     Args:
@@ -52,12 +54,12 @@ def prediction_log(signature, inputs):
     return _field(_PREDICTION_LOG_PREDICT_LOG, _field(_PREDICT_LOG_REQUEST, request))
 
 
-def _field(number, payload):
+def _field(number: Any, payload: Any) -> Any:
     """Returns a length-delimited field; all numbers here are small, their tag is one byte."""
     return bytes([number << 3 | _LENGTH_DELIMITED]) + _varint(len(payload)) + payload
 
 
-def _varint(value):
+def _varint(value: Any) -> Any:
     """Returns an integer in groups of seven bits, lowest first, the top bit = more follow."""
     groups = []
     while value > 0x7F:
@@ -66,7 +68,7 @@ def _varint(value):
     return bytes([*groups, value])
 
 
-def _zeros(spec):
+def _zeros(spec: Any) -> Any:
     import tensorflow as tf
 
     shape = [1 if size is None else size for size in spec.shape]

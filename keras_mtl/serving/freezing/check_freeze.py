@@ -1,7 +1,7 @@
 """The check before freezing: how much an allocation leaves to chance."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -65,23 +65,23 @@ class FreezeCheck:
     """
 
     bits: float = 0.0
-    least_certain: Doubt | None = None
+    least_certain: Any = None  # a Doubt
     agreement: dict[str, float] = dataclasses.field(default_factory=dict)
     score: str | None = None
-    trained: float | None = None
-    frozen: float | None = None
+    trained: Any = None  # numbers
+    frozen: Any = None
     sampled: tuple = ()
     draws: tuple[str, ...] = ()
 
     @property
-    def sampled_mean(self):
+    def sampled_mean(self) -> Any:
         return float(np.mean(self.sampled))
 
     @property
-    def sampled_sd(self):
+    def sampled_sd(self) -> Any:
         return float(np.std(self.sampled, ddof=1))
 
-    def problems(self):
+    def problems(self) -> Any:
         """Returns what speaks against freezing now, each with what to do; `[]` if nothing."""
         found = []
         if any(chance <= 0.5 for chance in self.agreement.values()):
@@ -103,7 +103,7 @@ class FreezeCheck:
             )
         return found
 
-    def __str__(self):
+    def __str__(self) -> str:
         said = [] if self.least_certain is None else [self._describe_bits()]
         if self.draws:
             said.append(
@@ -118,17 +118,17 @@ class FreezeCheck:
             said.append(self._describe_score())
         return "\n".join(said)
 
-    def _is_the_same(self):
+    def _is_the_same(self) -> bool:
         return bool(np.isclose(self.frozen, self.trained, 1e-3, 1e-3, equal_nan=True))
 
-    def _describe_trained(self):
+    def _describe_trained(self) -> str:
         return f"{self.score} is {self.frozen:.4g} frozen, {self.trained:.4g} as trained."
 
-    def _loss_by_freezing(self):
+    def _loss_by_freezing(self) -> Any:
         worse = self.sampled_mean - self.frozen
         return worse if self.score == "mean_accuracy" else -worse
 
-    def _describe_bits(self):
+    def _describe_bits(self) -> str:
         task, layer, component, probability = self.least_certain
         chances = ", ".join(f"{name} {chance:.0%}" for name, chance in self.agreement.items())
         return (
@@ -137,14 +137,16 @@ class FreezeCheck:
             f"Chance that a training batch draws the frozen components: {chances}."
         )
 
-    def _describe_score(self):
+    def _describe_score(self) -> str:
         return (
             f"{self.score} is {self.frozen:.4g} frozen, against {self.sampled_mean:.4g} ± "
             f"{self.sampled_sd:.2g} over {len(self.sampled)} sampled allocations."
         )
 
 
-def check_freeze(model, validation_data=None, num_samples=5, seed=0):
+def check_freeze(
+    model: keras.Model, validation_data: Any = None, num_samples: int = 5, seed: int | None = 0
+) -> Any:
     """Tells whether freezing keeps what was trained.
 
     In training every batch draws an allocation, in routing networks even every example may;
@@ -193,8 +195,10 @@ def check_freeze(model, validation_data=None, num_samples=5, seed=0):
     return dataclasses.replace(check, score=score, trained=trained, frozen=frozen, sampled=sampled)
 
 
-def _entropy(drawn):
-    bits, doubts, agreement = 0.0, [], {}
+def _entropy(drawn: Any) -> Any:
+    bits = 0.0
+    doubts: list[tuple[float, Doubt]] = []
+    agreement: dict[str, Any] = {}
     for layer, tasks, probability in drawn:
         if layer.chooses_one:
             nats = -np.sum(probability * np.log(np.maximum(probability, 1e-30)))
@@ -214,7 +218,9 @@ def _entropy(drawn):
     return FreezeCheck(bits, min(doubts)[1], agreement)
 
 
-def _sampled_scores(model, data, drawn, num_samples, seed):
+def _sampled_scores(
+    model: keras.Model, data: Any, drawn: Any, num_samples: Any, seed: int | None
+) -> Any:
     """Returns the scores of drawn allocations."""
     rng = np.random.default_rng(seed)
     variables = [variable_of(layer) for layer, _, _ in drawn]
@@ -231,7 +237,7 @@ def _sampled_scores(model, data, drawn, num_samples, seed):
     return tuple(scores)
 
 
-def _score(model, data):
+def _score(model: keras.Model, data: Any) -> tuple[Any, Any]:
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     logs = model.evaluate(x, y, sample_weight=sample_weight, verbose=0, return_dict=True)
     if "mean_accuracy" in logs and all(f"{task}_accuracy" in logs for task in model.tasks):

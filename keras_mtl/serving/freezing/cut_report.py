@@ -1,7 +1,10 @@
 """The report on cut ties between towers: what it costs and saves."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_mtl.analysis import sharing_report
@@ -33,14 +36,14 @@ class CutReport:
     parameters: dict[str, tuple[int, int]]
     loss: dict[str, tuple[float, float]]
 
-    def __str__(self):
+    def __str__(self) -> str:
         heading = f"Without weights between tasks of at most {self.cut_below:g}:"
         return "\n".join([heading, "", *table(self._rows())])
 
     __repr__ = __str__
 
-    def _rows(self):
-        losses = ("loss", "loss after") if self.loss else ()
+    def _rows(self) -> Iterator[Any]:
+        losses: Sequence[str] = ("loss", "loss after") if self.loss else ()
         yield "task", "output change", "parameters", "left", *losses, "towers left"
         for task, change in self.change.items():
             before, after = self.parameters[task]
@@ -50,7 +53,7 @@ class CutReport:
             yield task, f"{change:.2g}", f"{before:,}", f"{after:,}", *losses, towers
 
 
-def cut_report(model, x, cut_below, y=None):
+def cut_report(model: keras.Model, x: Any, cut_below: float, y: Any = None) -> Any:
     """Tells what `keras_mtl.freeze(model, cut_below=cut_below)` changes and saves.
 
     Where a task reads another with no weight above `cut_below`, in absolute value, it no
@@ -105,12 +108,12 @@ def cut_report(model, x, cut_below, y=None):
     )
 
 
-def _by_task(tasks, before, after):
+def _by_task(tasks: Any, before: Any, after: Any) -> dict[Any, Any]:
     """Returns a dict, task -> `(before, after)`, in the order of tasks, of two dicts by task."""
     return {task: (before[task], after[task]) for task in tasks if task in before}
 
 
-def _towers(report):
+def _towers(report: Any) -> dict[Any, Any]:
     """Returns which tasks' towers each task uses components of: the last number of a name."""
     numbers = np.array([int(name.rpartition("_")[2]) for name in report.component_names])
     return {
@@ -119,7 +122,7 @@ def _towers(report):
     }
 
 
-def _losses(tasks, y, outputs):
+def _losses(tasks: Any, y: Any, outputs: Any) -> Any:
     """Returns a dict, task -> mean loss over the labelled examples, for the tasks in `y`."""
     losses = {}
     for name, labels in y.items():

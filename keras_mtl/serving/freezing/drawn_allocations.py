@@ -1,5 +1,9 @@
 """Allocations that layers draw in training, drawn here and made to stay."""
 
+from collections.abc import Iterator
+from typing import Any
+
+import keras
 import numpy as np
 from keras import ops
 
@@ -10,7 +14,7 @@ from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
 _SURE = 30.0  # log-odds whose probability is 0 or 1 in float32, but for 1e-13
 
 
-def drawn_layers(model):
+def drawn_layers(model: keras.Model) -> Iterator[Any]:
     """Gives the layers that draw in training, the tasks they draw for, and probabilities."""
     for layer in allocation_layers(model):
         if isinstance(layer, LearnedAllocation | RoutingPolicy) and layer.trainable:
@@ -20,14 +24,14 @@ def drawn_layers(model):
             yield layer, list(model.tasks)[-num_rows:], probability
 
 
-def variable_of(layer):
+def variable_of(layer: keras.Layer) -> Any:
     """Returns what a layer's probabilities are made of."""
     if isinstance(layer, LearnedAllocation):
         return layer.row_blocks[-1]
     return layer.scores if layer.projection == "softmax" else layer.policy
 
 
-def one_draw(layer, probability, rng):
+def one_draw(layer: keras.Layer, probability: Any, rng: np.random.Generator) -> Any:
     """Returns zeros and ones drawn from probabilities, one 1 in a row where one is chosen."""
     if not layer.chooses_one:
         return rng.random(probability.shape) < probability
@@ -36,7 +40,7 @@ def one_draw(layer, probability, rng):
     return np.eye(probability.shape[1])[np.minimum(chosen, probability.shape[1] - 1)]
 
 
-def force(layer, matrix):
+def force(layer: keras.Layer, matrix: Any) -> None:
     """Makes `matrix` the most likely allocation, through variables alone: nothing retraces."""
     if layer.chooses_one:
         variable_of(layer).assign(matrix)  # probabilities, or scores of which the 1 is the largest

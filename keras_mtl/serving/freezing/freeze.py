@@ -1,6 +1,7 @@
 """`freeze`: a network that just has its components, from one that allocates them."""
 
 import warnings
+from typing import Any
 
 import keras
 
@@ -12,7 +13,9 @@ from keras_mtl.layers.freezing import FrozenNetwork
 from keras_mtl.serving.freezing.skip_closed import SkipClosed
 
 
-def freeze(model, task=None, *, cut_below=0.0, skip_closed=False):
+def freeze(
+    model: keras.Model, task: Any = None, *, cut_below: float = 0.0, skip_closed: bool = False
+) -> Any:
     """Returns the network that is left when every task keeps its most likely components.
 
     The result is an independent, plain `keras.Model` of stock layers and operations: no
@@ -77,7 +80,9 @@ def freeze(model, task=None, *, cut_below=0.0, skip_closed=False):
     return frozen_network(model, task, cut_below, skip_closed)
 
 
-def frozen_network(model, task=None, cut_below=0.0, skip_closed=False):
+def frozen_network(
+    model: keras.Model, task: Any = None, cut_below: float = 0.0, skip_closed: bool = False
+) -> Any:
     """Returns what `freeze` does, without a look at its arguments or a word about empty rows."""
     freezer = (_SkippingFreezer if skip_closed else _Freezer)(model, cut_below)
     if task is not None:
@@ -86,7 +91,7 @@ def frozen_network(model, task=None, cut_below=0.0, skip_closed=False):
     return keras.Model(freezer.inputs, outputs, name=model.name)
 
 
-def _warn_of_empty_rows(model, frozen_tasks, tasks):
+def _warn_of_empty_rows(model: keras.Model, frozen_tasks: Any, tasks: Any) -> None:
     for layer in allocation_layers(model):
         if layer.num_components == 1:
             continue  # a block that is skipped, not a layer without components
@@ -104,11 +109,11 @@ def _warn_of_empty_rows(model, frozen_tasks, tasks):
 class _Freezer(FrozenNetwork):
     """Makes a frozen network of copies, one of each layer: what tasks share is stored once."""
 
-    def __init__(self, model, cut_below):
+    def __init__(self, model: keras.Model, cut_below: float) -> None:
         super().__init__(model, new_inputs(model), cut_below)
-        self._copies = {}
+        self._copies: dict[Any, Any] = {}
 
-    def stand_in(self, layer, name):
+    def stand_in(self, layer: keras.Layer, name: str) -> Any:
         if id(layer) not in self._copies:
             self._copies[id(layer)] = copied_layer(layer, {"name": name}, regularized=False)
         return self._copies[id(layer)]
@@ -117,11 +122,11 @@ class _Freezer(FrozenNetwork):
 class _SkippingFreezer(_Freezer):
     """Makes a frozen network whose blocks run on the examples with an open gate only."""
 
-    def __init__(self, model, cut_below):
+    def __init__(self, model: keras.Model, cut_below: float) -> None:
         super().__init__(model, cut_below)
-        self._blocks = {}
+        self._blocks: dict[Any, Any] = {}
 
-    def where_open(self, layer, gate, answer, x, shortcut):
+    def where_open(self, layer: keras.Layer, gate: Any, answer: Any, x: Any, shortcut: Any) -> Any:
         if mask_of(x) is not None:
             return super().where_open(layer, gate, answer, x, shortcut)
         if id(layer) not in self._blocks:

@@ -1,11 +1,14 @@
 """A frozen network, to be judged as the network that it was made of."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl.analysis.costs.task_paths import same_input
 from keras_mtl.tasks import kinds_of, largest_size
 from keras_mtl.training import MultiTaskModel
+from keras_mtl.types import Tensor
 
 
 class Judged(MultiTaskModel):
@@ -14,15 +17,15 @@ class Judged(MultiTaskModel):
     original: MultiTaskModel
 
     @property
-    def tasks(self):
+    def tasks(self) -> Any:
         return self.original.tasks
 
     @property
-    def task_data(self):
+    def task_data(self) -> Any:
         return self.original.task_data
 
 
-def judged(model, frozen):
+def judged(model: keras.Model, frozen: keras.Model) -> Any:
     """Returns a model whose `evaluate` takes the data of `model` and scores `frozen`.
 
     Args:
@@ -43,7 +46,7 @@ def judged(model, frozen):
     return network
 
 
-def _by_task_id(tasks, outputs, task_id):
+def _by_task_id(tasks: Any, outputs: Any, task_id: Tensor) -> Any:
     """Returns outputs in the form of separate data: of each example's task, padded, by kind."""
     by_kind = {}
     for kind in kinds_of(tasks):

@@ -1,5 +1,7 @@
 """Serving that really skips: a block runs on the examples whose gate is open, and on no others."""
 
+from typing import Any, Self
+
 import keras
 
 from keras_mtl.layers import SkippableBlock
@@ -35,11 +37,11 @@ class SkipClosed(keras.layers.Layer):
     [[1.0, 1.0], [11.0, 11.0]]
     """
 
-    def __init__(self, network, **kwargs):
+    def __init__(self, network: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.network = network
 
-    def call(self, x, shortcut, gate):
+    def call(self, x: Any, shortcut: Any, gate: Any) -> Any:
         import tensorflow as tf
 
         per_step = len(gate.shape) == 3
@@ -56,14 +58,14 @@ class SkipClosed(keras.layers.Layer):
         # Not even an empty batch may pass: its convolutions answer in the shape of their input.
         return tf.cond(tf.size(rows) > 0, with_open_rows, lambda: shortcut)
 
-    def compute_output_shape(self, x_shape, shortcut_shape, gate_shape):
+    def compute_output_shape(self, x_shape: Any, shortcut_shape: Any, gate_shape: Any) -> Any:
         return shortcut_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         network = keras.saving.serialize_keras_object(self.network)
         return {**super().get_config(), "network": network}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         network = keras.saving.deserialize_keras_object(config["network"])
         return cls(**{**config, "network": network})

@@ -3,6 +3,7 @@
 import json
 import re
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ _TASK_REQUIRED = {"name", "kind", "size"}
 _TASK_LATER = {"per_step", "vocabularies"}
 
 
-def read_manifest(folder):
+def read_manifest(folder: Any) -> dict[str, Any]:
     """Returns what `write_manifest` wrote into `folder`, with all entries.
 
     Raises:
@@ -53,7 +54,7 @@ def read_manifest(folder):
     return {**content, "states": states}
 
 
-def check_files(manifest, export):
+def check_files(manifest: Any, export: Any) -> None:
     """Raises a `ValueError` that names the first file that is not as it was written."""
     for name, written in manifest["files"].items():
         file = export / name
@@ -72,7 +73,7 @@ def check_files(manifest, export):
         raise ValueError(f"{file} is damaged: {problem}. Copy it anew, or export again.")
 
 
-def read_allocation(folder, tasks):
+def read_allocation(folder: Any, tasks: Any) -> list[Any]:
     """Returns the matrices of `write_allocation`, one per layer, tasks in their order.
 
     Raises:
@@ -98,12 +99,12 @@ def read_allocation(folder, tasks):
     return [np.array([rows[task] for task in tasks], dtype="float32") for rows in layers.values()]
 
 
-def damaged(file, problem):
+def damaged(file: Any, problem: Any) -> Any:
     """Returns the `ValueError` of a file whose content cannot be right."""
     return ValueError(f"{file} is damaged ({problem}). Export the model again.")
 
 
-def _read_json(file):
+def _read_json(file: Any) -> Any:
     try:
         return json.loads(
             file.read_bytes().decode("utf-8"), object_pairs_hook=_dict, parse_constant=_constant
@@ -114,7 +115,7 @@ def _read_json(file):
         raise damaged(file, error) from error
 
 
-def _dict(pairs):
+def _dict(pairs: Any) -> Any:
     names = [name for name, _ in pairs]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -122,17 +123,17 @@ def _dict(pairs):
     return dict(pairs)
 
 
-def _constant(name):
+def _constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
-def _entry(content, name, file):
+def _entry(content: Any, name: str, file: Any) -> Any:
     if not isinstance(content, dict) or name not in content:
         raise damaged(file, f"it has no {name!r}")
     return content[name]
 
 
-def _check_names(what, content, required, allowed, file):
+def _check_names(what: str, content: Any, required: Any, allowed: Any, file: Any) -> None:
     if not isinstance(content, dict):
         raise damaged(file, f"{what} must be a dict, but are {content!r}")
     if missing := sorted(required - set(content)):
@@ -141,14 +142,14 @@ def _check_names(what, content, required, allowed, file):
         raise damaged(file, f"{what}: {unknown} are unknown")
 
 
-def _check_strings(what, values, file):
+def _check_strings(what: str, values: Any, file: Any) -> None:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise damaged(file, f"{what} must be a list of strings, but are {values!r}")
     if len(set(values)) < len(values):
         raise damaged(file, f"{what} stand there twice: {values}")
 
 
-def _check_task(task, file):
+def _check_task(task: Any, file: Any) -> None:
     _check_names("entries of a task", task, _TASK_REQUIRED, _TASK_LATER, file)
     try:
         check_task_name(task["name"])
@@ -160,7 +161,7 @@ def _check_task(task, file):
         raise damaged(file, f"vocabularies must be numbers of ids by input, but are {sizes!r}")
 
 
-def _check_listed(files, folder, file):
+def _check_listed(files: Any, folder: Any, file: Any) -> None:
     wanted = {"saved_model.pb", "variables/variables.index", f"{folder.name}/{ALLOCATION}"}
     _check_names("files", files, wanted, set(files) if isinstance(files, dict) else set(), file)
     for name, written in files.items():
@@ -169,7 +170,7 @@ def _check_listed(files, folder, file):
         _check_names(f"entries of {name!r}", written, {"sha256", "size"}, set(), file)
 
 
-def _check_row(row, what, file):
+def _check_row(row: Any, what: str, file: Any) -> None:
     if not isinstance(row, list) or not row:
         raise damaged(file, f"{what} must be a list of numbers, but is {row!r}")
     for value in row:
@@ -178,5 +179,5 @@ def _check_row(row, what, file):
             raise damaged(file, f"{what} must hold numbers from 0 to 1, but holds {value!r}")
 
 
-def _is_count(value):
-    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from keras_mtl.kinds import KINDS
 from keras_mtl.serving.manifest import ASSETS, MANIFEST, STREAM
@@ -14,7 +15,7 @@ from keras_mtl.serving.requests.read_export import (
 from keras_mtl.serving.requests.tensors import answered, as_states, as_tensors
 
 
-def load_served(path):
+def load_served(path: Any) -> Any:
     """Loads a SavedModel that `keras_mtl.export` wrote, after a check of every file.
 
     Needs TensorFlow, whatever the Keras backend.
@@ -45,7 +46,7 @@ def load_served(path):
     return ServedModel(_loaded(path), manifest, allocation, path / ASSETS / MANIFEST)
 
 
-def _export_at(path):
+def _export_at(path: Any) -> Any:
     """Returns the `Path` of an export, after a look at what is there."""
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise ValueError(
@@ -65,7 +66,7 @@ def _export_at(path):
     return path
 
 
-def _loaded(path):
+def _loaded(path: Any) -> Any:
     import tensorflow as tf
 
     try:
@@ -88,7 +89,7 @@ class ServedModel:
             cannot stream.
     """
 
-    def __init__(self, network, manifest, allocation, file):
+    def __init__(self, network: Any, manifest: Any, allocation: Any, file: Any) -> None:
         _check_signatures(network, manifest, file)
         self.tasks = [task["name"] for task in manifest["tasks"]]
         self.allocation = allocation
@@ -98,7 +99,7 @@ class ServedModel:
         }
         self._network = network  # its signatures do not keep it alive
 
-    def predict(self, task, x):
+    def predict(self, task: Any, x: Any) -> Any:
         """Returns the answers to one task.
 
         Args:
@@ -120,7 +121,7 @@ class ServedModel:
         tensors = as_tensors(x, specs, self._vocabularies[task])
         return answered(signature, tensors)[task].numpy()
 
-    def stream(self, x, states=None):
+    def stream(self, x: Any, states: Any = None) -> tuple[Any, Any]:
         """Returns the answers to the next steps of sequences, and the states after them.
 
         Needs an export with `streaming=True`; see `keras_mtl.streaming`.
@@ -159,7 +160,7 @@ class ServedModel:
         return answers, {name: outputs[name].numpy() for name in self.states}
 
 
-def _check_signatures(network, manifest, file):
+def _check_signatures(network: Any, manifest: Any, file: Any) -> None:
     """Raises a `ValueError` where a network does not answer what the manifest says it does."""
     tasks, states = {task["name"]: task for task in manifest["tasks"]}, manifest["states"]
     wanted = {task: {task} for task in tasks} | {"serving_default": set(tasks)}

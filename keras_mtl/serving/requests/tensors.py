@@ -1,11 +1,12 @@
 """Tensors of a request, or the reason why it cannot be answered."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 
-def as_tensors(x, specs, vocabularies):
+def as_tensors(x: Any, specs: Any, vocabularies: Any) -> Any:
     """Returns the tensors of a request, by name of the input.
 
     Args:
@@ -39,7 +40,7 @@ def as_tensors(x, specs, vocabularies):
     return tensors
 
 
-def as_states(states, specs, batch_size):
+def as_states(states: Any, specs: Any, batch_size: int) -> Any:
     """Returns the tensors of states, which are zeros at first."""
     if states is None:
         states = {name: np.zeros((batch_size, spec.shape[1])) for name, spec in specs.items()}
@@ -59,7 +60,7 @@ def as_states(states, specs, batch_size):
     return tensors
 
 
-def answered(signature, tensors):
+def answered(signature: Any, tensors: Any) -> Any:
     """Returns what a signature answers; what only the network knows is wrong is said in words.
 
     Raises:
@@ -77,7 +78,7 @@ def answered(signature, tensors):
         ) from error
 
 
-def _as_tensor(name, value, spec):
+def _as_tensor(name: str, value: Any, spec: Any) -> Any:
     import tensorflow as tf
 
     is_text, wanted = spec.dtype == tf.string, spec.dtype.as_numpy_dtype
@@ -102,7 +103,7 @@ def _as_tensor(name, value, spec):
     return tf.convert_to_tensor(value.astype(wanted), spec.dtype)
 
 
-def _check_range(name, value, wanted):
+def _check_range(name: str, value: Any, wanted: Any) -> None:
     """Raises a `ValueError` where a number would become another one."""
     if wanted.kind in "iu":
         limits = np.iinfo(wanted)
@@ -114,7 +115,7 @@ def _check_range(name, value, wanted):
         raise ValueError(f"{name} must hold numbers that {wanted} can hold. Received: {outside[0]}")
 
 
-def _check_ids(name, ids, size):
+def _check_ids(name: str, ids: Any, size: Any) -> None:
     unknown = ids[~((ids >= 0) & (ids < size))]
     if len(unknown):
         raise ValueError(

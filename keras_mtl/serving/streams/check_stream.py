@@ -1,5 +1,7 @@
 """The check that a network answers step by step as it answers whole sequences."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -8,7 +10,7 @@ from keras_mtl.serving.streams.stream_graph import STATES
 from keras_mtl.serving.trial_inputs import NUM_STEPS, trial_inputs
 
 
-def check_stream(frozen, stream, states, calls):
+def check_stream(frozen: keras.Model, stream: Any, states: Any, calls: Any) -> None:
     """Raises a `ValueError` when a stream answers otherwise than the network it is made of.
 
     Args:
@@ -22,7 +24,7 @@ def check_stream(frozen, stream, states, calls):
     task = trial.first_difference([(name, answers[name], stream.output[name]) for name in answers])
     if task is None:
         return
-    whole = []
+    whole: list[Any] = []
 
     def record(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
@@ -46,7 +48,7 @@ def check_stream(frozen, stream, states, calls):
 class _Trial:
     """Random sequences for two networks, which one reads whole and the other in steps."""
 
-    def __init__(self, frozen, stream, states):
+    def __init__(self, frozen: keras.Model, stream: Any, states: Any) -> None:
         self._frozen = frozen
         self._stream = stream
         self._states = states
@@ -57,7 +59,7 @@ class _Trial:
         in_16_bits = any(layer.compute_dtype.endswith("float16") for layer in leaves(frozen))
         self._tolerances = (1e-1, 1e-2) if in_16_bits else (1e-2, 2e-6)
 
-    def first_difference(self, compared):
+    def first_difference(self, compared: Any) -> Any:
         """Returns the name of the first tensor that differs in the two networks, or `None`.
 
         Args:
@@ -74,7 +76,7 @@ class _Trial:
                 return name
         return None
 
-    def _step_by_step(self, pieces):
+    def _step_by_step(self, pieces: Any) -> Any:
         """Returns lists of what each tensor of the stream is at every step."""
         after = [self._stream.output[name] for name in self._states]
         network = keras.Model(self._stream.input, [*pieces, *after])
@@ -90,7 +92,7 @@ class _Trial:
             found.append(answers[: len(pieces)])
         return zip(*found, strict=True)
 
-    def _differ(self, first, second):
+    def _differ(self, first: Any, second: Any) -> Any:
         """Tells whether most examples differ; in one a decision may turn by rounding."""
         if first.shape != second.shape:
             return True
@@ -101,7 +103,7 @@ class _Trial:
         return np.median(change) > tolerance
 
 
-def _answers(network, x):
+def _answers(network: Any, x: Any) -> list[Any]:
     compiles_anew = keras.backend.backend() == "jax"  # every layer that loops, at every call
     call = network.predict_on_batch if compiles_anew else network
     try:

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from typing import Any
 
 import keras
 from keras import ops
@@ -21,14 +22,14 @@ class StreamGraph:
         calls: List of `(layer, outputs)`, in order.
     """
 
-    def __init__(self, taken):
-        self.states = {}
-        self.new_states = {}
-        self.calls = []
+    def __init__(self, taken: Any) -> None:
+        self.states: dict[Any, Any] = {}
+        self.new_states: dict[Any, Any] = {}
+        self.calls: list[Any] = []
         self._taken = set(taken)
-        self._with_state = {}
+        self._with_state: dict[Any, Any] = {}
 
-    def call(self, layer, *args, **kwargs):
+    def call(self, layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
         _check_layer(layer)
         _check_operation(layer, *args)
         call = self._go_on if type(layer) in STATES else _step_by_step
@@ -36,7 +37,14 @@ class StreamGraph:
         self.calls.append((layer, outputs))
         return outputs
 
-    def _go_on(self, layer, x, initial_state=None, mask=None, training=None):
+    def _go_on(
+        self,
+        layer: keras.Layer,
+        x: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: bool | None = None,
+    ) -> Any:
         """Calls a recurrent layer from the states that come in."""
         if initial_state is not None:
             raise ValueError(
@@ -57,7 +65,7 @@ class StreamGraph:
         self.new_states |= zip(names, after, strict=True)
         return [output, *after] if layer.return_state else output
 
-    def _returning_states(self, layer, name):
+    def _returning_states(self, layer: keras.Layer, name: str) -> Any:
         """Returns a layer with the cell of `layer`, and so its weights, that returns states."""
         if id(layer) not in self._with_state:
             self._with_state[id(layer)] = keras.layers.RNN(
@@ -69,7 +77,7 @@ class StreamGraph:
             )
         return self._with_state[id(layer)]
 
-    def _new_name(self, layer):
+    def _new_name(self, layer: keras.Layer) -> Any:
         """Returns the name that the states of one call of a layer begin with."""
         name = "state_" + re.sub(r"\W", "_", layer.name)
         for number in itertools.count(1):
@@ -79,7 +87,7 @@ class StreamGraph:
                 return call
 
 
-def _kept_in_padding(output, mask, before, after):
+def _kept_in_padding(output: Any, mask: Any, before: Any, after: Any) -> Any:
     """Returns the output of a layer, which padding leaves as it is.
 
     Keras does that too, but takes zeros where a piece begins with padding.
@@ -92,7 +100,7 @@ def _kept_in_padding(output, mask, before, after):
     return output
 
 
-def _check_layer(layer):
+def _check_layer(layer: keras.Layer) -> None:
     described = f"Layer {layer.name!r} ({type(layer).__name__})"
     if isinstance(layer, keras.layers.Bidirectional) or getattr(layer, "go_backwards", False):
         raise ValueError(
@@ -112,7 +120,7 @@ def _check_layer(layer):
         )
 
 
-def _check_operation(operation, *args):
+def _check_operation(operation: Any, *args: Any) -> None:
     """Refuses what trials on fresh weights may not show: nearly all gates are open there."""
     axes = keras.tree.flatten(getattr(operation, "axis", None))
     over_places = type(operation).__name__ in _OVER_PLACES and 1 in axes
@@ -124,7 +132,7 @@ def _check_operation(operation, *args):
         )
 
 
-def _step_by_step(layer, *args, **kwargs):
+def _step_by_step(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
     try:
         return layer(*args, **kwargs)
     except ValueError as error:

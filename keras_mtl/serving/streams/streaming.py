@@ -1,5 +1,7 @@
 """`streaming`: a network that goes on where it stopped, from one that reads whole sequences."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -8,7 +10,7 @@ from keras_mtl.serving.streams.check_stream import check_stream
 from keras_mtl.serving.streams.stream_graph import STATES, StreamGraph
 
 
-def streaming(frozen):
+def streaming(frozen: keras.Model) -> Any:
     """Returns a frozen recurrent network in a form that reads sequences piece by piece.
 
     The result takes the next steps of each sequence together with the states that the network
@@ -77,7 +79,7 @@ def streaming(frozen):
     return stream
 
 
-def initial_states(stream, batch_size):
+def initial_states(stream: Any, batch_size: int) -> dict[Any, Any]:
     """Returns the states of a network before the first step of its sequences.
 
     Args:
@@ -93,7 +95,7 @@ def initial_states(stream, batch_size):
     }
 
 
-def _inputs_of_any_length(network):
+def _inputs_of_any_length(network: Any) -> Any:
     """Returns inputs like those of a network, whose sequences have any number of steps."""
     recurrent = [layer for layer in leaves(network) if type(layer) in STATES]
     lengths = {keras.tree.flatten(layer.input)[0].shape[1] for layer in recurrent}

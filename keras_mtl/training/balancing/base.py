@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_mtl.data import TaskBatches
+from keras_mtl.types import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +48,11 @@ class Balancing(keras.layers.Layer):
     follows_task_gradients = False  # in the step that the network takes anyway
     splits_batches = False  # looks at a part of the examples after another
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"name": "balancing", "dtype": "float32", **kwargs})
-        self.task_names = []
+        self.task_names: list[Any] = []
 
-    def build(self, tasks):
+    def build(self, tasks: Any) -> None:
         if self.built:
             raise ValueError(
                 f"This {type(self).__name__} holds the state of an earlier compile. Give every "
@@ -60,33 +61,33 @@ class Balancing(keras.layers.Layer):
         self.task_names = list(tasks)
         self.make_state(tasks)
 
-    def get_build_config(self):
+    def get_build_config(self) -> Any:
         return None  # a loaded model builds it when it is compiled
 
-    def make_state(self, tasks):
+    def make_state(self, tasks: Any) -> None:
         """Makes the variables for a model's tasks."""
         self.latest = self.add_state("task_weights", "ones")
 
-    def add_state(self, name, initializer, trainable=False):
+    def add_state(self, name: str, initializer: Any, trainable: bool = False) -> Any:
         """Returns a variable with a number per task."""
         shape = (len(self.task_names),)
         return self.add_weight(shape, initializer, trainable=trainable, name=name)
 
     @property
-    def task_weights(self):
+    def task_weights(self) -> Any:
         """Dict, task -> number by which its loss is multiplied, as of the last batch."""
         weights = ops.convert_to_numpy(self.current_weights())
         return dict(zip(self.task_names, weights.tolist(), strict=True))
 
-    def current_weights(self):
+    def current_weights(self) -> Any:
         return self.latest
 
-    def follow(self, batch):
+    def follow(self, batch: Any) -> Any:
         """Returns the loss of a `BatchLosses`, whose gradient is the one to follow."""
         objective = self.objective(batch.means, batch.shares)
         return objective + ops.stop_gradient(batch.loss - objective) + batch.rest
 
-    def objective(self, means, shares):
+    def objective(self, means: Any, shares: Any) -> Tensor:
         """Returns the number that a batch minimizes instead of `sum(shares * means)`.
 
         Args:
@@ -95,29 +96,29 @@ class Balancing(keras.layers.Layer):
         """
         return ops.sum(shares * self.next_weights(means, shares > 0) * means)
 
-    def next_weights(self, means, present):
+    def next_weights(self, means: Any, present: Any) -> Any:
         """Returns the (T,) weights of a batch and keeps them as the latest."""
         raise NotImplementedError
 
-    def check_optimizer(self, optimizer):
+    def check_optimizer(self, optimizer: Any) -> None:
         """Raises a `ValueError` for an optimizer that the method cannot work with."""
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         for key, variable in self._state_by_key().items():
             store[key] = ops.convert_to_numpy(variable)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         saved = set(store.keys())
         for key, variable in self._state_by_key().items():
             if key in saved:
                 variable.assign(store[key])
 
-    def _state_by_key(self):
+    def _state_by_key(self) -> dict[Any, Any]:
         """Returns its variables and the states of its random generators."""
         method = type(self).__name__
         return {f"{method}_{place}": state for place, state in enumerate(self.variables)}
 
-    def begin_epoch(self):
+    def begin_epoch(self) -> None:
         """Looks at what the epoch before left, outside of compiled code."""
 
 
@@ -135,17 +136,17 @@ class GradientBalancing(Balancing):
     takes_gradients = True
     follows_task_gradients = True
 
-    def make_state(self, tasks):
+    def make_state(self, tasks: Any) -> None:
         self.shares = self.add_state("shares", "zeros")
 
-    def current_weights(self):
+    def current_weights(self) -> Tensor:
         return ops.ones((len(self.task_names),))
 
-    def follow(self, batch):
+    def follow(self, batch: Any) -> Any:
         self.shares.assign(batch.shares)
         return batch.model.by_task_gradients(ops.append(batch.shares * batch.means, batch.rest))
 
-    def balanced(self, terms, gradients):
+    def balanced(self, terms: Any, gradients: Any) -> list[Any]:
         """Returns the gradient to follow of each variable.
 
         Args:
@@ -171,7 +172,7 @@ class GradientBalancing(Balancing):
             for factors, flat, gradient in zip(coefficients, by_term, gradients, strict=True)
         ]
 
-    def coefficients(self, gram, losses, shares):
+    def coefficients(self, gram: Tensor, losses: Any, shares: Any) -> Any:
         """Returns what the tasks' gradients are multiplied with before they are added up.
 
         Args:
@@ -185,13 +186,13 @@ class GradientBalancing(Balancing):
         raise NotImplementedError
 
 
-def _meet(gradients):
+def _meet(gradients: Any) -> Tensor:
     """Returns whether some entry of a variable has a gradient from two of (T, size) or more."""
     reached = ops.sum(ops.cast(ops.not_equal(gradients, 0.0), "int32"), axis=0)
     return ops.any(reached >= 2)
 
 
-def check_balancing(balancing, loss, optimizer, loss_scaling):
+def check_balancing(balancing: Any, loss: Any, optimizer: Any, loss_scaling: Any) -> None:
     """Raises a `ValueError` unless `compile` can use what it was given."""
     if not isinstance(balancing, Balancing):
         raise ValueError(
@@ -211,7 +212,7 @@ def check_balancing(balancing, loss, optimizer, loss_scaling):
     balancing.check_optimizer(optimizer)
 
 
-def check_batches(balancing, batches, batch_size):
+def check_batches(balancing: Any, batches: Any, batch_size: Any) -> None:
     """Raises a `ValueError` when batches leave a method nothing to do.
 
     Args:
@@ -235,7 +236,7 @@ def check_batches(balancing, batches, batch_size):
         )
 
 
-def softmax_of_present(scores, present):
+def softmax_of_present(scores: Any, present: Any) -> Tensor:
     """Returns (T,) softmax times the number of tasks that are present, 0 for others."""
     scores = ops.where(present, scores, -1e9)
     count = ops.sum(ops.cast(present, scores.dtype))

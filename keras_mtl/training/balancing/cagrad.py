@@ -1,10 +1,13 @@
 """A step near the average gradient that helps the task which it helps least."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.training.balancing.base import GradientBalancing
+from keras_mtl.types import Tensor
 
 _ITERATIONS = 60  # leaves an error near that of float32 for 20 tasks
 
@@ -34,11 +37,11 @@ class CAGrad(GradientBalancing):
     0.4
     """
 
-    def __init__(self, c=0.5, **kwargs):
+    def __init__(self, c: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.c = float(checks.number("c", c, least=0, below=1))
 
-    def coefficients(self, gram, losses, shares):
+    def coefficients(self, gram: Tensor, losses: Any, shares: Any) -> tuple[Any, Any]:
         present = ops.diagonal(gram) > 0
         count = ops.maximum(ops.sum(ops.cast(present, "float32")), 1.0)
         largest = ops.max(ops.diagonal(gram))
@@ -49,11 +52,11 @@ class CAGrad(GradientBalancing):
         step = ops.where(norm > 1e-6, count * radius * worst / ops.maximum(norm, 1e-6), 0.0)
         return 1.0 + step, ops.ones_like(losses)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "c": self.c}
 
 
-def worst_mixture(gram, radius, present):
+def worst_mixture(gram: Tensor, radius: Any, present: Any) -> Any:
     """Returns the (T,) weights `w` of the paper's dual problem.
 
     They minimize `w . b + radius * |sum(w * gradients)|` among weights that are at least 0 and
@@ -89,11 +92,11 @@ def worst_mixture(gram, radius, present):
     return scale * ops.fori_loop(0, _ITERATIONS, iterate, state)[0]
 
 
-def _norm(gram, weights):
+def _norm(gram: Tensor, weights: Any) -> Tensor:
     return ops.sqrt(ops.maximum(ops.sum(weights * ops.matmul(gram, weights)), 1e-16))
 
 
-def _onto_simplex(point, scale):
+def _onto_simplex(point: Any, scale: Any) -> Tensor:
     """Returns the nearest point that is at least 0 and whose sum, times `scale`, is 1."""
     order = ops.argsort(-point / scale)
     point_sorted, scale_sorted = ops.take(point, order), ops.take(scale, order)

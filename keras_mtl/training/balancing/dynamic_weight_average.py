@@ -1,11 +1,14 @@
 """Task weights from how fast each task's loss fell."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.training.balancing.base import Balancing
+from keras_mtl.types import Setting, Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -36,23 +39,23 @@ class DynamicWeightAverage(Balancing):
     1.0
     """
 
-    def __init__(self, temperature=2.0, **kwargs):
+    def __init__(self, temperature: Setting = 2.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.temperature = float(checks.number("temperature", temperature, above=0))
 
-    def make_state(self, tasks):
+    def make_state(self, tasks: Any) -> None:
         super().make_state(tasks)
         self.loss_sums = self.add_state("loss_sums", "zeros")
         self.batch_counts = self.add_state("batch_counts", "zeros")
         unknown = keras.initializers.Constant(float("nan"))
         self.last_means = self.add_state("last_means", unknown)
 
-    def next_weights(self, means, present):
+    def next_weights(self, means: Any, present: Any) -> Tensor:
         self.loss_sums.assign_add(ops.where(present, ops.stop_gradient(means), 0.0))
         self.batch_counts.assign_add(ops.cast(present, "float32"))
         return ops.convert_to_tensor(self.latest)
 
-    def begin_epoch(self):
+    def begin_epoch(self) -> None:
         state = (self.loss_sums, self.batch_counts, self.last_means)
         sums, counts, last = (ops.convert_to_numpy(variable) for variable in state)
         if not counts.any():
@@ -69,5 +72,5 @@ class DynamicWeightAverage(Balancing):
             weights[known] = known.sum() * grown / grown.sum()
         self.latest.assign(weights)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}

@@ -1,6 +1,7 @@
 """Two steps a batch: each task tries a step, and counts by what it is worth after it."""
 
 import fractions
+from typing import Any
 
 import keras
 from keras import ops
@@ -8,6 +9,7 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.training.balancing.base import Balancing
 from keras_mtl.training.gradients import jacobian, with_gradient
+from keras_mtl.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -56,7 +58,9 @@ class FirstOrderMAML(Balancing):
     takes_gradients = True
     splits_batches = True
 
-    def __init__(self, inner_part=0.8, inner_learning_rate=None, **kwargs):
+    def __init__(
+        self, inner_part: float = 0.8, inner_learning_rate: Any = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.inner_part = float(checks.probability("inner_part", inner_part))
         self.inner_learning_rate = inner_learning_rate
@@ -64,13 +68,13 @@ class FirstOrderMAML(Balancing):
             rate = checks.number("inner_learning_rate", inner_learning_rate, least=0)
             self.inner_learning_rate = float(rate)
 
-    def make_state(self, tasks):
+    def make_state(self, tasks: Any) -> None:
         pass  # a batch says it all
 
-    def current_weights(self):
+    def current_weights(self) -> Tensor:
         return ops.ones((len(self.task_names),))
 
-    def check_optimizer(self, optimizer):
+    def check_optimizer(self, optimizer: Any) -> None:
         if self.inner_learning_rate is None and isinstance(
             optimizer, keras.optimizers.MultiOptimizer
         ):
@@ -79,12 +83,12 @@ class FirstOrderMAML(Balancing):
                 "its inner steps with one. Give it: FirstOrderMAML(inner_learning_rate=...)."
             )
 
-    def follow(self, batch):
+    def follow(self, batch: Any) -> Any:
         variables = batch.model.trainable_variables
         gradients = self._outer_gradients(batch, [ops.convert_to_tensor(v) for v in variables])
         return with_gradient(batch.loss, variables, gradients) + batch.rest
 
-    def _outer_gradients(self, batch, values):
+    def _outer_gradients(self, batch: Any, values: Any) -> Any:
         """Returns, for each value of a variable, the sum of the tasks' outer gradients.
 
         The weights are never changed: a stateless call of the network takes the stepped ones as
@@ -108,12 +112,12 @@ class FirstOrderMAML(Balancing):
             total = [known + new[0] for known, new in zip(total, gradients, strict=True)]
         return total
 
-    def _rate(self, model):
+    def _rate(self, model: keras.Model) -> Any:
         if self.inner_learning_rate is None:
             return model.optimizer_learning_rate()
         return ops.convert_to_tensor(self.inner_learning_rate)
 
-    def split(self, batch):
+    def split(self, batch: Any) -> tuple[Any, Any]:
         """Returns the inner and the outer part of a structure of arrays, by their first axis."""
         size = ops.shape(keras.tree.flatten(batch)[0])[0]
         # Whole numbers, so that a size that only TensorFlow's step knows gives the same parts.
@@ -126,7 +130,7 @@ class FirstOrderMAML(Balancing):
             keras.tree.map_structure(lambda array: _rows(array, slice(outer, None)), batch),
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             "inner_part": self.inner_part,
             "inner_learning_rate": self.inner_learning_rate,
@@ -134,5 +138,5 @@ class FirstOrderMAML(Balancing):
         return {**super().get_config(), **config}
 
 
-def _rows(array, rows):
+def _rows(array: Any, rows: Any) -> Any:
     return None if array is None else array[rows]

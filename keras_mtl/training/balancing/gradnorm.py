@@ -1,10 +1,13 @@
 """Task weights that let all tasks train at similar rates."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.training.balancing.base import GradientBalancing
+from keras_mtl.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -41,21 +44,21 @@ class GradNorm(GradientBalancing):
 
     weighs_losses = True
 
-    def __init__(self, alpha=1.5, learning_rate=0.025, **kwargs):
+    def __init__(self, alpha: float = 1.5, learning_rate: float = 0.025, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.alpha = float(checks.number("alpha", alpha, least=0))
         self.learning_rate = float(checks.number("learning_rate", learning_rate, above=0))
 
-    def make_state(self, tasks):
+    def make_state(self, tasks: Any) -> None:
         super().make_state(tasks)
         self.latest = self.add_state("task_weights", "ones")
         unknown = keras.initializers.Constant(float("nan"))
         self.first_losses = self.add_state("first_losses", unknown)
 
-    def current_weights(self):
+    def current_weights(self) -> Any:
         return self.latest
 
-    def coefficients(self, gram, losses, shares):
+    def coefficients(self, gram: Tensor, losses: Any, shares: Any) -> tuple[Any, Any]:
         present = shares > 0
         exists = ops.cast(present, "float32")
         count = ops.maximum(ops.sum(exists), 1.0)
@@ -77,6 +80,6 @@ class GradNorm(GradientBalancing):
         self.latest.assign(ops.where(present, moved, before))
         return weights, weights
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {"alpha": self.alpha, "learning_rate": self.learning_rate}
         return {**super().get_config(), **config}

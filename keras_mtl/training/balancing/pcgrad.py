@@ -1,10 +1,13 @@
 """Gradient surgery: a task's gradient loses what goes against another's."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.training.balancing.base import GradientBalancing
+from keras_mtl.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -28,24 +31,24 @@ class PCGrad(GradientBalancing):
     1
     """
 
-    def __init__(self, seed=None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = checks.seed("seed", seed)
 
-    def make_state(self, tasks):
+    def make_state(self, tasks: Any) -> None:
         super().make_state(tasks)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
-    def coefficients(self, gram, losses, shares):
+    def coefficients(self, gram: Tensor, losses: Any, shares: Any) -> tuple[Any, Any]:
         num_tasks = len(self.task_names)
         draws = keras.random.uniform((num_tasks, num_tasks), seed=self.seed_generator)
         return surgery(gram, ops.argsort(draws, axis=-1)), ops.ones_like(losses)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.seed}
 
 
-def surgery(gram, order):
+def surgery(gram: Tensor, order: Any) -> Tensor:
     """Returns (T,) by what each gradient is multiplied in the sum of the projected ones.
 
     Args:

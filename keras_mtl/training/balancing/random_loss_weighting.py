@@ -1,5 +1,7 @@
 """Task weights that are drawn anew for every batch."""
 
+from typing import Any
+
 import keras
 
 from keras_mtl import checks
@@ -32,19 +34,19 @@ class RandomLossWeighting(Balancing):
 
     within_batches = True
 
-    def __init__(self, seed=None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.seed = checks.seed("seed", seed)
 
-    def make_state(self, tasks):
+    def make_state(self, tasks: Any) -> None:
         super().make_state(tasks)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
-    def next_weights(self, means, present):
+    def next_weights(self, means: Any, present: Any) -> Any:
         draws = keras.random.normal((len(self.task_names),), seed=self.seed_generator)
         weights = softmax_of_present(draws, present)
         self.latest.assign(weights)
         return weights
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.seed}

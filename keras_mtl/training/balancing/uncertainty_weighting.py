@@ -1,10 +1,13 @@
 """Task weights from an uncertainty per task that is trained with the network."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_mtl.kinds import KINDS
 from keras_mtl.training.balancing.base import Balancing
+from keras_mtl.types import Tensor
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -34,12 +37,12 @@ class UncertaintyWeighting(Balancing):
     {'income': 1.0, 'age': 0.5}
     """
 
-    def make_state(self, tasks):
+    def make_state(self, tasks: Any) -> None:
         self.log_variances = self.add_state("log_variances", "zeros", trainable=True)
         self._factors = [KINDS[task.kind].uncertainty_factor for task in tasks.values()]
 
-    def current_weights(self):
+    def current_weights(self) -> Any:
         return ops.array(self._factors, "float32") * ops.exp(-self.log_variances)
 
-    def objective(self, means, shares):
+    def objective(self, means: Any, shares: Any) -> Tensor:
         return ops.sum(shares * (self.current_weights() * means + 0.5 * self.log_variances))

@@ -1,5 +1,7 @@
 """Callbacks that look on while a network trains."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -23,19 +25,19 @@ class AllocationRecorder(keras.callbacks.Callback):
     []
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.epochs = []
-        self.probabilities = []
+        self.epochs: list[Any] = []
+        self.probabilities: list[Any] = []
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if not self.epochs:
             self._record(epoch)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._record(epoch + 1)
 
-    def _record(self, epoch):
+    def _record(self, epoch: int) -> None:
         learned = LearnedAllocation | RoutingPolicy
         layers = [layer for layer in self.model.layers if isinstance(layer, learned)]
         self.epochs.append(epoch)

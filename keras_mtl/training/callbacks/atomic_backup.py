@@ -4,6 +4,7 @@ import os
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -42,7 +43,7 @@ class AtomicBackup(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, backup_dir, delete_checkpoint=True):
+    def __init__(self, backup_dir: Any, delete_checkpoint: bool = True) -> None:
         super().__init__()
         if not isinstance(backup_dir, str | os.PathLike) or not os.fspath(backup_dir):
             raise ValueError(f"backup_dir must be the path of a folder. Received: {backup_dir!r}")
@@ -51,7 +52,7 @@ class AtomicBackup(keras.callbacks.Callback):
         self.backup_dir = Path(backup_dir)
         self.delete_checkpoint = checks.flag("delete_checkpoint", delete_checkpoint)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         if not self.model.built:
             raise ValueError(
                 "AtomicBackup restores the weights at the beginning of fit, but this network has "
@@ -62,10 +63,10 @@ class AtomicBackup(keras.callbacks.Callback):
             self._restore(backups[max(backups)])
             begin_at_epoch(self.model, max(backups))
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         begin_at_epoch(self.model, None)  # a later fit begins where it is told to
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.backup_dir.mkdir(parents=True, exist_ok=True)
         unfinished = self.backup_dir / _UNFINISHED
         earlier = self._backups()
@@ -77,7 +78,7 @@ class AtomicBackup(keras.callbacks.Callback):
         for file in earlier.values():
             file.unlink()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         begin_at_epoch(self.model, None)
         if self.delete_checkpoint and self.backup_dir.is_dir():
             for file in [self.backup_dir / _UNFINISHED, *self._backups().values()]:
@@ -85,13 +86,13 @@ class AtomicBackup(keras.callbacks.Callback):
             if not any(self.backup_dir.iterdir()):
                 self.backup_dir.rmdir()
 
-    def _backups(self):
+    def _backups(self) -> Any:
         """Returns a dict, number of epochs that were over -> file, the newest last."""
         files = self.backup_dir.iterdir() if self.backup_dir.is_dir() else []
         found = [(_NAME.fullmatch(file.name), file) for file in files]
         return dict(sorted((int(match[1]), file) for match, file in found if match))
 
-    def _restore(self, file):
+    def _restore(self, file: Any) -> None:
         optimizer = self.model.optimizer
         if optimizer is not None and not optimizer.built:
             optimizer.build(self.model.trainable_variables)

@@ -1,7 +1,7 @@
 """The end of a warm-up: parallel components that start as equals."""
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 
@@ -50,12 +50,12 @@ class CopyComponents(keras.callbacks.Callback):
     ...     x, y, initial_epoch=1, epochs=2, callbacks=[keras_mtl.CopyComponents(1)], verbose=0)
     """
 
-    def __init__(self, epoch):
+    def __init__(self, epoch: int) -> None:
         super().__init__()
         self.epoch = checks.count("epoch", epoch, least=0)
-        self._first_epoch = None
+        self._first_epoch: int | None = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         self._first_epoch = None
         if not self._chosen_layers():
             raise ValueError(
@@ -69,7 +69,7 @@ class CopyComponents(keras.callbacks.Callback):
                     f"weights, so none can be a copy of the first. Received: {sorted(shapes)}"
                 )
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._first_epoch is None:
             self._first_epoch = epoch
             self._check_what_will_be(epoch)
@@ -83,7 +83,7 @@ class CopyComponents(keras.callbacks.Callback):
             warnings.warn(str(off), stacklevel=2)
         self._copy()
 
-    def _check_what_will_be(self, epoch):
+    def _check_what_will_be(self, epoch: int) -> None:
         """Raises a `ValueError` where it is certain that the warm-up ends elsewhere."""
         params = self.params or {}
         steps = params.get("steps")
@@ -93,7 +93,7 @@ class CopyComponents(keras.callbacks.Callback):
         if off and off.seen % steps == 0:  # else an epoch was interrupted, and is begun again
             raise ValueError(f"{off} Batches of an epoch: {steps}.")
 
-    def _off(self, more=0):
+    def _off(self, more: int = 0) -> Any:
         """Returns the first layer whose warm-up does not end after so many more batches."""
         for layer in self.model.layers:
             if isinstance(layer, RoutingPolicy):
@@ -102,7 +102,7 @@ class CopyComponents(keras.callbacks.Callback):
                     return _Off(self.epoch, layer.name, seen, layer.warm_up)
         return None
 
-    def _copy(self):
+    def _copy(self) -> None:
         optimizer = self.model.optimizer
         for layer in self._chosen_layers():
             first, *others = layer.components
@@ -112,7 +112,7 @@ class CopyComponents(keras.callbacks.Callback):
                 for source, target in pairs:
                     _copy_state(optimizer, source, target)
 
-    def _chosen_layers(self):
+    def _chosen_layers(self) -> list[Any]:
         found = [layer for layer in self.model.layers if isinstance(layer, ParallelComponents)]
         return [layer for layer in found if len(layer.components) > 1]
 
@@ -125,7 +125,7 @@ class _Off(NamedTuple):
     seen: int
     warm_up: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"CopyComponents({self.epoch}) copies components after {self.seen} training batches, "
             f"but the warm-up of layer {self.layer!r} is {self.warm_up} batches. Build the network "
@@ -134,11 +134,11 @@ class _Off(NamedTuple):
         )
 
 
-def _shapes(component):
+def _shapes(component: keras.Layer) -> Any:
     return tuple(tuple(weight.shape) for weight in component.weights)
 
 
-def _copy_state(optimizer, source, target):
+def _copy_state(optimizer: Any, source: Any, target: Any) -> None:
     kept = [optimizer_state(optimizer, variable) for variable in (source, target)]
     for old, new in zip(*kept, strict=True):
         new.assign(old.numpy().copy())

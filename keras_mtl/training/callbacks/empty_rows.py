@@ -1,13 +1,14 @@
 """Tasks that are left without a component in some layer: who they are, and a word during `fit`."""
 
 import warnings
+from typing import Any
 
 import keras
 
 from keras_mtl.layers import Allocation, AllocationMatrix
 
 
-def empty_rows(model):
+def empty_rows(model: keras.Model) -> list[Any]:
     """Returns who has no component that is at least as likely as not, and where.
 
     `min_components` is not asked: with 1 the most likely component is kept nevertheless. A layer of
@@ -35,14 +36,14 @@ class EmptyRowsWarning(keras.callbacks.Callback):
     components. A row of zeros that was given is meant.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self._told = set()
+        self._told: set[Any] = set()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not any(map(_may_be_empty, self.model.layers)):
             return
-        layers_by_task = {}
+        layers_by_task: dict[Any, Any] = {}
         for task, layer in empty_rows(self.model):
             if _may_be_empty(layer) and (task, layer.name) not in self._told:
                 self._told.add((task, layer.name))
@@ -57,5 +58,5 @@ class EmptyRowsWarning(keras.callbacks.Callback):
             )
 
 
-def _may_be_empty(layer):
+def _may_be_empty(layer: keras.Layer) -> bool:
     return isinstance(layer, AllocationMatrix) and not layer.min_components

@@ -1,5 +1,7 @@
 """The number of the epoch, for those who count: a second `fit` goes on from the first."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -22,12 +24,12 @@ class FollowEpochs(keras.callbacks.Callback):
         batches: What `fit` reads.
     """
 
-    def __init__(self, batches):
+    def __init__(self, batches: Any) -> None:
         super().__init__()
         self._batches = batches
-        self._epochs_before = None
+        self._epochs_before: Any = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if isinstance(self._batches, IN_ORDER):
             self._turn_to(epoch)
         for router in self._cooling_routers():
@@ -35,11 +37,11 @@ class FollowEpochs(keras.callbacks.Callback):
         if self.model.balancing is not None:
             self.model.balancing.begin_epoch()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for router in self._cooling_routers():
             router.epochs.assign_add(1)
 
-    def _turn_to(self, epoch):
+    def _turn_to(self, epoch: int) -> None:
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         trained = int(ops.convert_to_numpy(optimizer.iterations)) * (
             optimizer.gradient_accumulation_steps or 1
@@ -52,10 +54,10 @@ class FollowEpochs(keras.callbacks.Callback):
             self._epochs_before = max(trained // steps - epoch, 0)
         self._batches.epoch = self._epochs_before + epoch
 
-    def _cooling_routers(self):
+    def _cooling_routers(self) -> list[Any]:
         layers = with_inner_layers(self.model)
         return [x for x in layers if isinstance(x, GumbelRouter) and x.counts == "epochs"]
 
 
-def _take_turns(batches, optimizer):
+def _take_turns(batches: Any, optimizer: Any) -> bool:
     return isinstance(batches, AlternatingBatches) and isinstance(optimizer, AlternatingOptimizer)

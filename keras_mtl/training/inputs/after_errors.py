@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -16,17 +18,17 @@ class WholeAfterErrors(ModelHooks):
     """
 
     @functools.wraps(keras.Model.evaluate)
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         with self._whole_after_errors():
             return super().evaluate(*args, **kwargs)
 
     @functools.wraps(keras.Model.predict)
-    def predict(self, *args, **kwargs):
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
         with self._whole_after_errors():
             return super().predict(*args, **kwargs)
 
     @contextlib.contextmanager
-    def _whole_after_errors(self):
+    def _whole_after_errors(self) -> Iterator[Any]:
         try:
             yield
         finally:

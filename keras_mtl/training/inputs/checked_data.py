@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from typing import Any
 
 import keras
 
@@ -22,7 +23,7 @@ class CheckedData(WholeAfterErrors):
     uses_task_losses = False
 
     @functools.wraps(keras.Model.evaluate)
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         given = named(super().evaluate, args, kwargs)
         if not given.get("_use_cached_eval_dataset"):
             given = self._checked(given, check_data)
@@ -30,16 +31,16 @@ class CheckedData(WholeAfterErrors):
         return super().evaluate(**given | {"x": prepared(given.get("x"))})
 
     @functools.wraps(keras.Model.train_on_batch)
-    def train_on_batch(self, *args, **kwargs):
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         given = named(super().train_on_batch, args, kwargs)
         return super().train_on_batch(**self._checked(given, check_batch))
 
     @functools.wraps(keras.Model.test_on_batch)
-    def test_on_batch(self, *args, **kwargs):
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         given = named(super().test_on_batch, args, kwargs)
         return super().test_on_batch(**self._checked(given, check_batch))
 
-    def _checked_for_fit(self, given):
+    def _checked_for_fit(self, given: Any) -> Any:
         """Returns what `fit` is called with, after a check of training and validation data."""
         given = self._checked(given, check_data)
         check_first_batch(self, given.get("x"), given.get("batch_size"))
@@ -50,7 +51,7 @@ class CheckedData(WholeAfterErrors):
         given["validation_data"] = data if isinstance(validation, tuple | list) else validation
         return given
 
-    def _checked(self, given, check):
+    def _checked(self, given: Any, check: Any) -> Any:
         """Returns what a method is called with, data that fit the model among it."""
         if given.get("class_weight") is not None:
             raise ValueError(
@@ -63,7 +64,7 @@ class CheckedData(WholeAfterErrors):
         return given | dict(zip(_DATA, data, strict=True))
 
 
-def named(method, args, kwargs):
+def named(method: Any, args: Any, kwargs: Any) -> Any:
     """Returns what a method is called with, by name."""
     given = inspect.signature(method).bind(*args, **kwargs).arguments
     return given | given.pop("kwargs", {})

@@ -1,5 +1,7 @@
 """Checks of arrays before compiled code sees them, where Python can still explain."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -18,7 +20,7 @@ from keras_mtl.training.inputs.forms import (
 OWN_FORM = (AlternatingBatches, TaskBatches)  # made of data that were checked
 
 
-def check_data(model, x, y=None, sample_weight=None):
+def check_data(model: keras.Model, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
     """Returns what `fit` or `evaluate` was given, lists of numbers and masked labels as arrays.
 
     Of data sets only what the backend looks at itself before it trains: an `element_spec`, on
@@ -39,7 +41,7 @@ def check_data(model, x, y=None, sample_weight=None):
     return x, y, sample_weight
 
 
-def _first(data):
+def _first(data: Any) -> Any:
     """Returns the first batch of a data set, or a description of it, if that has no price."""
     if hasattr(data, "element_spec"):
         return data.element_spec
@@ -48,7 +50,9 @@ def _first(data):
     return None if isinstance(data, OWN_FORM) or data.num_batches == 0 else data[0]
 
 
-def check_arrays(model, x, y, sample_weight=None):
+def check_arrays(
+    model: keras.Model, x: Any, y: Any, sample_weight: Any = None
+) -> tuple[Any, Any, Any]:
     """Returns `(x, y, sample_weight)` as arrays that fit a model.
 
     Raises:
@@ -71,7 +75,7 @@ def check_arrays(model, x, y, sample_weight=None):
     return x, y, _check_weights(model, sample_weight, len(next(iter(y.values()))))
 
 
-def check_batch(model, x, y, sample_weight=None):
+def check_batch(model: keras.Model, x: Any, y: Any, sample_weight: Any = None) -> Any:
     """Returns what `train_on_batch` was given, lists of numbers and masked labels as arrays.
 
     Raises:
@@ -89,12 +93,12 @@ def check_batch(model, x, y, sample_weight=None):
     return x, y, _check_weights(model, sample_weight, len(x["task_id"]))
 
 
-def is_array(x):
+def is_array(x: Any) -> bool:
     """Whether `x` is an array, a list or a dict of arrays, and no data set of labels too."""
     return isinstance(x, dict | list) or hasattr(x, "shape")
 
 
-def check_inputs(model, x):
+def check_inputs(model: keras.Model, x: Any) -> Any:
     """Returns inputs as arrays.
 
     Raises:
@@ -103,7 +107,7 @@ def check_inputs(model, x):
     return _check_input("x", model.input, x)
 
 
-def _check_input(name, wanted, x):
+def _check_input(name: str, wanted: Any, x: Any) -> Any:
     if isinstance(wanted, dict):
         if not isinstance(x, dict) or set(x) != set(wanted):
             came = sorted(x) if isinstance(x, dict) else type(x).__name__
@@ -119,7 +123,7 @@ def _check_input(name, wanted, x):
     return x
 
 
-def _check_shape(name, wanted, value):
+def _check_shape(name: str, wanted: Any, value: Any) -> None:
     shape = np.shape(value)
     fits = len(shape) == len(wanted) and all(
         size in (None, came) for size, came in zip(wanted[1:], shape[1:], strict=True)
@@ -130,7 +134,7 @@ def _check_shape(name, wanted, value):
         )
 
 
-def _check_weights(model, sample_weight, num_examples):
+def _check_weights(model: keras.Model, sample_weight: Any, num_examples: int) -> Any:
     weights = {
         owner: as_sample_weight(owner, weight)
         for owner, weight in named_weights(model, sample_weight).items()

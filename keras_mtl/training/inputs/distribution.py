@@ -1,6 +1,7 @@
 """Training under a distribution strategy: where variables are made, and what it cannot do."""
 
 import contextlib
+from typing import Any
 
 import keras
 
@@ -8,21 +9,21 @@ from keras_mtl.keras_internals import with_inner_layers
 from keras_mtl.layers import InstanceGate
 
 
-def scope_of(model):
+def scope_of(model: keras.Model) -> Any:
     """Returns the context in which what belongs to a model is made on all of its replicas."""
     if keras.backend.backend() != "tensorflow":
         return contextlib.nullcontext()
     return model.distribute_strategy.scope()
 
 
-def num_replicas_of(model):
+def num_replicas_of(model: keras.Model) -> Any:
     """Returns how many replicas a model trains on."""
     if keras.backend.backend() != "tensorflow":
         return 1
     return model.distribute_strategy.num_replicas_in_sync
 
 
-def check_first_batch(model, x, batch_size):
+def check_first_batch(model: keras.Model, x: Any, batch_size: Any) -> None:
     """Raises a `ValueError` for a first batch that replicas cannot share in equal parts.
 
     Keras builds a model from the mean of the parts. Later batches may be odd.
@@ -46,7 +47,7 @@ def check_first_batch(model, x, batch_size):
         )
 
 
-def check_replicas(model, balancing, steps_per_execution):
+def check_replicas(model: keras.Model, balancing: Any, steps_per_execution: Any) -> None:
     """Raises a `ValueError` for what several replicas cannot do as one would."""
     if num_replicas_of(model) == 1:
         return

@@ -6,6 +6,7 @@ another number, of which nobody can tell that it is wrong. What users write them
 
 import inspect
 import re
+from typing import Any
 
 import keras
 
@@ -16,7 +17,7 @@ from keras_mtl.kinds.keras_names import LOGITS, VECTORS
 _KERAS = (keras.losses, keras.metrics)
 
 
-def check_fit(name, task):
+def check_fit(name: str, task: Any) -> None:
     """Raises a `ValueError` when the loss or a metric of a `Task` cannot be right for its kind."""
     if task.loss is not None:
         _check(name, task, "loss", keras.losses.get(task.loss))
@@ -25,7 +26,7 @@ def check_fit(name, task):
             _check(name, task, "metric", keras.metrics.get(metric))
 
 
-def _check(name, task, role, judge):
+def _check(name: str, task: Any, role: Any, judge: Any) -> None:
     if type(judge) is keras.metrics.MeanMetricWrapper:
         judge = function_of(judge)
     made = judge if inspect.isfunction(judge) else type(judge)
@@ -47,7 +48,7 @@ def _check(name, task, role, judge):
         )
 
 
-def _setting(task, word, config):
+def _setting(task: Any, word: str, config: dict[str, Any]) -> Any:
     """Returns with which setting something of a fitting kind would be right, if not as it is."""
     logits = KINDS[task.kind].reads_logits
     asked = word in map(_word, LOGITS) or "from_logits" in config
@@ -63,10 +64,10 @@ def _setting(task, word, config):
     return None
 
 
-def _word(name):
+def _word(name: str) -> Any:
     """Returns a name in which classes and functions of Keras are alike."""
     return name.replace("_", "").lower()
 
 
-def _family(name):
+def _family(name: str) -> Any:
     return re.sub("sparse|categorical|binary|onehot", "", _word(name))

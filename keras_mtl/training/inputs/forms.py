@@ -5,15 +5,18 @@ its step is traced, so that a check costs nothing later.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from keras_mtl.data.arrays import is_ragged
 from keras_mtl.data.labels import check_label_shape
 from keras_mtl.tasks import kinds_of, largest_size
+from keras_mtl.types import Shape
 
 
-def check_form(model, y, sample_weight=None, y_pred=None):
+def check_form(model: keras.Model, y: Any, sample_weight: Any = None, y_pred: Any = None) -> None:
     """Raises a `ValueError` when labels or weights of a batch have another form than a model's.
 
     Args:
@@ -39,7 +42,7 @@ def check_form(model, y, sample_weight=None, y_pred=None):
             _check_length(owner, shape[0], num_examples)
 
 
-def check_is_dict(tasks, y):
+def check_is_dict(tasks: Any, y: Any) -> None:
     if not isinstance(y, dict):
         raise ValueError(
             f"y must be a dict with an array for every task: {', '.join(tasks)}. "
@@ -47,7 +50,7 @@ def check_is_dict(tasks, y):
         )
 
 
-def check_keys(tasks, given, name, filler):
+def check_keys(tasks: Any, given: Any, name: str, filler: Any) -> None:
     """Raises a `ValueError` unless the keys of a dict are the tasks."""
     missing = [task for task in tasks if task not in given]
     if missing:
@@ -63,7 +66,7 @@ def check_keys(tasks, given, name, filler):
         )
 
 
-def check_steps(owner, wanted, came):
+def check_steps(owner: Any, wanted: Any, came: Any) -> None:
     if None not in (wanted, came) and wanted != came:
         raise ValueError(
             f"{owner} is predicted at {wanted} time steps. Received labels of {came} steps. "
@@ -71,7 +74,7 @@ def check_steps(owner, wanted, came):
         )
 
 
-def check_weight_shape(owner, shape):
+def check_weight_shape(owner: Any, shape: Shape) -> None:
     if len(shape) != 1 and shape[1:] not in ((1,), (None,)):
         raise ValueError(
             f"{owner} must be one number per example. Received: {shape}. Where a step or an "
@@ -79,7 +82,7 @@ def check_weight_shape(owner, shape):
         )
 
 
-def named_weights(model, sample_weight):
+def named_weights(model: keras.Model, sample_weight: Any) -> Any:
     """Returns a dict, what to call them -> weights, of none, one array, or a dict by task."""
     if isinstance(sample_weight, dict):
         if model.task_data == "separate":
@@ -92,7 +95,7 @@ def named_weights(model, sample_weight):
     return {} if sample_weight is None else {"sample_weight": sample_weight}
 
 
-def _by_kind(tasks, y, y_pred):
+def _by_kind(tasks: Any, y: Any, y_pred: Any) -> tuple[Any, Any, Any]:
     """Returns what separate data have, by kind: a task as wide as the widest, labels, answers."""
     kinds = kinds_of(tasks)
     if len(kinds) == 1:
@@ -112,7 +115,7 @@ def _by_kind(tasks, y, y_pred):
     return parts, y, y_pred
 
 
-def _check_label_form(names, task, labels, answers):
+def _check_label_form(names: Sequence[str], task: Any, labels: Any, answers: Any) -> None:
     owner = f"The labels of task {names}"
     shape = _shape(owner, labels)
     if shape is None:
@@ -123,7 +126,7 @@ def _check_label_form(names, task, labels, answers):
     _check_length(owner, shape[0], answers.shape[0])
 
 
-def _shape(owner, array):
+def _shape(owner: Any, array: Any) -> Any:
     """Returns the shape of an array as a tuple, `None` for what is not known in it, or of it."""
     shape = getattr(array, "shape", None)
     if shape is None or is_ragged(array):
@@ -134,6 +137,6 @@ def _shape(owner, array):
     return None if getattr(shape, "rank", 0) is None else tuple(shape)
 
 
-def _check_length(owner, came, wanted):
+def _check_length(owner: Any, came: Any, wanted: Any) -> None:
     if None not in (came, wanted) and came != wanted:
         raise ValueError(f"{owner} must be {wanted}, one for each example. Received: {came}")

@@ -1,6 +1,7 @@
 """Inputs of `fit` in the form that the backend reads fastest."""
 
 import random
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ from keras_mtl.data import ArrayBatches, TaskBatches
 from keras_mtl.training.inputs.distribution import num_replicas_of
 
 
-def with_batches(model, given):
+def with_batches(model: keras.Model, given: Any) -> Any:
     """Returns what `fit` is called with, on TensorFlow with batches in place of NumPy arrays.
 
     Keras's own reading of arrays tunes itself from the beginning in each epoch, and small
@@ -36,14 +37,14 @@ def with_batches(model, given):
     return found
 
 
-def prepared(data):
+def prepared(data: Any) -> Any:
     """Returns batches in the form that the backend reads fastest."""
     if isinstance(data, ArrayBatches | TaskBatches) and keras.backend.backend() == "tensorflow":
         return data.as_tf_dataset()
     return data
 
 
-def _packed(x, y=None, sample_weight=None):
+def _packed(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
     """Returns the parts that are there; one weight of an example is that of all its labels."""
     if sample_weight is None:
         return x, y
@@ -52,7 +53,7 @@ def _packed(x, y=None, sample_weight=None):
     return x, y, sample_weight
 
 
-def _are_plain(arrays):
+def _are_plain(arrays: Any) -> Any:
     """Whether these are NumPy arrays of numbers, an entry for each example."""
     leaves = keras.tree.flatten(arrays)
     return (

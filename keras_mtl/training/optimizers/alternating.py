@@ -1,6 +1,7 @@
 """Weights and the policy over blocks learn in turns, each with an optimizer of its own."""
 
 import re
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -15,7 +16,7 @@ from keras_mtl.training.optimizers.present_tasks import check_single_optimizer
 _POLICY = r"(.*/)?policy_\d+/logits(_added_\d+)?"
 
 
-def alternating_optimizer(weights, policy, phases):
+def alternating_optimizer(weights: Any, policy: Any, phases: Any) -> Any:
     """Trains weights and the policy over blocks in turns.
 
     A batch moves one group: the variables of the other and all of its optimizer's state,
@@ -63,7 +64,7 @@ def alternating_optimizer(weights, policy, phases):
     return AlternatingOptimizer(optimizer_map, phases=phases)
 
 
-def check_network(optimizer, layers):
+def check_network(optimizer: Any, layers: Any) -> None:
     """Raises a `ValueError` where an optimizer alternates and the network does not, or otherwise.
 
     A task that was added later learns in phases that its network was not built for: they may be
@@ -83,14 +84,14 @@ def check_network(optimizer, layers):
             _check_same("The network was built", layer.phases, optimizer)
 
 
-def check_batches_in_turns(optimizer, batches):
+def check_batches_in_turns(optimizer: Any, batches: Any) -> None:
     """Raises a `ValueError` where batches alternate otherwise than the optimizer does."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if isinstance(optimizer, AlternatingOptimizer) and isinstance(batches, AlternatingBatches):
         _check_same("The batches were made", batches.phases, optimizer)
 
 
-def _check_same(made, phases, optimizer):
+def _check_same(made: Any, phases: Any, optimizer: Any) -> None:
     if phases.get_config() != optimizer.phases.get_config():
         raise ValueError(
             f"{made} with {phases}, alternating_optimizer with {optimizer.phases}. Give the same "
@@ -105,11 +106,11 @@ class AlternatingOptimizer(GroupedOptimizer):
     Made by `alternating_optimizer`.
     """
 
-    def __init__(self, optimizer_map, *, phases, **kwargs):
+    def __init__(self, optimizer_map: Any, *, phases: Any, **kwargs: Any) -> None:
         super().__init__(optimizer_map, **kwargs)
         self.phases = phases
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         variables = list(trainable_variables or trained_variables(self))
         if not self.built:
             self.build(variables)
@@ -129,11 +130,11 @@ class AlternatingOptimizer(GroupedOptimizer):
         for variable, old, learns in kept:
             variable.assign(ops.where(learns, ops.convert_to_tensor(variable), old))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         phases = keras.saving.serialize_keras_object(self.phases)
         return {**super().get_config(), "phases": phases}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         phases = keras.saving.deserialize_keras_object(config["phases"])
         return super().from_config({**config, "phases": phases}, custom_objects)

@@ -1,5 +1,7 @@
 """An optimizer of groups of variables, whose gradient is clipped as that of one network."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -21,7 +23,7 @@ class GroupedOptimizer(keras.optimizers.MultiOptimizer):
         ValueError: Optimizers of different `global_clipnorm`.
     """
 
-    def __init__(self, optimizer_map, **kwargs):
+    def __init__(self, optimizer_map: Any, **kwargs: Any) -> None:
         super().__init__(optimizer_map, **kwargs)
         norms = {optimizer.name: optimizer.global_clipnorm for optimizer in self.optimizers}
         if len(set(norms.values())) > 1:
@@ -31,7 +33,7 @@ class GroupedOptimizer(keras.optimizers.MultiOptimizer):
             )
         self.largest_norm = next(iter(norms.values()))
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         variables = list(trainable_variables or trained_variables(self))
         if not self.built:
             self.build(variables)
@@ -39,7 +41,7 @@ class GroupedOptimizer(keras.optimizers.MultiOptimizer):
             grads = self._clipped(grads, variables)
         super().apply(grads, variables)
 
-    def _clipped(self, grads, variables):
+    def _clipped(self, grads: Any, variables: Any) -> Any:
         """Returns gradients with which no step, accumulated or not, is longer than the limit."""
         places = [place for place, gradient in enumerate(grads) if gradient is not None]
         waiting = [self.accumulated(variables[place]) for place in places]
@@ -56,7 +58,7 @@ class GroupedOptimizer(keras.optimizers.MultiOptimizer):
             clipped[place] = ops.where(takes_step, shorter, gradient)
         return clipped
 
-    def accumulated(self, variable):
+    def accumulated(self, variable: keras.Variable) -> Any:
         """Returns the sum of the gradients of a variable that wait for its step; 0 without any."""
         state = gradient_accumulator(optimizer_of(self, variable), variable)
         return 0.0 if state is None else ops.cast(ops.convert_to_tensor(state), "float32")

@@ -1,6 +1,7 @@
 """Optimizers with a learning rate of their own for the allocation."""
 
 import re
+from typing import Any
 
 import keras
 from keras import ops
@@ -21,7 +22,9 @@ _TASK_AXES = {  # what has a slice per task (or class of a task), and along whic
 }
 
 
-def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_tasks=True):
+def allocation_optimizer(
+    optimizer: Any, allocation_learning_rate: Any, update_absent_tasks: bool = True
+) -> Any:
     """Trains what decides about sharing with a learning rate of its own.
 
     Allocation logits and scores, the alphas of stitched towers, the betas of their layers and
@@ -72,7 +75,7 @@ def allocation_optimizer(optimizer, allocation_learning_rate, update_absent_task
     return PresentTasksOptimizer(optimizer_map)
 
 
-def check_single_optimizer(name, optimizer):
+def check_single_optimizer(name: str, optimizer: Any) -> None:
     """Raises a `ValueError` unless an argument is one Keras optimizer that wraps no other."""
     wrappers = keras.optimizers.MultiOptimizer | keras.optimizers.LossScaleOptimizer
     if not isinstance(optimizer, keras.optimizers.Optimizer) or isinstance(optimizer, wrappers):
@@ -92,12 +95,13 @@ class PresentTasksOptimizer(GroupedOptimizer):
     `allocation_optimizer`.
     """
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         variables = trained_variables(self) if trainable_variables is None else trainable_variables
         variables = list(variables)
         if not self.built:
             self.build(variables)
-        kept, present = [], {}
+        kept: list[Any] = []
+        present: dict[Any, Any] = {}
         for gradient, variable in zip(grads, variables, strict=True):
             group, axis = _task_axis(variable)
             if gradient is None or group is None:
@@ -115,7 +119,7 @@ class PresentTasksOptimizer(GroupedOptimizer):
             new = ops.convert_to_tensor(state)  # JAX selects no variables
             state.assign(ops.where(ops.reshape(present[group], shape), new, old))
 
-    def _state_of(self, variable):
+    def _state_of(self, variable: keras.Variable) -> list[Any]:
         """Returns the optimizer's averages for a model variable, by Keras's naming."""
         prefix = variable.path.replace("/", "_") + "_"
         return [
@@ -128,7 +132,7 @@ class PresentTasksOptimizer(GroupedOptimizer):
         ]
 
 
-def _task_axis(variable):
+def _task_axis(variable: keras.Variable) -> tuple[Any, Any]:
     """Returns which slices a variable has, equal for variables that share them, and its axis."""
     for kind, (pattern, axis) in _TASK_AXES.items():
         if match := re.fullmatch(pattern, variable.path):
