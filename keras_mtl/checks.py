@@ -95,12 +95,12 @@ def flag(name: str, value: Any) -> bool:
 def word(name: str, value: Any, allowed: Any) -> Any:
     """Returns one of some words, of which `None` may be one; `allowed` may say what they mean."""
     if not isinstance(value, str | None) or value not in allowed:
-        said = [
+        words = [
             (f'"{each}"' if each else "None") + (f" ({allowed[each]})" if is_told else "")
             for is_told in [isinstance(allowed, Mapping)]
             for each in allowed
         ]
-        *others, last = said
+        *others, last = words
         listed = f"{', '.join(others)} or {last}" if others else last
         raise ValueError(f"{name} must be {listed}. Received: {_short(value)}")
     return value

@@ -158,7 +158,7 @@ ModelPart: Any = object  # what a base before `keras.Model` derives from, for th
 
 
 class ModelHooks(ModelPart):
-    """What Keras asks a model privately, under names of this package; a base before `keras.Model`.
+    """Private methods of `keras.Model` under names of this package; a base before it.
 
     `fit` reports what `epoch_logs` returns, `evaluate` and `train_on_batch` list what
     `logs_in_order` returns. On JAX, Keras takes the values out of the variables while it runs;

@@ -25,7 +25,7 @@ _TF_SERVING_NAMES = {
 @keras.saving.register_keras_serializable("keras_mtl")
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What one task predicts, and how it is judged.
+    """A task: the kind and size of its labels, its loss, metrics and weight.
 
     Short forms are understood wherever tasks are given: `24` is
     `Task("classes", 24)`, `"binary"` is `Task("binary")` and `"regression"` is

@@ -16,7 +16,7 @@ _GATES = (DSelectKGates, NoisyTopKGates, StreamGates, TaskGates)
 
 
 class ExpertUsage(dict):
-    """What `expert_usage` found: name of a task -> list of mean weights `(experts,)`, by list."""
+    """Mean weights of experts: name of a task -> list of arrays `(experts,)`, one for each list."""
 
     @property
     def entropy(self) -> dict[Any, Any]:

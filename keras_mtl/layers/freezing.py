@@ -29,7 +29,7 @@ _IN_TRAINING_ONLY = (
 
 
 def passes_through(layer: keras.Layer, call: "FrozenCall", features: Tensor, *unused: Any) -> Any:
-    """Is the `frozen` of layers that act in training only: it returns their first input."""
+    """Returns the first input: the `frozen` of layers that act in training only."""
     return features
 
 

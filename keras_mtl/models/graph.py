@@ -38,7 +38,7 @@ _FORMS_OF_DATA = {
 
 
 class Network:
-    """What every network begins and ends with: its inputs, and heads for its tasks."""
+    """The beginning and the end of every network: its inputs, and heads for its tasks."""
 
     def __init__(self, inputs: Any, tasks: Tasks, task_data: str) -> None:
         checks.word("task_data", task_data, _FORMS_OF_DATA)
@@ -156,7 +156,7 @@ class TaskStream:
 
     @property
     def num_rows(self) -> Any:
-        """How many rows an example has: one, or one per task."""
+        """The number of rows of an example: one, or one per task."""
         return 1 if self.network.separate or self.task_id is None else len(self.network.tasks)
 
     def apply(self, layer: keras.Layer) -> None:
@@ -249,12 +249,12 @@ def build_allocated(
 def send_through(
     stream: Any, stem: Sequence[NewLayer], layers: Sequence[Any], allocate: Any, combine: str
 ) -> Any:
-    """Sends a stream through stem and layers; returns what allocations say beside weights."""
-    said = []
+    """Sends a stream through stem and layers; returns what allocations answer beside weights."""
+    rest = []
     for index, made in made_layers(stem, layers):
         if len(made) == 1:
             stream.apply(made[0])
         else:
             allocation = allocate(index, len(made))
-            said += stream.route(made, allocation, combine, f"modular_{index}")
-    return said
+            rest += stream.route(made, allocation, combine, f"modular_{index}")
+    return rest

@@ -44,7 +44,7 @@ def through_towers(streams: Sequence[Tensor], units: Any) -> Any:
 
 
 def is_in_tower(operation: Any) -> bool:
-    """Whether a layer of a network is part of a task's tower."""
+    """Returns whether a layer of a network is part of a task's tower."""
     return bool(_NAME.fullmatch(operation.name))
 
 

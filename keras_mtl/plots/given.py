@@ -7,7 +7,7 @@ import numpy as np
 
 
 def is_network(given: Any) -> bool:
-    """Whether something is a network with tasks."""
+    """Returns whether something is a network with tasks."""
     return hasattr(given, "layers") and hasattr(given, "tasks")
 
 

@@ -16,7 +16,7 @@ _running = threading.local()  # the step of this thread: replicas have one each
 
 
 class BackendStep(ModelPart):
-    """What a model needs to follow a gradient that balancing makes of those of its tasks.
+    """The training step of a model, which may follow a gradient that balancing makes.
 
     `compute_loss` returns a number whose value is the loss and whose gradient is the balanced
     one: `sum(gradient * variable)`, with the gradient held fixed. So the training step and all

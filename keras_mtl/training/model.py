@@ -24,7 +24,7 @@ from keras_mtl.training.losses import loss_measure, means_of, metric_measures
 from keras_mtl.training.metrics import TaskMetric
 from keras_mtl.training.optimizers.alternating import check_batches_in_turns, check_network
 from keras_mtl.training.quantizing import quantizable
-from keras_mtl.training.rewards import check_nobody_waits, learn_from_rewards, taken_decisions
+from keras_mtl.training.rewards import check_rewards_come, learn_from_rewards, taken_decisions
 from keras_mtl.training.saved_state import SavedState
 
 
@@ -90,7 +90,7 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
             for name, task in self.tasks.items():
                 check_fit(name, task)
         else:
-            check_nobody_waits(self.layers)
+            check_rewards_come(self.layers)
         check_network(optimizer, self.layers)
         if balancing is not None:
             half = kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"

@@ -45,7 +45,7 @@ def learn_from_rewards(decisions: Any, batch: Any) -> Any:
     return loss
 
 
-def check_nobody_waits(layers: Any) -> None:
+def check_rewards_come(layers: Any) -> None:
     """Raises a `ValueError` for layers that would wait for rewards in vain."""
     for layer in layers:
         if hasattr(layer, "learn"):

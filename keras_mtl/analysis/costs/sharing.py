@@ -16,7 +16,7 @@ from keras_mtl.training.callbacks.empty_rows import empty_rows
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SharingReport:
-    """What `sharing_report` found. Prints as a table.
+    """The findings of `sharing_report`. Prints as a table.
 
     Attributes:
         tasks: Names of the tasks, in the order of the task index.
@@ -66,7 +66,7 @@ class SharingReport:
 
     @property
     def components_by_num_tasks(self) -> tuple[int, ...]:
-        """How many components are used by 0, by 1, ..., by all tasks."""
+        """Numbers of components that 0, 1, ..., all tasks use."""
         return tuple(np.bincount(self.usage.sum(axis=0), minlength=len(self.tasks) + 1).tolist())
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class GainCorrelation(NamedTuple):
-    """How a property of tasks goes with their gains: correlations in [-1, 1], p-values."""
+    """Correlations of a property of tasks with their gains, in [-1, 1], and their p-values."""
 
     pearson: float
     pearson_p: float

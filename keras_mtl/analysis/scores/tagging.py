@@ -11,7 +11,7 @@ _BIO = re.compile(r"O|[BI]-.+")
 
 @dataclasses.dataclass(frozen=True)
 class TaggingScores:
-    """What `tagging_scores` found; more is better, 1 is perfect.
+    """Scores of tagged sequences; more is better, 1 is perfect.
 
     Attributes:
         accuracy: Fraction of labelled tokens that got their tag, in [0, 1].

@@ -69,7 +69,7 @@ def kept_where(unused: Any, *layers: Any) -> Iterator[Any]:
 def _normalized(
     layer: keras.Layer, rows: Any, inputs: Any, training: bool | None = None, mask: Any = None
 ) -> Any:
-    """What a batch normalization answers when it is called, of which only some rows count."""
+    """Answers for a batch normalization, of whose batch only some rows count."""
     call = partial(type(layer).call, layer, inputs, training=training)
     if not training:
         return call(mask=mask)

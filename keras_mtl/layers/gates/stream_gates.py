@@ -75,7 +75,7 @@ class StreamGates(keras.layers.Layer):
             gate.build((*shape[: 2 if self.per_step else 1], shape[-1]))
 
     def _for_each(self, streams: Any) -> Any:
-        """Returns what is given for each gate, or once for all."""
+        """Returns one stream for each gate."""
         return streams * len(self.gates) if len(streams) == 1 else streams
 
     def call(self, streams: Sequence[Tensor], mask: Any = None) -> Any:

@@ -67,7 +67,7 @@ def task_logits(x: Tensor, task_id: Tensor, kernel: Any, bias: Any, rows: Any) -
 
 
 def take_task(by_task: Any, task_id: Tensor) -> Tensor:
-    """Returns what is each row's task's of `(rows, ..., T, units)`; NaN for an unknown task."""
+    """Returns each row's values for its task, of `(rows, ..., T, units)`; NaN for unknown tasks."""
     num_tasks = by_task.shape[-2]
     task_id = ops.cast(task_id, "int32")
     known = (task_id >= 0) & (task_id < num_tasks)

@@ -11,7 +11,7 @@ from keras_mtl.types import Tensor
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OpenExperts:
-    """What gates become for one task: places of the experts it takes, and their weights.
+    """The gates of one task, frozen: places of the experts that it takes, and their weights.
 
     Attributes:
         places: Array of places among all experts.

@@ -97,7 +97,7 @@ class ConnectionPenalty(ChargingLayer):
         return features
 
     def _sums(self, counts: Any, valid: Any, task_id: Tensor) -> Any:
-        """Returns what is limited, summed up over places, the number of places, and of rows.
+        """Returns sums over places of what is limited, and the numbers of places and of rows.
 
         Each is `(1,)` for the batch or, with the tasks of the rows, `(T,)`.
         """

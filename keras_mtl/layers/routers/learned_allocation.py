@@ -91,7 +91,7 @@ class LearnedAllocation(Allocation):
         )
 
     def decided(self, training: bool) -> Tensor:
-        """Returns what all tasks draw, or what is likeliest, `(T, C)`."""
+        """Returns a draw of all tasks' rows, or the most likely rows, `(T, C)`."""
         draws = training and self.trainable
         *settled, newest = [self._log_odds(block) for block in self.row_blocks]
         decided = [ops.cast(odds >= 0, "float32") + self._kept(odds) for odds in settled]

@@ -52,7 +52,7 @@ def with_batch(returns: Any, num_returns: Any, count: Any, total: Any) -> tuple[
 
 
 def expected_return(policy: Any, returns: Any, num_returns: Any) -> Any:
-    """Returns what each row of a policy expects, (T, 1), of the choices whose return is known."""
+    """Returns the expected return of each row of a policy, (T, 1), over known choices."""
     known = policy * ops.cast(num_returns > 0, policy.dtype)
     chance = ops.sum(known, axis=1, keepdims=True)
     expected = ops.sum(known * returns, axis=1, keepdims=True)

@@ -37,7 +37,7 @@ def send_through_blocks(
         What policies say beside the rows; and a list of what gates say, with the number of rows
         that an example has there.
     """
-    said, gates = [], []
+    probabilities, gates = [], []
     for number, made in made_layers(stem, layers):
         if number is None:
             stream.apply(made[0])
@@ -50,8 +50,8 @@ def send_through_blocks(
             inputs.append(gate(stream.features))
             gates.append((inputs[-1], stream.num_rows))
         stream.features = SkippableBlock(made[0], name=f"block_{number}")(*inputs)
-        said += rest
-    return said, gates
+        probabilities += rest
+    return probabilities, gates
 
 
 def _task_id(stream: Any, policy: Any) -> Any:

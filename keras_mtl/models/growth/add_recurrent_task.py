@@ -13,7 +13,7 @@ from keras_mtl.tasks import Task
 
 
 def is_recurrent_modular(model: keras.Model) -> bool:
-    """Whether a model was made by `build_recurrent_modular`."""
+    """Returns whether a model was made by `build_recurrent_modular`."""
     return any(isinstance(layer, ModularDecoder) for layer in model.layers)
 
 

@@ -33,7 +33,7 @@ _FROZEN, _WRITTEN = "The frozen network", "The export"
 
 
 class _Format(NamedTuple):
-    """How to write a format and to ask it, with which packages, and where extras belong."""
+    """A format: its writer, its reader, the packages that both need, the place of extras."""
 
     write: Callable
     answers: Callable  # of a folder; a function of a task and examples, or `None`

@@ -46,7 +46,7 @@ class Doubt(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class FreezeCheck:
-    """What `check_freeze` found. `str()` makes it readable.
+    """The findings of `check_freeze`. `str()` makes them readable.
 
     Attributes:
         bits: Entropy left in all learned allocations.
@@ -104,19 +104,19 @@ class FreezeCheck:
         return found
 
     def __str__(self) -> str:
-        said = [] if self.least_certain is None else [self._describe_bits()]
+        lines = [] if self.least_certain is None else [self._describe_bits()]
         if self.draws:
-            said.append(
+            lines.append(
                 f"In training {', '.join(self.draws)} draw what they do for each batch, example or "
                 "step; freezing keeps the most likely."
             )
-        if not said:
-            said.append("Nothing to check: no allocation of this model is learned.")
+        if not lines:
+            lines.append("Nothing to check: no allocation of this model is learned.")
         if self.score:
-            said.append(self._describe_trained())
+            lines.append(self._describe_trained())
         if self.sampled:
-            said.append(self._describe_score())
-        return "\n".join(said)
+            lines.append(self._describe_score())
+        return "\n".join(lines)
 
     def _is_the_same(self) -> bool:
         return bool(np.isclose(self.frozen, self.trained, 1e-3, 1e-3, equal_nan=True))

@@ -18,7 +18,7 @@ from keras_mtl.training.losses import loss_measure
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class CutReport:
-    """What `cut_report` found. Prints as a table.
+    """The findings of `cut_report`. Prints as a table.
 
     Attributes:
         cut_below: The largest absolute weight that was cut.

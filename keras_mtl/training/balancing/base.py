@@ -12,7 +12,7 @@ from keras_mtl.types import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class BatchLosses:
-    """What balancing knows of a batch in training.
+    """A batch in training, as balancing sees it.
 
     Attributes:
         model: The model, for its weights, its forward pass and gradients.
@@ -158,7 +158,7 @@ class GradientBalancing(Balancing):
             ops.stop_gradient(ops.reshape(ops.cast(gradient, "float32"), (num_terms, -1)))
             for gradient in gradients
         ]
-        shared = [_meet(gradient[:-1]) for gradient in by_term]
+        shared = [_tasks_meet(gradient[:-1]) for gradient in by_term]
         gram = sum(
             ops.where(meet, ops.matmul(gradient[:-1], ops.transpose(gradient[:-1])), 0.0)
             for gradient, meet in zip(by_term, shared, strict=True)
@@ -186,7 +186,7 @@ class GradientBalancing(Balancing):
         raise NotImplementedError
 
 
-def _meet(gradients: Any) -> Tensor:
+def _tasks_meet(gradients: Any) -> Tensor:
     """Returns whether some entry of a variable has a gradient from two of (T, size) or more."""
     reached = ops.sum(ops.cast(ops.not_equal(gradients, 0.0), "int32"), axis=0)
     return ops.any(reached >= 2)

@@ -94,7 +94,7 @@ def check_batch(model: keras.Model, x: Any, y: Any, sample_weight: Any = None) -
 
 
 def is_array(x: Any) -> bool:
-    """Whether `x` is an array, a list or a dict of arrays, and no data set of labels too."""
+    """Returns whether `x` is an array, or a list or dict of arrays, and no data set with labels."""
     return isinstance(x, dict | list) or hasattr(x, "shape")
 
 

@@ -54,7 +54,7 @@ def _packed(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
 
 
 def _are_plain(arrays: Any) -> Any:
-    """Whether these are NumPy arrays of numbers, an entry for each example."""
+    """Returns whether these are NumPy arrays of numbers, an entry for each example."""
     leaves = keras.tree.flatten(arrays)
     return (
         all(isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biuf" for leaf in leaves)
