@@ -75,3 +75,14 @@ def test_workflow_names_stages_of_ci():
     named = re.findall(r"stage: \[(.*)\]", workflow)
     assert len(named) == 2
     assert set(re.findall(r"\w+", " ".join(named))) <= stages
+
+
+def test_files_that_contributors_are_sent_to_are_there():
+    named = re.findall(r"`([\w./]+\.(?:py|txt|md|yml))`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert "layers/freezing.py" in named
+    missing = [
+        name
+        for name in named
+        if not any((ROOT / room / name).is_file() for room in ("", "keras_mtl", "tests/training"))
+    ]
+    assert missing == []
