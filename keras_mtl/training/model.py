@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_mtl.keras_internals import untrack, with_inner_layers
-from keras_mtl.layers import SubspaceOrthogonality, TaskHead, TaskHeads
+from keras_mtl.layers import TaskHead, TaskHeads
 from keras_mtl.layers.charging import settled_charges
 from keras_mtl.replicas import num_replicas, over_replicas
 from keras_mtl.training.backend_step import BackendStep
@@ -20,16 +20,16 @@ from keras_mtl.training.inputs.distribution import check_replicas, scope_of
 from keras_mtl.training.inputs.fitting import check_fit
 from keras_mtl.training.inputs.forms import check_form
 from keras_mtl.training.inputs.reading import prepared, with_batches
-from keras_mtl.training.losses import loss_measure, means_of, metric_measures
-from keras_mtl.training.metrics import TaskMetric
+from keras_mtl.training.losses import means_of
 from keras_mtl.training.optimizers.alternating import check_batches_in_turns, check_network
 from keras_mtl.training.quantizing import quantizable
 from keras_mtl.training.rewards import check_rewards_come, learn_from_rewards, taken_decisions
 from keras_mtl.training.saved_state import SavedState
+from keras_mtl.training.task_logs import TaskLogs
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
+class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model):
     """A functional `keras.Model` that knows its tasks.
 
     `compile(optimizer)` uses the tasks' own losses and metrics, which skip missing labels.
@@ -128,42 +128,6 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         self.compile(**settings)
         self.optimizer.build(self.trainable_variables)
 
-    def _forget_trackers(self) -> None:
-        """Takes the trackers of an earlier `compile` out of the logs."""
-        for tracker in [m for m in self.metrics if isinstance(m, TaskMetric)]:
-            untrack(self, tracker)
-        for tracker in getattr(self, "_penalty_trackers", {}).values():
-            untrack(self, tracker)
-        self._loss_tracker_by_task: Any = None
-        self._metric_trackers: list[TaskMetric] = []
-
-    def _build_trackers(self) -> None:
-        tasks = self.tasks
-        self._loss_measures = {name: loss_measure(task) for name, task in tasks.items()}
-        self._task_weights = [task.weight for task in tasks.values()]
-        self._loss_tracker_by_task = TaskMetric("loss", self._loss_measures, tasks)
-        by_metric: dict[Any, Any] = {}
-        for name, task in tasks.items():
-            for metric, measure in metric_measures(name, task).items():
-                by_metric.setdefault(metric, {})[name] = measure
-        self._metric_trackers = [TaskMetric(m, by_task, tasks) for m, by_task in by_metric.items()]
-        self._task_log_names = {f"{task}_{log}" for task in tasks for log in ["loss", *by_metric]}
-
-    def _penalty_values(self) -> Any:
-        """Returns the named penalties of layers and regularizers, each summed up."""
-        found = [pair for layer in self.layers for pair in getattr(layer, "penalties", {}).items()]
-        for weight in self.trainable_variables:
-            if isinstance(weight.regularizer, SubspaceOrthogonality):
-                found.append((weight.regularizer.penalty_name, weight.regularizer(weight)))
-        values: dict[Any, Any] = {}
-        for name, value in found:
-            values[name] = values[name] + value if name in values else value
-        return values
-
-    def _track_penalties(self) -> None:
-        for name, value in self._penalty_values().items():
-            self._penalty_trackers[name].update_state(value)
-
     def compute_loss(
         self,
         x: Any = None,
@@ -212,32 +176,6 @@ class MultiTaskModel(SavedState, BackendStep, CheckedData, keras.Model):
         """Returns a batch, or a part of it, in the form that shows it task by task."""
         batch_form = SeparateBatch if self.task_data == "separate" else SharedBatch
         return batch_form(self.tasks, x, y, y_pred, sample_weight)
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Logs a step: the loss, means over tasks and penalties.
-
-        A compiled step pays for every number it returns, and a progress bar has no room
-        for all tasks. Their own values follow at the end of the epoch.
-        """
-        logs = super().compute_metrics(x, y, y_pred, sample_weight)
-        if not self.uses_task_losses:
-            return logs
-        return {name: value for name, value in logs.items() if name not in self._task_log_names}
-
-    def epoch_logs(self, logs: Any) -> Any:
-        return self.get_metrics_result()
-
-    @property
-    def metrics_names(self) -> Any:
-        if not self.uses_task_losses:
-            return super().metrics_names
-        names = [n for m in self.metrics for n in getattr(m, "log_names", [m.name])]
-        return sorted(names, key=self._task_log_names.__contains__)  # those of a step come first
-
-    def logs_in_order(self, logs: Any) -> Any:
-        if not self.uses_task_losses:
-            return super().logs_in_order(logs)
-        return [logs[name] for name in self.metrics_names if name in logs]
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         given = self._checked_for_fit(named(super().fit, args, kwargs))

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_mtl.layers import FixedAllocation
 from keras_mtl.models.construction import check_has_list, check_lists, new_input, new_layer, seeded
-from keras_mtl.models.graph import build_allocated
+from keras_mtl.models.task_stream import build_allocated
 from keras_mtl.tasks import as_tasks
 from keras_mtl.training import MultiTaskModel
 from keras_mtl.types import NewLayer, Tasks, TowerUnits

@@ -9,7 +9,8 @@ import numpy as np
 from keras_mtl import checks
 from keras_mtl.layers import AllocationMatrix, AllocationPenalty
 from keras_mtl.models.construction import check_has_list, seeded
-from keras_mtl.models.graph import Network, TaskStream, send_through
+from keras_mtl.models.graph import Network
+from keras_mtl.models.task_stream import TaskStream, send_through
 from keras_mtl.seeds import seed_of
 from keras_mtl.training import MultiTaskModel
 from keras_mtl.types import NewLayer, Setting, Tasks, TowerUnits

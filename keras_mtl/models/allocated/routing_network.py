@@ -6,7 +6,7 @@ from typing import Any
 from keras_mtl import checks
 from keras_mtl.layers import RoutingPolicy
 from keras_mtl.models.construction import check_has_list
-from keras_mtl.models.graph import build_allocated
+from keras_mtl.models.task_stream import build_allocated
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import as_tasks
 from keras_mtl.training import MultiTaskModel

@@ -5,7 +5,8 @@ from typing import Any
 
 from keras_mtl.layers import TaskMask
 from keras_mtl.models.construction import check_has_list, made_layers, seeded
-from keras_mtl.models.graph import Network, TaskStream
+from keras_mtl.models.graph import Network
+from keras_mtl.models.task_stream import TaskStream
 from keras_mtl.seeds import seed_of
 from keras_mtl.training import MultiTaskModel
 from keras_mtl.types import NewLayer, Tasks, TowerUnits

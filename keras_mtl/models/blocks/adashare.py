@@ -7,7 +7,8 @@ from keras_mtl import checks
 from keras_mtl.layers import BlockPolicy, PolicyPenalty
 from keras_mtl.models.blocks.backbone import num_blocks, send_through_blocks
 from keras_mtl.models.construction import seeded
-from keras_mtl.models.graph import Network, TaskStream
+from keras_mtl.models.graph import Network
+from keras_mtl.models.task_stream import TaskStream
 from keras_mtl.phases import CycleTemperature, PolicyPhases, checked_phases
 from keras_mtl.seeds import seed_of
 from keras_mtl.training import MultiTaskModel

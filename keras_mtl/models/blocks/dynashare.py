@@ -18,7 +18,8 @@ from keras_mtl.layers import (
 )
 from keras_mtl.models.blocks.backbone import num_blocks, send_through_blocks
 from keras_mtl.models.construction import seeded
-from keras_mtl.models.graph import Network, TaskStream
+from keras_mtl.models.graph import Network
+from keras_mtl.models.task_stream import TaskStream
 from keras_mtl.schedules import check_setting
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import as_tasks

@@ -10,7 +10,8 @@ from keras_mtl.models.construction import (
     made_layers,
     seeded,
 )
-from keras_mtl.models.graph import Network, TaskStream
+from keras_mtl.models.graph import Network
+from keras_mtl.models.task_stream import TaskStream
 from keras_mtl.training import MultiTaskModel
 from keras_mtl.types import NewLayer, Shape, Tasks, TowerUnits
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from keras_mtl.layers import RoutedLSTM
 from keras_mtl.models.construction import seeded
-from keras_mtl.models.graph import Network, TaskStream
+from keras_mtl.models.graph import Network
 from keras_mtl.models.recurrent.sequences import sequence_after
+from keras_mtl.models.task_stream import TaskStream
 from keras_mtl.training import MultiTaskModel
 from keras_mtl.types import NewLayer, Setting, Tasks
 

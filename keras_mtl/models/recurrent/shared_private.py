@@ -9,7 +9,8 @@ from keras_mtl import checks
 from keras_mtl.layers import AdversarialPenalty, LastStep, LayerConcat, OrthogonalityPenalty
 from keras_mtl.layers.penalties.shared_private import REDUCTIONS
 from keras_mtl.models.construction import made_layers, seeded
-from keras_mtl.models.graph import Network, TaskStream
+from keras_mtl.models.graph import Network
+from keras_mtl.models.task_stream import TaskStream
 from keras_mtl.schedules import check_setting
 from keras_mtl.training import MultiTaskModel
 from keras_mtl.types import NewLayer, Tasks, Tensor

@@ -8,7 +8,8 @@ import numpy as np
 from keras_mtl import checks
 from keras_mtl.layers import FixedAllocation
 from keras_mtl.models.construction import check_lists, made_layers, seeded
-from keras_mtl.models.graph import Network, TaskStream
+from keras_mtl.models.graph import Network
+from keras_mtl.models.task_stream import TaskStream
 from keras_mtl.models.towers.sluice_presets import is_level
 from keras_mtl.tasks import as_tasks
 from keras_mtl.training import MultiTaskModel
