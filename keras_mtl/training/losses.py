@@ -70,8 +70,8 @@ def metric_measures(name: str, task: Any) -> Any:
 
 
 def _metric(task: Any, metric: Any) -> tuple[Any, Any]:
-    short = metric.lower() if isinstance(metric, str) else ""
-    if short in KINDS[task.kind].metrics:
+    short = metric.lower() if isinstance(metric, str) else None
+    if short is not None and short in KINDS[task.kind].metrics:
         return short, _own_measure(task, KINDS[task.kind].metrics[short])
     resolved = keras.metrics.get(metric)
     if not isinstance(resolved, keras.metrics.Metric):
