@@ -10,9 +10,10 @@ import numpy as np
 from keras_mtl.layers import ResidualConv2D, ResidualDense, RoutingPolicy
 from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
 from tests.conformance.registry import (
+    ALL_BUILDERS,
     BLOCK_BUILDERS,
-    BUILDERS,
     FEATURES,
+    MODES,
     SEQUENCE_BUILDERS,
     SEQUENCES,
     built,
@@ -22,8 +23,6 @@ from tests.conformance.registry import (
 )
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
-BUILDERS_HERE = [*BUILDERS, *BLOCK_BUILDERS, *SEQUENCE_BUILDERS]
-MODES = ("shared", "separate")
 WAYS = ("reloaded", "frozen", "exported", "grown", "quantized")
 
 IMAGES = np.stack([SEQUENCES[:, :6], -SEQUENCES[:, 1:]], axis=-1)  # B = 5 images, 6 x 6, 2 channels
@@ -136,7 +135,7 @@ def kinds_of(builder):
 
 def all_cells():
     """Returns every cell of the matrix that there is."""
-    every = itertools.product(BUILDERS_HERE, MODES, KINDS, WAYS)
+    every = itertools.product(ALL_BUILDERS, MODES, KINDS, WAYS)
     return [Cell(*cell) for cell in every if cell[2] in kinds_of(cell[0])]
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import keras
 import numpy as np
+import pytest
 
 import keras_mtl
 from keras_mtl import Task, layers
@@ -358,6 +359,13 @@ NOT_LAYERS_TO_CALL = {
 BUILDERS = made_of("lists")
 BLOCK_BUILDERS = made_of("blocks")  # lists of one layer: a block to skip, or one that tasks mask
 SEQUENCE_BUILDERS = made_of("sequences")  # take sequences, and make their layers themselves
+ALL_BUILDERS = [*BUILDERS, *BLOCK_BUILDERS, *SEQUENCE_BUILDERS]
+MODES = ("shared", "separate")
+FAST_PAIRS = [(name, MODES[index % 2]) for index, name in enumerate(ALL_BUILDERS)]
+PAIRS = [  # of a builder and a mode of data: each builder is seen in one of them by fast tests
+    pair if pair in FAST_PAIRS else pytest.param(*pair, marks=pytest.mark.slow)
+    for pair in itertools.product(ALL_BUILDERS, MODES)
+]
 
 
 def build(name, task_data, seed=3):

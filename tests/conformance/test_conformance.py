@@ -11,10 +11,10 @@ from keras import ops
 
 import keras_mtl
 from tests.conformance.registry import (
-    BLOCK_BUILDERS,
-    BUILDERS,
+    ALL_BUILDERS,
     LAYERS,
     NOT_LAYERS_TO_CALL,
+    PAIRS,
     SEQUENCE_BUILDERS,
     build,
     inputs_of,
@@ -54,7 +54,6 @@ WITHOUT_TRAINABLE_WEIGHTS = (
     "TaskRows",
     "WordDropout",
 )
-ALL_BUILDERS = [*BUILDERS, *BLOCK_BUILDERS, *SEQUENCE_BUILDERS]
 WITH_WEIGHTS = [name for name in LAYERS if name not in WITHOUT_TRAINABLE_WEIGHTS]
 
 
@@ -234,7 +233,7 @@ def test_layers_work_under_mixed_precision(name, policy):
 # Builders
 
 
-@pytest.mark.parametrize("name", ALL_BUILDERS)
+@pytest.mark.parametrize(("name", "task_data"), PAIRS)
 def test_a_model_survives_its_config(name, task_data):
     model = build(name, task_data)
     copy = type(model).from_config(model.get_config())
@@ -268,7 +267,7 @@ def test_saved_weights_can_be_loaded_into_a_model_built_anew(name, task_data, tm
     assert_equal(arrays(model(inputs_of(model))), arrays(other(inputs_of(model))))
 
 
-@pytest.mark.parametrize("name", ALL_BUILDERS)
+@pytest.mark.parametrize(("name", "task_data"), PAIRS)
 def test_the_gradient_reaches_every_trainable_weight_of_a_model(name, task_data):
     model = build(name, task_data)
     x = inputs_of(model)

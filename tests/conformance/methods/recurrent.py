@@ -41,7 +41,7 @@ METHODS = {
         {
             "num_cells": 2,
             "cell_units": 4,
-            "num_sub_encoders": (6, 4),
+            "num_sub_encoders": (3, 2),
             "units": (12,),
             "open_fraction": 0.4,
         },
