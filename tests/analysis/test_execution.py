@@ -58,7 +58,7 @@ def test_with_gates_it_is_each_examples_own(task_data):
     assert found["a"][:, 2].all()
 
 
-@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize(("task_data", "strides"), [("shared", 2), ("separate", 1)])
 def test_gates_at_steps_give_the_share_of_valid_steps(task_data, strides):
     lengths = np.array([6, 1, 4, 0, 5, 3, 2])
     mask = np.arange(6) < lengths[:, None]

@@ -132,6 +132,11 @@ def test_models_without_stitches_are_refused():
         cut_report(model, X, cut_below=0.1)
 
 
+@pytest.fixture(scope="module")
+def network():
+    return linear_network(ALPHA)
+
+
 @pytest.mark.parametrize(
     ("y", "message"),
     [
@@ -140,6 +145,6 @@ def test_models_without_stitches_are_refused():
         ({"a": [["x"], ["y"], ["z"]]}, 'labels of task "a" must be numbers'),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(y, message):
+def test_labels_that_do_not_fit_are_refused(network, y, message):
     with pytest.raises(ValueError, match=message):
-        cut_report(linear_network(ALPHA), X, 0.05, y=y)
+        cut_report(network, X, 0.05, y=y)

@@ -1,5 +1,6 @@
 """A frozen network is the trained one, without what nobody uses."""
 
+import functools
 import warnings
 from functools import partial
 
@@ -63,6 +64,12 @@ def network(builder=keras_mtl.build_gumbel_matrix, tasks=MIXED, task_data="separ
     return scrambled(model)
 
 
+@functools.cache
+def of_four_kinds():
+    """Returns a network that tests only read."""
+    return network()
+
+
 def scrambled(model, seed=0):
     """Gives every weight and logit random values, every task a component in each layer."""
     rng = np.random.default_rng(seed)
@@ -98,7 +105,7 @@ def images(number):
 def test_frozen_answers_are_the_networks_own(builder, task_data):
     model = network(builder, task_data=task_data)
     frozen = keras_mtl.freeze(model)
-    for batch in (1, 7, 64):
+    for batch in (1, 7):
         x = images(batch)
         outputs = frozen(x, training=False)
         assert set(outputs) == set(MIXED)
@@ -111,7 +118,7 @@ def test_frozen_answers_are_the_networks_own(builder, task_data):
 
 @pytest.mark.parametrize("task", MIXED)
 def test_one_tasks_network_takes_x_and_returns_a_tensor(task):
-    model = network()
+    model = of_four_kinds()
     alone = keras_mtl.freeze(model, task)
     x = images(7)
     output = keras.ops.convert_to_numpy(alone(x))
@@ -131,7 +138,7 @@ def test_a_frozen_network_holds_active_components_only():
 
 
 def test_a_frozen_network_is_made_of_stock_layers_without_randomness():
-    frozen = keras_mtl.freeze(network())
+    frozen = keras_mtl.freeze(of_four_kinds())
     assert all(type(layer).__module__.startswith("keras.") for layer in frozen.layers)
     assert not any(isinstance(layer, keras.layers.Dropout) for layer in frozen.layers)
     assert frozen.input.name == "inputs"
@@ -171,9 +178,8 @@ def test_a_frozen_network_does_not_change_when_training_goes_on():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(frozen(x)["digit"]), before)
 
 
-@pytest.mark.parametrize("combine", ["mean", "sum"])
-def test_combine_survives_freezing(combine):
-    model = network(combine=combine)
+def test_a_sum_of_components_survives_freezing():  # as their mean does in all other tests
+    model = network(combine="sum")
     x = images(7)
     frozen = keras.ops.convert_to_numpy(keras_mtl.freeze(model, "marks")(x))
     np.testing.assert_allclose(frozen, answers(model, x, "marks"), rtol=1e-6, atol=1e-6)
@@ -200,7 +206,7 @@ def test_a_task_without_a_component_warns_by_name_and_sees_zeros(layer):
 
 
 def test_frozen_networks_reload(tmp_path):
-    frozen = keras_mtl.freeze(network())
+    frozen = keras_mtl.freeze(of_four_kinds())
     frozen.save(tmp_path / "frozen.keras")
     reloaded = keras.models.load_model(tmp_path / "frozen.keras")
     x = images(7)
@@ -251,8 +257,8 @@ def test_padding_stays_padding_after_components(task_data):
 
 
 def test_unknown_tasks_and_frozen_models_are_refused():
-    model = network(tasks={"a": 5, "b": 4})
-    with pytest.raises(ValueError, match="Unknown task 'c'. Tasks of this model: a, b"):
+    model = of_four_kinds()
+    with pytest.raises(ValueError, match="Unknown task 'c'. Tasks of this model: digit, even, m"):
         keras_mtl.freeze(model, "c")
     with pytest.raises(ValueError, match="has no tasks to freeze"):
         keras_mtl.freeze(keras_mtl.freeze(model))

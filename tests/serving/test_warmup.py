@@ -11,8 +11,8 @@ from keras_mtl.serving import export
 pytestmark = pytest.mark.saved_model
 
 
-@pytest.fixture
-def records(build, tmp_path):
+@pytest.fixture(scope="module")
+def records(build, tmp_path_factory):
     """Returns the records of an export with two inputs, one with a free time axis."""
     import tensorflow as tf
 
@@ -24,7 +24,7 @@ def records(build, tmp_path):
         return keras.Model({"x": x, "steps": steps}, keras.layers.Concatenate()([x, flat]))
 
     model = build({"x": x, "steps": steps}, tasks={"age": 3, "income": "binary"}, stem=[stem])
-    path = Path(export(model, tmp_path / "1"))
+    path = Path(export(model, tmp_path_factory.mktemp("export") / "1"))
     file = str(path / "assets.extra" / "tf_serving_warmup_requests")
     return [record.numpy() for record in tf.data.TFRecordDataset(file)]
 

@@ -18,7 +18,7 @@ TASKS = {"a": 3, "b": "binary"}
 dense = partial(keras.layers.Dense, 4, activation="tanh")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(12, 5)).astype("float32")
-DATA = {"a": (X, np.arange(12) % 3), "b": (X[:7], np.arange(7) % 2)}
+DATA = {"a": (X, np.arange(12) % 3), "b": (X[:7], np.arange(7) % 2)}  # a batch of each an epoch
 
 
 class Stop(Exception):
@@ -37,7 +37,7 @@ class StopAfter(keras.callbacks.Callback):
 
 
 def model_of(units=4, seed=3):
-    layers = [[partial(keras.layers.Dense, units, activation="tanh")] * 3]
+    layers = [[partial(keras.layers.Dense, units, activation="tanh")] * 2]
     model = keras_mtl.build_gumbel_matrix(
         keras.Input((5,)), TASKS, layers, task_data="separate", seed=seed, init_probability=0.7
     )
@@ -67,12 +67,12 @@ def names(folder):
 def test_a_stopped_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path):
     straight = model_of()
     straight_dir, stopped_dir = tmp_path / "straight", tmp_path / "stopped"
-    fit(straight, keras_mtl.AtomicBackup(straight_dir), 3)
+    fit(straight, keras_mtl.AtomicBackup(straight_dir), 2)
     assert not straight_dir.exists()
-    assert fit(model_of(), keras_mtl.AtomicBackup(stopped_dir), 3, stop_after=2) == [0, 1, 2]
-    assert names(stopped_dir) == ["epoch_2.weights.h5"]
+    assert fit(model_of(), keras_mtl.AtomicBackup(stopped_dir), 2, stop_after=1) == [0, 1]
+    assert names(stopped_dir) == ["epoch_1.weights.h5"]
     resumed = model_of(seed=9)
-    assert fit(resumed, keras_mtl.AtomicBackup(stopped_dir), 3) == [2]
+    assert fit(resumed, keras_mtl.AtomicBackup(stopped_dir), 2) == [1]
     assert not stopped_dir.exists()
     for ours, theirs in zip(state(resumed), state(straight), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -80,21 +80,21 @@ def test_a_stopped_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path):
 
 def test_a_kept_backup_trains_no_epoch_again_and_a_longer_run_goes_on(tmp_path):
     first = model_of()
-    fit(first, keras_mtl.AtomicBackup(tmp_path, delete_checkpoint=False), 2)
-    assert names(tmp_path) == ["epoch_2.weights.h5"]
+    fit(first, keras_mtl.AtomicBackup(tmp_path, delete_checkpoint=False), 1)
+    assert names(tmp_path) == ["epoch_1.weights.h5"]
     again = model_of(seed=9)
     backup = keras_mtl.AtomicBackup(tmp_path, delete_checkpoint=False)
-    assert fit(again, backup, 2) == []
+    assert fit(again, backup, 1) == []
     for ours, theirs in zip(state(again), state(first), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert fit(again, backup, 3) == [2]
-    assert names(tmp_path) == ["epoch_3.weights.h5"]
+    assert fit(again, backup, 2) == [1]
+    assert names(tmp_path) == ["epoch_2.weights.h5"]
 
 
 def test_a_later_fit_of_the_same_network_begins_where_it_is_told_to(tmp_path):
     model = model_of()
-    fit(model, keras_mtl.AtomicBackup(tmp_path, delete_checkpoint=False), 2)
-    fit(model, keras_mtl.AtomicBackup(tmp_path), 3)
+    fit(model, keras_mtl.AtomicBackup(tmp_path, delete_checkpoint=False), 1)
+    fit(model, keras_mtl.AtomicBackup(tmp_path), 2)
     assert fit(model, keras.callbacks.Callback(), 1) == [0]
 
 

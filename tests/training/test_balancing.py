@@ -56,7 +56,7 @@ def batches(order="mixed", size=5):
     return keras_mtl.task_batches(TASKS, data, batch_size=size, seed=0, order=order)
 
 
-def linear_model(balancing, tasks, kernels, learning_rate=1.0, **options):
+def linear_model(balancing, tasks, kernels, learning_rate=1.0, run_eagerly=True, **options):
     """A network in which the gradient of a task whose error is -1/2 is its row of `kernels`.
 
     The input is (1, 0), the shared kernel starts at 0, and a head multiplies by its own kernel: so
@@ -67,7 +67,8 @@ def linear_model(balancing, tasks, kernels, learning_rate=1.0, **options):
     model = keras_mtl.build_shared_bottom(keras.Input((2,)), tasks, [width])
     for name, kernel in zip(tasks, kernels, strict=True):
         model.get_layer(name).set_weights([np.reshape(kernel, (2, 1)), np.zeros(1)])
-    model.compile(keras.optimizers.SGD(learning_rate), balancing=balancing, **options)
+    sgd = keras.optimizers.SGD(learning_rate)
+    model.compile(sgd, balancing=balancing, run_eagerly=run_eagerly, **options)
     return model
 
 
@@ -157,7 +158,7 @@ def test_dynamic_weights_by_hand():
 
 def test_dynamic_weights_follow_the_logs():
     model = linear_model(
-        keras_mtl.DynamicWeightAverage(1.5), REGRESSIONS, [(1, 0), (0, 2)], learning_rate=0.01
+        keras_mtl.DynamicWeightAverage(1.5), REGRESSIONS, [(1, 0), (0, 2)], 0.01, run_eagerly=False
     )
     logs = fit_once(model, {"a": -0.5, "b": -2.0}, epochs=4)
     assert logs["a_weight"][:2] == logs["b_weight"][:2] == [1, 1]

@@ -36,7 +36,7 @@ Y = {
 
 def shared_model(tasks=TASKS, build=keras_mtl.build_shared_bottom, **options):
     model = build(keras.Input((FEATURES,)), tasks, [[dense] * 2], **options)
-    model.compile(keras.optimizers.SGD(0.1))
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
     return model
 
 

@@ -99,7 +99,7 @@ def test_stock_compile_still_logs_penalties():
     model = keras_mtl.build_gumbel_matrix(
         keras.Input((FEATURES,)), tasks, [[dense] * 2], budget=0.25
     )
-    model.compile("sgd", loss="mse")
+    model.compile("sgd", loss="mse", run_eagerly=True)
     ones = dict.fromkeys(tasks, np.ones((6, 1)))
     logs = model.evaluate(X, ones, verbose=0, return_dict=True)
     assert logs["budget_penalty"] == pytest.approx(2 * 0.25)  # probabilities of 1/2, two tasks
@@ -110,11 +110,11 @@ def test_stock_compile_still_logs_penalties():
 
 def test_compiling_again_forgets_the_logs_of_before():
     model = shared_model({"sick": "binary"})
-    model.compile("sgd")
+    model.compile("sgd", run_eagerly=True)
     y = {"sick": np.array([1.0, 0, 1, 1, NAN, 0])}
     assert len(model.metrics) == 3  # loss, losses by task, accuracies by task
     model.evaluate(X, y, verbose=0)
-    model.compile("sgd", loss="mse")
+    model.compile("sgd", loss="mse", run_eagerly=True)
     assert list(model.evaluate(X, {"sick": np.ones(6)}, verbose=0, return_dict=True)) == ["loss"]
 
 
@@ -221,7 +221,7 @@ def test_named_inputs_are_checked_by_name():
 
 
 def test_a_refused_fit_leaves_the_model_whole():
-    model = shared_model()
+    model = shared_model(run_eagerly=True)
     before = values(model.weights)
     with pytest.raises(ValueError, match="'sick'"):
         model.fit(X, labels(sick=None), verbose=0)

@@ -177,24 +177,24 @@ def test_wrapped_optimizers_are_refused():
         allocation_optimizer(mapped, 0.1)
 
 
-@pytest.mark.parametrize("update_absent_tasks", [True, False])
-def test_models_without_logits_train_too(update_absent_tasks):
+def test_models_without_logits_train_too():
     def trained(optimizer):
         model = model_of(optimizer, keras_mtl.build_shared_bottom)
         train(model, 0)
         return weights_of(model)
 
     plain = trained(keras.optimizers.Adam(0.1))
-    for path, now in trained(
-        allocation_optimizer(keras.optimizers.Adam(0.1), 0.5, update_absent_tasks)
-    ).items():
-        np.testing.assert_allclose(now, plain[path], atol=1e-6)
+    for update_absent_tasks in (True, False):
+        adam = keras.optimizers.Adam(0.1)
+        weights = trained(allocation_optimizer(adam, 0.5, update_absent_tasks))
+        for path, now in weights.items():
+            np.testing.assert_allclose(now, plain[path], atol=1e-6)
 
 
 # Absent tasks.
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["adam", "momentum"])  # a decay moves weights anyway
 def test_absent_tasks_move_on_their_momentum_by_default(name):
     model = model_of(allocation_optimizer(OPTIMIZERS[name](), 0.2))
     train(model, 1)
@@ -248,7 +248,7 @@ def assert_lazy_is_plain(make, present, num_steps, **options):
         np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=path)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["adamw", "momentum"])  # Adam without a decay is in the first
 def test_present_tasks_get_what_the_plain_optimizer_gives(name):
     assert_lazy_is_plain(OPTIMIZERS[name], [0, 2], num_steps=3)
 

@@ -219,9 +219,8 @@ class Batch(keras.utils.PyDataset):
         return self._batch
 
 
-@pytest.mark.parametrize("wrong", [2, -1, 0.5, math.inf])
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
-def test_a_wrong_label_makes_the_loss_nan_in_compiled_steps(task_data, wrong):
+def test_a_wrong_label_makes_the_loss_nan_in_compiled_steps(task_data):
     model = model_of({"sick": Binary()}, task_data)
     x = np.zeros((2, 3, FEATURES), "float32")
     y = np.array(BINARY_Y, "float32")
@@ -233,8 +232,9 @@ def test_a_wrong_label_makes_the_loss_nan_in_compiled_steps(task_data, wrong):
         return model.evaluate(batch, verbose=0, return_dict=True)["loss"]
 
     assert math.isfinite(loss())
-    y[1, 1] = wrong
-    assert math.isnan(loss())
+    for wrong in (2, -1, 0.5, math.inf):
+        y[1, 1] = wrong
+        assert math.isnan(loss()), wrong
 
 
 def test_a_wrong_label_of_an_array_is_refused():

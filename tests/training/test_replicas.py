@@ -47,7 +47,7 @@ BUILDERS = registry.BUILDERS | registry.BLOCK_BUILDERS | registry.SEQUENCE_BUILD
 
 def gumbel_matrix(task_data):
     return keras_mtl.build_gumbel_matrix(
-        keras.Input((4,)), TASKS, [[dense] * 3] * 2, task_data=task_data, seed=1,
+        keras.Input((4,)), TASKS, [[dense] * 3], task_data=task_data, seed=1,
         budget=0.3, entropy_weight=0.1, disconnect_weight=0.1,
     )  # fmt: skip
 
@@ -161,9 +161,9 @@ def test_parts_of_different_size_are_refused_where_keras_would_fail(method):
 
 def test_a_network_may_be_compiled_outside_the_strategys_scope():
     with two_replicas().scope():
-        model = gumbel_matrix("shared")
+        model = keras_mtl.build_shared_bottom(keras.Input((4,)), {"price": "regression"}, [dense])
     model.compile(keras.optimizers.SGD(0.1), balancing=keras_mtl.UncertaintyWeighting())
-    model.fit(**data("shared"), verbose=0)
+    model.fit(X[:4], {"price": Y["price"][:4]}, verbose=0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Saved networks: which files hold them, and what a damaged or foreign one says."""
 
+import functools
 import json
+import shutil
 import zipfile
 from functools import partial
 
@@ -132,13 +134,26 @@ DAMAGED_TASKS = {
 }
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Returns a function of a mode of data: the path of a saved network."""
+
+    @functools.cache
+    def saved(task_data):
+        model = model_of(task_data=task_data)
+        model.compile()
+        path = tmp_path_factory.mktemp(task_data) / "m.keras"
+        model.save(path)
+        return path
+
+    return saved
+
+
 @both
 @pytest.mark.parametrize("case", DAMAGED_TASKS)
-def test_a_damaged_task_of_a_saved_network_is_named(tmp_path, case, task_data):
+def test_a_damaged_task_of_a_saved_network_is_named(tmp_path, saved, case, task_data):
     fields, message = DAMAGED_TASKS[case]
-    model = model_of(task_data=task_data)
-    model.compile()
-    model.save(tmp_path / "m.keras")
+    shutil.copy(saved(task_data), tmp_path / "m.keras")
     edit(tmp_path / "m.keras", with_task(**fields))
     with pytest.raises(ValueError, match=message):
         keras.models.load_model(tmp_path / "m.keras")
