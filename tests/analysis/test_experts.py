@@ -70,7 +70,7 @@ def test_experts_of_other_tasks_weigh_nothing_in_ple(task_data):
             np.testing.assert_allclose(weights.sum(), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("by_task", [True, False])
+@pytest.mark.parametrize(("task_data", "by_task"), [("shared", False), ("separate", True)])
 def test_one_gate_for_all_tasks(task_data, by_task):
     model = keras_mtl.build_moe(
         keras.Input((5,)), TASKS, [[dense] * 4], by_task=by_task, task_data=task_data

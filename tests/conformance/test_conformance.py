@@ -1,6 +1,7 @@
 """The same checks on everything that is public."""
 
 import ast
+import functools
 import inspect
 import re
 
@@ -72,10 +73,13 @@ def assert_equal(first, second, tolerance=0.0):
         np.testing.assert_allclose(one, two, rtol=tolerance, atol=tolerance)
 
 
-def called(name, training=False):
+def called(name):
     """Returns a layer of the registry after one call, and what it answered."""
     layer = LAYERS[name].make()
-    return layer, answers(layer, name, training)
+    return layer, answers(layer, name)
+
+
+called_once = functools.cache(called)  # for tests that leave the weights as they are
 
 
 def answers(layer, name, training=False):
@@ -83,6 +87,7 @@ def answers(layer, name, training=False):
     return arrays(layer(*LAYERS[name].inputs, **({"training": training} if takes_training else {})))
 
 
+@functools.cache
 def as_model(name):
     """Returns a functional model of one layer."""
     entry = LAYERS[name]
@@ -182,14 +187,14 @@ def test_symbolic_shapes_and_types_are_those_of_the_answers(name):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_variables_keep_their_names_and_shapes(name):
-    layer, _ = called(name)
+    layer, _ = called_once(name)
     found = {v.path.removeprefix(f"{layer.name}/"): tuple(v.shape) for v in layer.weights}
     assert found == LAYERS[name].variables
 
 
 @pytest.mark.parametrize("name", WITH_WEIGHTS)
 def test_the_gradient_reaches_every_trainable_weight(name):
-    layer, _ = called(name)
+    layer, _ = called_once(name)
     training = {"training": True} if name == "AllocationMatrix" else {}
     slopes = gradients(
         lambda: scalar(layer(*LAYERS[name].inputs, **training), penalties([layer])),
@@ -202,7 +207,7 @@ def test_the_gradient_reaches_every_trainable_weight(name):
 
 def test_layers_without_a_gradient_have_no_trainable_weights():
     for name in set(LAYERS) - set(WITH_WEIGHTS):
-        assert called(name)[0].trainable_variables == [], name
+        assert called_once(name)[0].trainable_variables == [], name
 
 
 @pytest.mark.parametrize("name", WITH_SEED)
@@ -215,10 +220,12 @@ def test_equal_seeds_draw_equally(name):
         assert_equal(arrays(first.weights), arrays(second.weights))
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"]
+)
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_work_under_mixed_precision(name, policy):
-    _, exact = called(name)
+    _, exact = called_once(name)
     keras.config.set_dtype_policy(policy)
     try:
         layer, outputs = called(name)
@@ -232,10 +239,12 @@ def test_layers_work_under_mixed_precision(name, policy):
 
 # Builders
 
+build_once = functools.cache(build)  # for tests that leave the weights as they are
+
 
 @pytest.mark.parametrize(("name", "task_data"), PAIRS)
 def test_a_model_survives_its_config(name, task_data):
-    model = build(name, task_data)
+    model = build_once(name, task_data)
     copy = type(model).from_config(model.get_config())
     assert copy.get_config() == model.get_config()
     assert list(copy.tasks) == list(model.tasks) and copy.task_data == task_data
@@ -269,7 +278,7 @@ def test_saved_weights_can_be_loaded_into_a_model_built_anew(name, task_data, tm
 
 @pytest.mark.parametrize(("name", "task_data"), PAIRS)
 def test_the_gradient_reaches_every_trainable_weight_of_a_model(name, task_data):
-    model = build(name, task_data)
+    model = build_once(name, task_data)
     x = inputs_of(model)
     leaves_out = name in ("build_routing_network", "build_snr")  # in one draw, what it closes
     num_draws = 5 if leaves_out else 1

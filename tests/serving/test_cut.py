@@ -1,5 +1,6 @@
 """Networks of towers freeze to stock layers, without the ties that are cut."""
 
+import functools
 import json
 from functools import partial
 
@@ -197,10 +198,6 @@ def test_frozen_networks_reload(tmp_path):
 ALPHA = np.array([[0.9, 0.04, -0.3], [0.0, 0.01, -0.05], [0.2, 0.06, 1.0]], "float32")
 
 
-def stitched(**settings):
-    return network(alpha=ALPHA, **settings)
-
-
 def given_alpha(model, alpha):
     for layer in model.layers:
         if layer.name.startswith("stitch"):
@@ -213,6 +210,12 @@ def without(*pairs):
     for target, source in pairs:
         alpha[target, source] = 0
     return alpha
+
+
+@pytest.fixture(scope="module")
+def stitched():
+    """Returns a function of a mode of data: towers, whose weights between tasks are given anew."""
+    return functools.cache(lambda task_data: network(task_data=task_data))
 
 
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
@@ -228,9 +231,9 @@ def without(*pairs):
     ],
 )
 def test_cutting_is_zeros_where_a_task_reads_another_with_little_weight(
-    cut_below, pairs, task_data
+    stitched, cut_below, pairs, task_data
 ):
-    model = given_alpha(network(task_data=task_data), ALPHA)
+    model = given_alpha(stitched(task_data), ALPHA)
     frozen = keras_mtl.freeze(model, cut_below=cut_below)
     expected = answers(given_alpha(model, without(*pairs)))
     assert_answers_are(frozen, expected)
