@@ -34,7 +34,7 @@ def network(task_data="shared", stem=(), build=keras_mtl.build_mmoe):
     model = build(
         keras.Input((5,)), {"a": 2, "b": "binary"}, [[dense] * 2], stem=stem, task_data=task_data
     )
-    model.compile("adam", run_eagerly=True)
+    model.compile("adam")
     return model
 
 
@@ -62,15 +62,17 @@ def test_the_frozen_network_is_what_is_scored():
     assert f"{check.frozen:.4g} frozen, {check.trained:.4g} as trained" in problem
 
 
-@pytest.mark.parametrize("task_data", ["shared", "separate"])
-@pytest.mark.parametrize("build", [keras_mtl.build_mmoe, keras_mtl.build_gumbel_matrix])
+@pytest.mark.parametrize(
+    ("build", "task_data"),
+    [(keras_mtl.build_mmoe, "separate"), (keras_mtl.build_gumbel_matrix, "shared")],
+)
 def test_a_frozen_network_is_as_good_as_its_model(build, task_data):
     model = network(task_data, build=build)
     data = (X, LABELS)
     if task_data == "separate":
         each = {name: (X, LABELS[name]) for name in model.tasks}
-        data = keras_mtl.task_batches(model.tasks, each, batch_size=16, order="sequential")
-    check = check_freeze(model, data)
+        data = keras_mtl.task_batches(model.tasks, each, batch_size=40, order="sequential")
+    check = check_freeze(model, data, num_samples=2)
     assert check.frozen == pytest.approx(check.trained, abs=1e-6)
     assert not any("another one" in problem for problem in check.problems())
 

@@ -39,7 +39,7 @@ gru = partial(layers.GRU, 4, return_sequences=True)
 
 def modular(inputs, stem=(), tasks=TASKS):
     return keras_mtl.build_recurrent_modular(
-        inputs, tasks, stem=stem, num_cells=2, cell_units=5, num_sub_encoders=(3, 2), units=(6,),
+        inputs, tasks, stem=stem, num_cells=2, cell_units=5, num_sub_encoders=(2,), units=(6,),
         policy_reads_base=True, seed=0,
     )  # fmt: skip
 
@@ -197,7 +197,7 @@ def test_padding_leaves_states_and_answers_as_they_are(network):
 @pytest.mark.parametrize("network", ["modular, tokens"], indirect=True)
 def test_equal_pieces_get_equal_answers(network):
     model, _, stream, x = network
-    first, second = (streamed(stream, x, [2, 5], model.tasks) for _ in range(2))
+    first, second = (streamed(stream, x[:, :3], [2], model.tasks) for _ in range(2))
     for one, two in zip(first, second, strict=True):
         for name in one:
             np.testing.assert_array_equal(one[name], two[name])
@@ -219,7 +219,7 @@ def test_it_can_be_saved(network, tmp_path):
     model, frozen, stream, x = network
     stream.save(tmp_path / "stream.keras")
     loaded = keras.models.load_model(tmp_path / "stream.keras")
-    assert_close(streamed(loaded, x, [2, 5], model.tasks)[0], answers_of(frozen, x))
+    assert_close(streamed(loaded, x, [2], model.tasks)[0], answers_of(frozen, x))
 
 
 def test_a_frozen_network_stays_as_it_was():
@@ -385,8 +385,10 @@ EXPORTED = {
         lambda: modular(keras.Input((None,), dtype="int32"), [embed], tasks=TWO_TASKS),
         TOKENS,
     ),
-    "masked GRU": MODELS["masked GRU"],
-}
+    "masked GRU": (
+        lambda: bottom(gru, stem=[layers.Masking], tasks=TWO_TASKS), SIGNALS * GAPS[..., None]
+    ),
+}  # fmt: skip
 TWO_TASKS = {name: TASKS[name] for name in ("region", "state")}
 
 
