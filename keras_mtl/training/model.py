@@ -17,9 +17,9 @@ from keras_mtl.training.callbacks.empty_rows import EmptyRowsWarning
 from keras_mtl.training.callbacks.epochs import IN_ORDER, FollowEpochs
 from keras_mtl.training.inputs.checked_data import CheckedData, named
 from keras_mtl.training.inputs.distribution import check_replicas, scope_of
-from keras_mtl.training.inputs.fitting import check_fit
 from keras_mtl.training.inputs.forms import check_form
-from keras_mtl.training.inputs.reading import prepared, with_batches
+from keras_mtl.training.inputs.judges import check_fit
+from keras_mtl.training.inputs.prepared_inputs import prepared, with_batches
 from keras_mtl.training.losses import means_of
 from keras_mtl.training.optimizers.alternating import check_batches_in_turns, check_network
 from keras_mtl.training.quantizing import quantizable

@@ -12,7 +12,7 @@ from keras_mtl import Task
 from keras_mtl.data.labels import check_labels
 from keras_mtl.kinds.count import poisson, poisson_deviance
 from keras_mtl.layers import TaskHead
-from keras_mtl.training.inputs.fitting import check_fit
+from keras_mtl.training.inputs.judges import check_fit
 
 NAN, INF = float("nan"), float("inf")
 Y = np.array([[3.0], [0.0], [2.0]], "float32")

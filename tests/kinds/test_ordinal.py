@@ -14,7 +14,7 @@ from keras_mtl.kinds.classes import cross_entropy
 from keras_mtl.kinds.ordinal import absolute_error_in_ranks, class_probabilities
 from keras_mtl.layers import TaskHead, TaskHeads
 from keras_mtl.training.batches import SharedBatch
-from keras_mtl.training.inputs.fitting import check_fit
+from keras_mtl.training.inputs.judges import check_fit
 from keras_mtl.training.rewards import row_rewards
 from tests.gradients import gradient
 

@@ -11,7 +11,7 @@ from keras import losses, metrics, ops
 
 import keras_mtl
 from keras_mtl import Task
-from keras_mtl.training.inputs.fitting import check_fit
+from keras_mtl.training.inputs.judges import check_fit
 
 KINDS = {
     "classes": Task("classes", 6),

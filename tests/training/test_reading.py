@@ -6,7 +6,7 @@ import pytest
 
 import keras_mtl
 from keras_mtl.data import ArrayBatches
-from keras_mtl.training.inputs import reading
+from keras_mtl.training.inputs import prepared_inputs
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="other backends read arrays as Keras does"
@@ -83,7 +83,7 @@ def test_orders_are_those_of_the_epochs(monkeypatch):
             order = self._order
             self._order = lambda: read.append((self.epoch, order().tolist())) or order()
 
-    monkeypatch.setattr(reading, "ArrayBatches", Spy)
+    monkeypatch.setattr(prepared_inputs, "ArrayBatches", Spy)
     keras.utils.set_random_seed(0)
     model = network()
     model.compile("sgd", run_eagerly=True)
@@ -109,7 +109,7 @@ def test_orders_are_those_of_the_epochs(monkeypatch):
     ids=["lists", "words", "lengths", "no labels", "by batch", "steps", "split"],
 )
 def test_what_asks_for_more_is_left_to_keras(given):
-    assert reading.with_batches(network(), given) == given
+    assert prepared_inputs.with_batches(network(), given) == given
 
 
 @on_tensorflow
@@ -117,7 +117,7 @@ def test_several_replicas_are_left_to_keras():
     given = {"x": X, "y": Y}
     model = network()
     model._distribute_strategy = type("Two", (), {"num_replicas_in_sync": 2})()
-    assert reading.with_batches(model, given) is given
+    assert prepared_inputs.with_batches(model, given) is given
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import keras
 from keras_mtl.training.inputs.after_errors import WholeAfterErrors
 from keras_mtl.training.inputs.checks import check_batch, check_data
 from keras_mtl.training.inputs.distribution import check_first_batch
-from keras_mtl.training.inputs.reading import prepared
+from keras_mtl.training.inputs.prepared_inputs import prepared
 
 _DATA = ("x", "y", "sample_weight")
 

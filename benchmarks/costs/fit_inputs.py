@@ -1,6 +1,6 @@
 """What `fit` costs before it trains: its first step and its epochs, on arrays and on tf.data.
 
-    python -m benchmarks.costs.reading --rounds 5
+    python -m benchmarks.costs.fit_inputs --rounds 5
 
 To compare two trees, run it in both by turns and take the least of each figure. `--cpu` counts the
 seconds of all processors that this process uses, which others on the machine hardly change.
