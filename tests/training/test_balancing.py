@@ -56,7 +56,9 @@ def batches(order="mixed", size=5):
     return keras_mtl.task_batches(TASKS, data, batch_size=size, seed=0, order=order)
 
 
-def linear_model(balancing, tasks, kernels, learning_rate=1.0, run_eagerly=True, **options):
+def linear_model(
+    balancing, tasks, kernels, learning_rate=1.0, run_eagerly=ON_TENSORFLOW, **options
+):
     """A network in which the gradient of a task whose error is -1/2 is its row of `kernels`.
 
     The input is (1, 0), the shared kernel starts at 0, and a head multiplies by its own kernel: so

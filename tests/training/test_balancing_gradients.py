@@ -15,6 +15,7 @@ from keras_mtl.training.balancing.pcgrad import surgery
 from tests.training.test_balancing import (
     METHODS,
     NAN,
+    ON_TENSORFLOW,
     REGRESSIONS,
     TASKS,
     X,
@@ -238,7 +239,7 @@ def test_towers_and_heads_do_not_count():
             tower[f"tower_1_{index}"].set_weights([np.eye(2) / scale, np.ones(2) / scale])
             tower[name].set_weights([np.array([[sign], [1.0]]) * scale, np.zeros(1)])
         before = model.trainable_variables[0].numpy()
-        model.compile(keras.optimizers.SGD(0.1), balancing=balancing, run_eagerly=True)
+        model.compile(keras.optimizers.SGD(0.1), balancing=balancing, run_eagerly=ON_TENSORFLOW)
         x = np.array([[0.1, 0.2]] * 2)
         model.fit(x, {"a": np.full(2, 9.0), "b": np.full(2, 9.0)}, verbose=0)
         return before - model.trainable_variables[0].numpy()
@@ -254,7 +255,7 @@ def test_towers_and_heads_do_not_count():
 def test_networks_that_share_nothing_train_as_ever(method):
     def trained(balancing):
         model = keras_mtl.build_single_tasks(keras.Input((4,)), TASKS, [dense], seed=1)
-        model.compile(keras.optimizers.SGD(0.1), balancing=balancing, run_eagerly=True)
+        model.compile(keras.optimizers.SGD(0.1), balancing=balancing, run_eagerly=ON_TENSORFLOW)
         model.fit(X, Y, batch_size=5, shuffle=False, verbose=0)
         return [variable.numpy() for variable in model.trainable_variables]
 
@@ -273,7 +274,7 @@ def test_penalties_and_regularizers_are_no_tasks(method):
         model = keras_mtl.build_shared_bottom(keras.Input((2,)), REGRESSIONS, [regular])
         for name, kernel in zip("ab", [(1, 0), (-1, 1)], strict=True):
             model.get_layer(name).set_weights([np.reshape(kernel, (2, 1)), np.zeros(1)])
-        model.compile(keras.optimizers.SGD(1.0), balancing=balancing, run_eagerly=True)
+        model.compile(keras.optimizers.SGD(1.0), balancing=balancing, run_eagerly=ON_TENSORFLOW)
         logs = fit_once(model, ERRORS)
         return 1 - model.layers[1].get_weights()[0], logs["loss"][0]
 
@@ -290,12 +291,12 @@ def test_clipping_and_accumulation_see_the_balanced_gradient(method):
     balanced = step(one_step(METHODS[method](), kernels))
     model = linear_model(METHODS[method](), REGRESSIONS, kernels)
     sgd = keras.optimizers.SGD(1.0, clipnorm=0.1)
-    model.compile(sgd, balancing=METHODS[method](), run_eagerly=True)
+    model.compile(sgd, balancing=METHODS[method](), run_eagerly=ON_TENSORFLOW)
     fit_once(model, ERRORS)
     np.testing.assert_allclose(step(model), 0.1 * balanced / np.linalg.norm(balanced), rtol=1e-4)
     optimizer = keras.optimizers.SGD(1.0, gradient_accumulation_steps=2)
     model = linear_model(None, REGRESSIONS, kernels)
-    model.compile(optimizer, balancing=METHODS[method](), run_eagerly=True)
+    model.compile(optimizer, balancing=METHODS[method](), run_eagerly=ON_TENSORFLOW)
     fit_once(model, ERRORS)
     np.testing.assert_array_equal(step(model), 0)
 

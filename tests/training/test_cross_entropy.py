@@ -27,7 +27,7 @@ def test_a_confident_wrong_answer_still_learns(task_data):
     )
     head = model.get_layer("heads" if task_data == "separate" else "sure")
     head.set_weights([np.array([[40.0, 0.0]], "float32"), np.zeros(2, "float32")])
-    model.compile(keras.optimizers.SGD(1.0), run_eagerly=True)
+    model.compile(keras.optimizers.SGD(1.0), run_eagerly=EAGERLY)
     x, y = np.ones((1, 1), "float32"), np.array([1])
     if task_data == "separate":
         data = keras_mtl.task_batches(tasks, {"sure": (x, y)}, batch_size=1)

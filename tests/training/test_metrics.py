@@ -12,6 +12,7 @@ import keras_mtl
 from keras_mtl import Task
 
 NAN = float("nan")
+EAGERLY = keras.backend.backend() != "jax"  # JAX compiles each operation of an eager step
 FEATURES = 2
 
 dense = partial(keras.layers.Dense, 4, activation="tanh")
@@ -36,7 +37,7 @@ Y = {
 
 def shared_model(tasks=TASKS, build=keras_mtl.build_shared_bottom, **options):
     model = build(keras.Input((FEATURES,)), tasks, [[dense] * 2], **options)
-    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=EAGERLY)
     return model
 
 
