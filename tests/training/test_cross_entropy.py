@@ -7,6 +7,8 @@ import pytest
 import keras_mtl
 from keras_mtl.kinds.classes import cross_entropy
 
+EAGERLY = keras.backend.backend() != "jax"  # JAX compiles each operation of an eager step
+
 
 def test_it_is_minus_the_logarithm_of_the_labels_probability():
     probabilities = keras.ops.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]])
