@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import keras_mtl
+from tests.models.towers import EAGER
 
 dense = partial(keras.layers.Dense, 6, activation="tanh")
 TASKS = {"a": 2, "b": 3, "c": 4}
@@ -123,7 +124,9 @@ def test_more_than_the_components_of_a_layer_is_an_error():
 def fitted(model, epochs=2, callbacks=()):
     """Returns what `fit` tells while the allocation as good as stays."""
     labels = {name: np.arange(5) % size for name, size in TASKS.items()}
-    model.compile(keras_mtl.allocation_optimizer(keras.optimizers.SGD(0.01), 1e-6))
+    model.compile(
+        keras_mtl.allocation_optimizer(keras.optimizers.SGD(0.01), 1e-6), run_eagerly=EAGER
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(X, labels, epochs=epochs, callbacks=list(callbacks), verbose=0)

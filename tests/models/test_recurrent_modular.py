@@ -47,6 +47,9 @@ def network(tasks=REGIONS, inputs=None, seed=0, **settings):
     return scrambled(build_recurrent_modular(inputs, tasks, seed=seed, **small | settings))
 
 
+SMALLEST = {"num_cells": 1, "num_sub_encoders": (1,), "units": (3,)}
+
+
 def reader(tasks=TAGS, **settings):
     """Builds a small network that reads tokens."""
     return network(tasks, keras.Input((None,), dtype="int32"), stem=[embed], **settings)
@@ -89,7 +92,9 @@ def probabilities(features, kernel, bias):
 # The whole network by its formulas
 
 
-@pytest.mark.parametrize("policy_reads_base", [False, True], ids=["alone", "with_base"])
+@pytest.mark.parametrize(
+    ("task_data", "policy_reads_base"), [("separate", False), ("shared", True)]
+)
 def test_a_head_reads_its_decoder_and_its_own_lstm_at_the_last_step(task_data, policy_reads_base):
     model = network(task_data=task_data, policy_reads_base=policy_reads_base)
     encoded, _ = formulas.encoder(model.get_layer("encoder").cell, X)
@@ -105,8 +110,8 @@ def test_a_head_reads_its_decoder_and_its_own_lstm_at_the_last_step(task_data, p
     assert_equal_answers(answered(model), expected, 1e-4)
 
 
-def test_it_is_an_lstm_and_perceptrons_with_one_of_everything_and_open_connections(task_data):
-    model = network(num_cells=1, num_sub_encoders=(1, 1), decoder_units=(7,), task_data=task_data)
+def test_it_is_an_lstm_and_perceptrons_with_one_of_everything_and_open_connections():
+    model = network(num_cells=1, num_sub_encoders=(1, 1), decoder_units=(7,))
     force(routed(model), True)
     cell, expected = model.get_layer("encoder").cell, {}
     first = formulas.mlp(cell.sub_encoders[0].networks[0], formulas.lstm(cell.lstms[0], X))
@@ -121,8 +126,8 @@ def test_it_is_an_lstm_and_perceptrons_with_one_of_everything_and_open_connectio
     assert_equal_answers(answered(model), expected, 1e-4)
 
 
-def test_without_connections_and_base_nothing_is_known_of_the_input(task_data):
-    model = network(task_data=task_data)
+def test_without_connections_and_base_nothing_is_known_of_the_input():
+    model = network()
     force(routed(model), False)
     for number in (1, 2, 3):
         own = by_name(model)[f"component_1_{number}"]
@@ -131,10 +136,8 @@ def test_without_connections_and_base_nothing_is_known_of_the_input(task_data):
         np.testing.assert_allclose(answers, np.broadcast_to(answers[:1], answers.shape), rtol=1e-6)
 
 
-def test_the_number_of_weights_is_the_papers(task_data):
-    model = network(
-        cell_units=5, units=(7, 5), decoder_units=(4,), policy_units=(3,), task_data=task_data
-    )
+def test_the_number_of_weights_is_the_papers():
+    model = network(cell_units=5, units=(7, 5), decoder_units=(4,), policy_units=(3,))
     size = {}
     for layer in model.layers:
         kind = layer.name.split("_")[0]
@@ -255,15 +258,15 @@ def test_with_shared_data_all_decoders_count_together():
     assert penalties_of(model) == pytest.approx([0, 10 - 0.2 * 15], rel=1e-6)
 
 
-def test_one_task_has_its_connections_alone(task_data):
-    model = network({"animal": 7}, open_fraction=0.2, task_data=task_data)
+def test_one_task_has_its_connections_alone():
+    model = network({"animal": 7}, open_fraction=0.2)
     force(routed(model), True)
     assert penalties_of(model) == pytest.approx([0.8 * 12, 0.8 * 5], rel=1e-6)
 
 
 def test_penalties_are_made_as_told():
     ramp = RampSchedule(2.0, 5)
-    model = network(open_fraction=0.3, sparsity_weight=ramp, sparsity_scope="step")
+    model = network(open_fraction=0.3, sparsity_weight=ramp, sparsity_scope="step", **SMALLEST)
     for part in ("encoder", "decoder"):
         config = model.get_layer(f"{part}_sparsity_penalty").get_config()
         assert config["open_fraction"] == 0.3 and config["scope"] == "step"
@@ -321,8 +324,8 @@ def test_a_base_that_forgets_padding_makes_nobody_else_forget_it(task_data):
         assert_equal_answers(answered(model, PADDED), longer, 1e-5)
 
 
-def test_no_tag_depends_on_what_comes_after_it(task_data):
-    model = network(TAGS, task_data=task_data)
+def test_no_tag_depends_on_what_comes_after_it():
+    model = network(TAGS)
     later = X.copy()
     later[:, 2] += 1
     for before, after in zip(
@@ -364,7 +367,16 @@ def on_base(name, tasks=TAGS, **settings):
     return reader(tasks, base=partial(BASES[name][0], layers=[[lstm] * 2]), **settings)
 
 
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize(
+    ("name", "task_data"),
+    [
+        ("cross_stitch", "shared"),
+        ("gumbel_matrix", "separate"),
+        ("shared_bottom", "shared"),
+        pytest.param("no_sharing", "shared", marks=pytest.mark.slow),
+        pytest.param("sluice", "separate", marks=pytest.mark.slow),
+    ],
+)
 def test_a_head_that_does_not_read_the_decoder_is_the_base_network(name, task_data):
     model = on_base(name, task_data=task_data)
     tokens = keras.Input((None,), dtype="int32")
@@ -396,8 +408,8 @@ def test_networks_on_every_base_learn(name, task_data):
     assert any("component_1" in path for path in moved)
 
 
-def test_the_base_and_the_encoder_read_the_same_stem(task_data):
-    model = reader(task_data=task_data)
+def test_the_base_and_the_encoder_read_the_same_stem():
+    model = reader()
     names = [layer.name for layer in model.layers]
     assert names.count("stem_1") == 1
     for name in ("encoder", "component_1_1"):
@@ -412,7 +424,7 @@ def test_a_policy_that_reads_the_base_decides_by_it():
     before = array(called(decided, PADDED))
     scrambled(by_name(model)["component_1_1"], seed=5)
     assert np.any(array(called(decided, PADDED)) != before)
-    assert all(decoder.projection is None for decoder in decoders(reader()))
+    assert all(decoder.projection is None for decoder in decoders(reader(**SMALLEST)))
 
 
 # Epochs, seeds, precision, files
@@ -443,7 +455,14 @@ def test_equal_seeds_start_equally():
 @pytest.mark.parametrize("stem", [(), (partial(layers.Dense, 5),)], ids=["bare", "stem"])
 def test_base_and_encoder_start_differently(stem):
     model = build_recurrent_modular(
-        keras.Input((None, 5)), REGIONS, stem=stem, cell_units=4, units=(3,), seed=3
+        keras.Input((None, 5)),
+        REGIONS,
+        stem=stem,
+        num_cells=3,
+        num_sub_encoders=(1,),
+        cell_units=4,
+        units=(3,),
+        seed=3,
     )
     lstms = [*model.get_layer("encoder").cell.lstms]
     lstms += [by_name(model)[f"component_1_{number}"] for number in (1, 2, 3)]
@@ -453,7 +472,9 @@ def test_base_and_encoder_start_differently(stem):
 
 
 def test_every_router_draws_its_own_numbers():
-    model = build_recurrent_modular(keras.Input((None, 5)), REGIONS, units=(3,), seed=3)
+    model = build_recurrent_modular(
+        keras.Input((None, 5)), REGIONS, units=(3,), num_sub_encoders=(2, 1), seed=3
+    )
     seeds = [layer.router.seed for layer in routed(model)]
     assert len(set(seeds)) == 5 and None not in seeds
 
@@ -513,7 +534,7 @@ def test_frozen_networks_answer_the_same_with_stock_layers(name, tasks, task_dat
 
 
 def test_a_frozen_network_is_as_large_as_its_parts():
-    model = reader(cell_units=5, num_sub_encoders=(3, 3), tie_layers=True)
+    model = reader(num_cells=1, cell_units=5, num_sub_encoders=(2, 2), tie_layers=True)
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     assert keras_mtl.freeze(model).count_params() == trainable
 
@@ -619,19 +640,18 @@ def test_a_base_for_tags_keeps_the_time_axis():
 @pytest.mark.parametrize("name", ["encoder", "decoder_2", "encoder_sparsity_penalty"])
 def test_no_task_is_called_like_a_part(name):
     with refused(f"{name}"):
-        network({"color": 2, name: 3})
+        network({"color": 2, name: 3}, **SMALLEST)
 
 
 def test_the_stem_may_end_with_a_model():
     def widened():
-        inputs = keras.Input((7, 4))
+        inputs = keras.Input((2, 4))
         return keras.Model(inputs, layers.Dense(5, name="wide")(inputs))
 
     model = keras_mtl.build_recurrent_modular(
-        keras.Input((7, 4)), {"a": 3, "b": 2}, stem=[widened], num_cells=2, cell_units=3,
-        num_sub_encoders=(2,), units=(4,),
+        keras.Input((2, 4)), {"a": 3, "b": 2}, stem=[widened], cell_units=3, **SMALLEST
     )  # fmt: skip
-    x = np.random.default_rng(0).normal(size=(3, 7, 4)).astype("float32")
+    x = np.random.default_rng(0).normal(size=(3, 2, 4)).astype("float32")
     frozen = keras_mtl.freeze(model)(x)
     for task, answer in model(x, training=False).items():
         np.testing.assert_allclose(

@@ -35,6 +35,11 @@ def draws(request):
     return request.param
 
 
+one_of_each = pytest.mark.parametrize(
+    ("task_data", "draws"), [("shared", "task"), ("separate", "example")]
+)
+
+
 def routed(layers=None, routes=None, **settings):
     model = network(keras_mtl.build_routing_network, layers, **{"seed": 0, **settings})
     if routes is not None:
@@ -46,10 +51,9 @@ def policies(model):
     return [layer for layer in model.layers if isinstance(layer, RoutingPolicy)]
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_a_sure_policy_is_the_composition_of_its_components(task_data, draws, training):
+def test_a_sure_policy_is_the_composition_of_its_components(task_data, draws):
     model = routed(routes=ROUTES, task_data=task_data, draws=draws)
-    found = answers(model, training=training)
+    found, drawn = answers(model), answers(model, training=True)
     for place, (name, size) in enumerate(TASKS.items()):
         features = X
         for index, choice in enumerate(ROUTES[place], start=1):
@@ -60,6 +64,7 @@ def test_a_sure_policy_is_the_composition_of_its_components(task_data, draws, tr
             heads = model.get_layer("heads")
             expected = array(heads(features, np.full(6, place)))[:, :size]
         np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(drawn[name], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_batches_of_many_tasks_are_answered_as_those_of_one(draws):
@@ -72,6 +77,7 @@ def test_batches_of_many_tasks_are_answered_as_those_of_one(draws):
         np.testing.assert_allclose(answer[:size], alone, rtol=1e-5, atol=1e-6)
 
 
+@one_of_each
 def test_one_component_is_the_shared_bottom_and_equal_routes_too(task_data, draws):
     shared = network(keras_mtl.build_shared_bottom, [[dense], [dense]], task_data=task_data)
     alone = routed([[dense], [dense]], task_data=task_data, draws=draws)
@@ -88,6 +94,7 @@ def test_one_component_is_the_shared_bottom_and_equal_routes_too(task_data, draw
         assert_equal_answers(answers(shared), answers(several, training=training), 1e-5)
 
 
+@one_of_each
 def test_routes_of_ones_own_are_no_sharing(task_data, draws):
     apart = network(keras_mtl.build_no_sharing, task_data=task_data)
     model = routed(routes=[[0, 0], [1, 1], [2, 2]], task_data=task_data, draws=draws)

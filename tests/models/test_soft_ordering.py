@@ -71,12 +71,12 @@ def expected_answers(model, through):
 # Limiting cases
 
 
-def test_each_component_at_its_own_depth_is_a_plain_stack(task_data):
-    model = in_order(soft(task_data=task_data), [[0, 1, 2]] * 3)
-    stack = network(build_shared_bottom, [dense] * 3, stem=embed, task_data=task_data)
+def test_each_component_at_its_own_depth_is_a_plain_stack():
+    model = in_order(soft(), [[0, 1, 2]] * 3)
+    stack = network(build_shared_bottom, [dense] * 3, stem=embed)
     for number, component in enumerate(model.get_layer("modular_1").components, start=1):
         stack.get_layer(f"layer_{number}").set_weights(component.get_weights())
-    for name in ["stem_1", *(TASKS if task_data == "shared" else ["heads"])]:
+    for name in ["stem_1", *TASKS]:
         stack.get_layer(name).set_weights(model.get_layer(name).get_weights())
     assert_equal_answers(answers(model), answers(stack), 1e-5)
 
@@ -93,8 +93,8 @@ def test_every_task_may_have_its_own_order():
     assert_equal_answers(answers(model), expected_answers(model, through), 1e-5)
 
 
-def test_at_first_every_depth_averages_the_components(task_data):
-    model = network(build_soft_ordering, [[dense] * 3], stem=embed, task_data=task_data)
+def test_at_first_every_depth_averages_the_components():
+    model = network(build_soft_ordering, [[dense] * 3], stem=embed)
     shared = network(build_soft_ordering, [[dense] * 3], stem=embed)
     copy_weights(shared, model)
     components = shared.get_layer("modular_1").components
@@ -123,17 +123,17 @@ def test_scores_weigh_the_components_of_a_depth():
 # The two forms of data
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_both_forms_of_data_answer_equally_with_equal_weights(training):
+def test_both_forms_of_data_answer_equally_with_equal_weights():
     settings = {"layers": [dense, [dense] * 3, dense, [dense] * 2]}
     shared, separate = soft(**settings), soft(task_data="separate", **settings)
     for layer in separate.layers:
         if layer.name.startswith("allocation"):
             layer.set_weights(shared.get_layer(layer.name).get_weights())
     copy_weights(shared, separate)
-    assert_equal_answers(
-        answers(shared, training=training), answers(separate, training=training), 1e-5
-    )
+    for training in (False, True):
+        assert_equal_answers(
+            answers(shared, training=training), answers(separate, training=training), 1e-5
+        )
 
 
 def test_one_batch_may_hold_examples_of_all_tasks():
@@ -173,8 +173,8 @@ def test_depths_are_numbered_through_all_lists():
     assert "allocation_6" not in names
 
 
-def test_all_tasks_learn_all_components_and_their_own_scores(task_data):
-    model = soft(task_data=task_data)
+def test_all_tasks_learn_all_components_and_their_own_scores():
+    model = soft()
     components = {"component_1_1", "component_1_2", "component_1_3"}
     for task in NAMES:
         assert components | {"stem_1"} <= reached(model, task)
@@ -195,18 +195,18 @@ def scores_reached(model, task):
     return [np.any(slope != 0, axis=1, keepdims=True) for slope in gradients(answer, scores)]
 
 
-def test_one_component_is_used_at_every_depth_without_scores(task_data):
-    model = soft([[dense]], num_depths=2, task_data=task_data)
+def test_one_component_is_used_at_every_depth_without_scores():
+    model = soft([[dense]], num_depths=2)
     component = model.get_layer("component_1_1")
     features = array(component(component(model.get_layer("stem_1")(X))))
-    kernel, bias = model.get_layer("color" if task_data == "shared" else "heads").get_weights()
-    expected = array(keras.ops.softmax((features @ kernel + bias)[:, :2]))
+    kernel, bias = model.get_layer("color").get_weights()
+    expected = array(keras.ops.softmax(features @ kernel + bias))
     np.testing.assert_allclose(answers(model)["color"], expected, rtol=1e-5)
     assert not any("allocation" in layer.name for layer in model.layers)
 
 
-def test_one_task_learns_an_order_too(task_data):
-    model = trained(soft(tasks={"color": 2}, task_data=task_data))
+def test_one_task_learns_an_order_too():
+    model = trained(soft(tasks={"color": 2}))
     assert [matrix.shape for matrix in keras_mtl.allocation(model)] == [(1, 3)] * 3
     assert answers(model)["color"].shape == (6, 2)
 
@@ -222,10 +222,9 @@ def test_convolutions_may_be_put_in_order():
 # Masks, precision, files, seeds
 
 
-@pytest.mark.parametrize("task_data", ["shared", "separate"])
-def test_padded_steps_change_nothing(task_data):
+def test_padded_steps_change_nothing():
     same = partial(keras.layers.LSTM, 3, return_sequences=True)  # embeddings have 3 features
-    assert_padding_is_ignored(tagger(build_soft_ordering, [[same] * 2], task_data=task_data))
+    assert_padding_is_ignored(tagger(build_soft_ordering, [[same] * 2]))
 
 
 @pytest.mark.slow
@@ -234,16 +233,13 @@ def test_sequences_of_both_directions_may_be_put_in_order():
     assert_padding_is_ignored(model)
 
 
-@pytest.mark.parametrize(
-    ("policy", "task_data"), [("mixed_float16", "shared"), ("mixed_bfloat16", "separate")]
-)
-def test_half_precision_trains(policy, task_data):
-    make = partial(network, build_soft_ordering, [[dense] * 3], stem=embed, task_data=task_data)
-    assert_trains_in(policy, make)
+def test_half_precision_trains():
+    make = partial(network, build_soft_ordering, [[dense] * 3], stem=embed)
+    assert_trains_in("mixed_float16", make)
 
 
-def test_scores_learn_and_are_saved(tmp_path, task_data):
-    model = trained(network(build_soft_ordering, [[dense] * 3], stem=embed, task_data=task_data))
+def test_scores_learn_and_are_saved(tmp_path):
+    model = trained(network(build_soft_ordering, [[dense] * 3], stem=embed))
     matrices = keras_mtl.allocation(model)
     assert all(np.abs(matrix - 1 / 3).max() > 1e-5 for matrix in matrices)
     loaded = reloaded(model, tmp_path)
@@ -268,11 +264,11 @@ def test_there_is_at_least_one_depth(num_depths):
         soft(num_depths=num_depths)
 
 
-def test_components_keep_the_shape_of_their_input(task_data):
+def test_components_keep_the_shape_of_their_input():
     wanted = r"list 2 of `layers` are used at several depths.*\(None, 4\) became \(None, 6\)"
     wide = partial(keras.layers.Dense, 6)
     with refused(wanted):
-        soft([[dense] * 2, [wide] * 3], task_data=task_data)
+        soft([[dense] * 2, [wide] * 3])
 
 
 def test_sequences_may_not_become_vectors():
