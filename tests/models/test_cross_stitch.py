@@ -24,7 +24,6 @@ from tests.models.towers import (
     assert_trains_in,
     bilstm,
     give,
-    lstm,
     randomized_like,
     reached,
     reloaded,
@@ -51,39 +50,32 @@ def stitched(**settings):
 # Limiting cases
 
 
-def test_the_identity_is_single_tasks(task_data):
-    single = scrambled(network(build_single_tasks, task_data=task_data))
-    towers = randomized_like(
-        single, network(build_cross_stitch, alpha="identity", task_data=task_data)
-    )
+def test_the_identity_is_single_tasks():
+    single = scrambled(network(build_single_tasks))
+    towers = randomized_like(single, network(build_cross_stitch, alpha="identity"))
     assert_equal_answers(answers(towers), answers(single))
 
 
-def test_the_identity_passes_no_gradient_between_tasks(task_data):
-    model = give(stitched(task_data=task_data), np.eye(3))
+def test_the_identity_passes_no_gradient_between_tasks():
+    model = give(stitched(), np.eye(3))
     for number, task in enumerate(NAMES, start=1):
-        heads = {task if task_data == "shared" else "heads"}
         own = {f"component_{layer}_{number}" for layer in (1, 2)}
-        assert reached(model, task) - heads == own | {"stitch_1", "stitch_2"}
+        assert reached(model, task) - {task} == own | {"stitch_1", "stitch_2"}
 
 
-def test_other_weights_let_every_tower_learn_from_every_task(task_data):
-    model = give(stitched(task_data=task_data), ALPHA)
+def test_other_weights_let_every_tower_learn_from_every_task():
+    model = give(stitched(), ALPHA)
     towers = {f"component_{layer}_{number}" for layer in (1, 2) for number in (1, 2, 3)}
     assert towers - reached(model, "color") == set()
     assert towers - reached(model, "animal") == {"component_2_2"}  # alpha[1, 1] = 0
 
 
-@pytest.mark.parametrize("component", [lstm, bilstm], ids=["lstm", "bilstm"])
-def test_the_identity_is_a_stock_network_per_task(component):
-    model = give(tagger(build_cross_stitch, [[component] * 2] * 2), np.eye(2))
+def test_the_identity_is_a_stock_network_per_task():
+    model = give(tagger(build_cross_stitch, [[bilstm] * 2] * 2), np.eye(2))
     for number, task in enumerate(TAGS, start=1):
         layers = [model.get_layer(f"component_{depth}_{number}") for depth in (1, 2)]
         x = model.get_layer("stem_1")(TOKENS)
-        if component is lstm:
-            features = layers[1](layers[0](x))
-        else:
-            features = keras.ops.concatenate(stock_directions(layers, x), axis=-1)
+        features = keras.ops.concatenate(stock_directions(layers, x), axis=-1)
         kernel, bias = model.get_layer(task).get_weights()
         expected = array(keras.ops.softmax(array(features) @ kernel + bias))
         np.testing.assert_allclose(tags(model)[task], expected, rtol=1e-5, atol=1e-6)
@@ -112,23 +104,18 @@ def test_equal_weights_give_all_tasks_the_same_features():
             np.testing.assert_array_equal(first, other)
 
 
-def test_equal_towers_that_are_averaged_are_one_tower(task_data):
+def test_equal_towers_that_are_averaged_are_one_tower():
     one = scrambled(keras.Sequential([keras.Input((5,)), dense(), dense()]))
-    model = stitched(alpha="balanced", task_data=task_data)
+    model = stitched(alpha="balanced")
     for depth, layer in enumerate(one.layers, start=1):
         for number in (1, 2, 3):
             model.get_layer(f"component_{depth}_{number}").set_weights(layer.get_weights())
     give(model, np.full((3, 3), 1 / 3))
     heads = {name: keras.layers.Dense(size, "softmax") for name, size in TASKS.items()}
-    expected, start = {}, 0
+    expected = {}
     for name, head in heads.items():
         head.build((None, 4))
-        if task_data == "shared":
-            head.set_weights(model.get_layer(name).get_weights())
-        else:
-            columns = slice(start, start + TASKS[name])
-            head.set_weights([w[..., columns] for w in model.get_layer("heads").get_weights()])
-        start += TASKS[name]
+        head.set_weights(model.get_layer(name).get_weights())
         expected[name] = array(head(one(X)))
     assert_equal_answers(answers(model), expected, 1e-5)
 
@@ -246,10 +233,10 @@ def test_convolutional_towers_may_mix_channel_by_channel():
     assert {name: y.shape for name, y in answers(model, x).items()} == {"a": (6, 2), "b": (6, 5)}
 
 
-def test_one_task_is_a_plain_network(task_data):
-    model = scrambled(network(build_cross_stitch, [[dense]], {"only": 3}, task_data=task_data))
+def test_one_task_is_a_plain_network():
+    model = scrambled(network(build_cross_stitch, [[dense]], {"only": 3}))
     give(model, [[1.0]])
-    head = model.get_layer("only" if task_data == "shared" else "heads").get_weights()
+    head = model.get_layer("only").get_weights()
     features = array(model.get_layer("component_1_1")(X))
     expected = keras.ops.softmax(features @ head[0] + head[1])
     np.testing.assert_allclose(answers(model)["only"], array(expected), rtol=1e-5)
@@ -258,21 +245,13 @@ def test_one_task_is_a_plain_network(task_data):
 # Masks, precision, files, seeds
 
 
-@pytest.mark.parametrize(
-    ("component", "task_data"), [(bilstm, "shared"), (lstm, "separate")], ids=["bilstm", "lstm"]
-)
-def test_padded_steps_change_nothing(component, task_data):
-    assert_padding_is_ignored(
-        tagger(build_cross_stitch, [[component] * 2] * 2, task_data=task_data)
-    )
+def test_padded_steps_change_nothing():
+    assert_padding_is_ignored(tagger(build_cross_stitch, [[bilstm] * 2] * 2))
 
 
-@pytest.mark.parametrize(
-    ("policy", "task_data"), [("mixed_float16", "shared"), ("mixed_bfloat16", "separate")]
-)
-def test_half_precision_trains(policy, task_data):
-    make = partial(network, build_cross_stitch, task_data=task_data)
-    assert_trains_in(policy, make)
+def test_half_precision_trains():
+    make = partial(network, build_cross_stitch, task_data="separate")
+    assert_trains_in("mixed_bfloat16", make)
 
 
 @pytest.mark.slow

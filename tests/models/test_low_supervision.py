@@ -49,16 +49,15 @@ def low(layers=None, levels=LEVELS, **settings):
 # Who learns from whom
 
 
-def test_a_tasks_loss_has_no_gradient_above_its_level(task_data):
-    model = low(task_data=task_data, stem=[dense])
+def test_a_tasks_loss_has_no_gradient_above_its_level():
+    model = low(stem=[dense])
     expected = {
         "animal": {"stem_1", "layer_1"},
         "shape": {"stem_1", "layer_1", "layer_2"},
         "color": {"stem_1", "layer_1", "layer_2", "layer_3"},
     }
     for task, layers in expected.items():
-        head = {task if task_data == "shared" else "heads"}
-        assert reached(model, task) == layers | head
+        assert reached(model, task) == layers | {task}
 
 
 def test_a_task_is_predicted_after_its_level():
@@ -84,28 +83,27 @@ def test_tagging_from_levels_is_a_stack_of_stock_lstms():
 # Limiting cases
 
 
-def test_without_levels_it_is_a_shared_bottom(task_data):
+def test_without_levels_it_is_a_shared_bottom():
     layers = [dense, [dense] * 3, dense]
-    shared = scrambled(network(build_shared_bottom, layers, task_data=task_data))
-    model = low(layers, levels={}, task_data=task_data)
+    shared = scrambled(network(build_shared_bottom, layers))
+    model = low(layers, levels={})
     copy_weights(shared, model)
     assert_equal_answers(answers(model), answers(shared), 1e-5)
 
 
-def test_sluice_networks_contain_it(task_data):
-    model = low([dense] * 3, task_data=task_data)
+def test_sluice_networks_contain_it():
+    model = low([dense] * 3)
     towers = network(
         build_sluice,
         [[dense] * 3] * 3,
         preset="low_supervision",
         levels=LEVELS,
         num_subspaces=1,
-        task_data=task_data,
     )
     for depth, number in itertools.product((1, 2, 3), (1, 2, 3)):
         weights = model.get_layer(f"layer_{depth}").get_weights()
         towers.get_layer(f"component_{depth}_{number}").set_weights(weights)
-    for head in TASKS if task_data == "shared" else ["heads"]:
+    for head in TASKS:
         towers.get_layer(head).set_weights(model.get_layer(head).get_weights())
     assert_equal_answers(answers(towers), answers(model), 1e-5)
 
@@ -144,34 +142,29 @@ def test_levels_may_have_different_widths_when_all_tasks_share_their_data():
         low([dense, wide, dense], task_data="separate")
 
 
-def test_one_task_is_a_plain_network(task_data):
-    model = low(levels={"only": 2}, tasks={"only": 3}, task_data=task_data)
-    head = "only" if task_data == "shared" else "heads"
-    assert reached(model, "only") == {"layer_1", "layer_2", head}
+def test_one_task_is_a_plain_network():
+    model = low(levels={"only": 2}, tasks={"only": 3})
+    assert reached(model, "only") == {"layer_1", "layer_2", "only"}
 
 
 # Masks, precision, files, seeds
 
 
-@pytest.mark.parametrize(
-    ("component", "task_data"), [(bilstm, "shared"), (lstm, "separate")], ids=["bilstm", "lstm"]
-)
-def test_padded_steps_change_nothing(component, task_data):
-    layers = [component, [component] * 2] if component is lstm else [component] * 2
-    model = tagger(build_low_supervision, layers, levels={"pos": 1}, task_data=task_data)
+def test_padded_steps_change_nothing():
+    model = tagger(
+        build_low_supervision, [lstm, [lstm] * 2], levels={"pos": 1}, task_data="separate"
+    )
     assert_padding_is_ignored(model)
 
 
-@pytest.mark.parametrize(
-    ("policy", "task_data"), [("mixed_float16", "separate"), ("mixed_bfloat16", "shared")]
-)
-def test_half_precision_trains(policy, task_data):
-    make = partial(network, build_low_supervision, [dense] * 3, levels=LEVELS, task_data=task_data)
-    assert_trains_in(policy, make)
+def test_half_precision_trains():
+    settings = {"levels": LEVELS, "task_data": "separate"}
+    make = partial(network, build_low_supervision, [dense] * 3, **settings)
+    assert_trains_in("mixed_float16", make)
 
 
-def test_networks_are_saved(tmp_path, task_data):
-    model = low([dense, [dense] * 2, dense], task_data=task_data)
+def test_networks_are_saved(tmp_path):
+    model = low([dense, [dense] * 2, dense])
     assert_equal_answers(answers(reloaded(model, tmp_path)), answers(model), 0)
 
 

@@ -87,28 +87,28 @@ def test_the_same_input_is_weighed_differently_by_tasks():
 # Limiting cases
 
 
-def test_uniform_gates_are_the_mean_of_the_experts(task_data):
+def test_uniform_gates_are_the_mean_of_the_experts():
     layers = [[dense] * 3, dense, [dense] * 2]
-    model = mmoe(layers, task_data=task_data)
-    mean = network(keras_mtl.build_shared_bottom, layers, task_data=task_data)
+    model = mmoe(layers)
+    mean = network(keras_mtl.build_shared_bottom, layers)
     set_gates(model)
     copy_by_name(model, mean)
     assert_equal_answers(answers(model), answers(mean), 1e-5)
 
 
-def test_one_expert_is_a_shared_bottom(task_data):
+def test_one_expert_is_a_shared_bottom():
     layers = [[dense], dense, [dense]]
-    model = mmoe(layers, task_data=task_data)
-    bottom = network(keras_mtl.build_shared_bottom, layers, task_data=task_data)
+    model = mmoe(layers)
+    bottom = network(keras_mtl.build_shared_bottom, layers)
     copy_by_name(model, bottom)
     assert_equal_answers(answers(model), answers(bottom), 1e-5)
     assert not any(isinstance(layer, keras_mtl.layers.TaskGates) for layer in model.layers)
 
 
-def test_gates_that_choose_one_expert_per_task_share_nothing(task_data):
+def test_gates_that_choose_one_expert_per_task_share_nothing():
     layers = [[dense] * 3, [dense] * 3]
-    model = mmoe(layers, task_data=task_data)
-    own = network(keras_mtl.build_no_sharing, layers, task_data=task_data)
+    model = mmoe(layers)
+    own = network(keras_mtl.build_no_sharing, layers)
     set_gates(model, bias=1000 * np.eye(3))
     copy_by_name(model, own)
     assert_equal_answers(answers(model), answers(own), 1e-5)
@@ -117,24 +117,22 @@ def test_gates_that_choose_one_expert_per_task_share_nothing(task_data):
 # Images and sequences
 
 
-def test_images_and_experts_of_several_kinds(task_data):
+def test_images_and_experts_of_several_kinds():
     conv = partial(keras.layers.Conv2D, 4, 3, padding="same")
     block = lambda: keras.Sequential([conv(), keras.layers.ReLU()])  # noqa: E731
     layers = [[conv, block, conv], keras.layers.GlobalAveragePooling2D]
-    model = keras_mtl.build_mmoe(keras.Input((8, 7, 2)), TASKS, layers, task_data=task_data)
+    model = keras_mtl.build_mmoe(keras.Input((8, 7, 2)), TASKS, layers)
     x = np.random.default_rng(1).normal(size=(6, 8, 7, 2)).astype("float32")
     kernel, bias = model.get_layer("gates_1").get_weights()
     experts = [array(e(x)).mean(axis=(1, 2)) for e in model.get_layer("modular_1").components]
     for task, name in enumerate(TASKS):
         weights = softmax(x.mean(axis=(1, 2)) @ kernel[:, task] + bias[task])
         features = sum(w[:, None] * e for w, e in zip(weights.T, experts, strict=True))
-        heads = model.get_layer(name if task_data == "shared" else "heads").get_weights()[0]
-        start = [0, 2, 9, 13][task : task + 2] if task_data == "separate" else [None, None]
-        expected = softmax(features @ heads[:, slice(*start)])
+        expected = softmax(features @ model.get_layer(name).get_weights()[0])
         np.testing.assert_allclose(answers(model, x)[name], expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("steps", [None, 5])
+@pytest.mark.parametrize(("task_data", "steps"), [("shared", None), ("separate", 5)])
 def test_experts_that_answer_every_step_have_a_gate_at_every_step(task_data, steps):
     lstm = partial(keras.layers.LSTM, 4, return_sequences=True)
     layers = [[lstm] * 2, [partial(keras.layers.LSTM, 3)] * 2]
@@ -155,7 +153,7 @@ def test_experts_that_shorten_sequences_have_one_gate(steps):
     assert not model.get_layer("gates_1").per_step
 
 
-@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize(("task_data", "keeps"), [("shared", True), ("separate", False)])
 def test_padded_steps_are_ignored(task_data, keeps):
     embed = partial(keras.layers.Embedding, 9, 4, mask_zero=True)
     lstm = partial(keras.layers.LSTM, 3, return_sequences=keeps)
@@ -184,8 +182,8 @@ def test_a_frozen_network_has_a_dense_gate_for_each_task():
     np.testing.assert_allclose(array(frozen(X)), answers(model)["animal"], rtol=1e-5, atol=1e-6)
 
 
-def test_the_report_agrees_with_freezing(task_data):
-    model = mmoe([[dense] * 4], tower_units=(5,), task_data=task_data)
+def test_the_report_agrees_with_freezing():
+    model = mmoe([[dense] * 4], tower_units=(5,))
     report = keras_mtl.sharing_report(model)
     assert report.components == dict.fromkeys(TASKS, 4) and report.unused == ()
     for task, size in TASKS.items():

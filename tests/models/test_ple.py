@@ -49,7 +49,7 @@ def level(model, index, streams, own):
     return after
 
 
-@pytest.mark.parametrize("own", [1, 2])
+@pytest.mark.parametrize(("task_data", "own"), [("shared", 2), ("separate", 1)])
 def test_two_levels_are_what_the_paper_says(task_data, own):
     layers = [[dense] * (3 * own + 2), dense, [dense] * (3 * own + 1)]
     model = ple(layers, task_experts=own, task_data=task_data)
@@ -57,9 +57,10 @@ def test_two_levels_are_what_the_paper_says(task_data, own):
     assert len(streams) == 4
     streams = level(model, 2, [array(model.get_layer("layer_2")(s)) for s in streams], own)
     assert len(streams) == 3  # what is shared ends with the last list
+    found = answers(model)
     for task, name in enumerate(TASKS):
         expected = softmax(streams[task] @ head_of(model, task, name))
-        np.testing.assert_allclose(answers(model)[name], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_one_level_is_an_mmoe_whose_gates_are_closed_to_others_experts():
@@ -79,10 +80,10 @@ def test_one_level_is_an_mmoe_whose_gates_are_closed_to_others_experts():
         np.testing.assert_allclose(array(one), other, rtol=1e-5, atol=1e-6)
 
 
-def test_a_list_of_one_is_passed_by_all_tasks(task_data):
+def test_a_list_of_one_is_passed_by_all_tasks():
     layers = [[dense], dense]
-    model = ple(layers, task_data=task_data)
-    bottom = network(keras_mtl.build_shared_bottom, layers, task_data=task_data)
+    model = ple(layers)
+    bottom = network(keras_mtl.build_shared_bottom, layers)
     for layer in bottom.layers:
         layer.set_weights(model.get_layer(layer.name).get_weights()) if layer.weights else None
     assert_equal_answers(answers(model), answers(bottom))
@@ -117,8 +118,8 @@ def test_a_frozen_task_goes_without_the_others_experts_and_gates():
     np.testing.assert_allclose(array(frozen(X)), answers(model)["animal"], rtol=1e-5, atol=1e-6)
 
 
-def test_what_tasks_share_is_computed_once_when_frozen(task_data):
-    model = ple([[dense] * 5, [dense] * 4], task_data=task_data)
+def test_what_tasks_share_is_computed_once_when_frozen():
+    model = ple([[dense] * 5, [dense] * 4])
     frozen = keras_mtl.freeze(model)
     assert frozen.count_params() == model.count_params()
     layers = [layer for layer in frozen.layers if layer.name.startswith(("component", "gates"))]
@@ -149,11 +150,11 @@ def test_padded_steps_are_ignored(task_data, keeps):
         assert_equal_answers({name: found[name] for name in TASKS}, short, 1e-5)
 
 
-def test_images(task_data):
+def test_images():
     conv = partial(keras.layers.Conv2D, 4, 3, padding="same", activation="relu")
     layers = [[conv] * 4, partial(keras.layers.AveragePooling2D, 2), [conv] * 5]
     layers += [keras.layers.GlobalAveragePooling2D]
-    model = keras_mtl.build_ple(keras.Input((8, 6, 2)), TASKS, layers, task_data=task_data)
+    model = keras_mtl.build_ple(keras.Input((8, 6, 2)), TASKS, layers)
     x = np.random.default_rng(1).normal(size=(6, 8, 6, 2)).astype("float32")
     frozen = {name: array(y) for name, y in keras_mtl.freeze(model)(x).items()}
     assert_equal_answers(answers(model, x), {name: frozen[name] for name in TASKS}, 1e-5)

@@ -49,14 +49,14 @@ def network(tasks=SENTENCES, routes=ROUTES, **settings):
 # Limiting cases
 
 
-def test_one_function_of_depth_one_is_a_shared_lstm(task_data):
+def test_one_function_of_depth_one_is_a_shared_lstm():
     settings = {"stem": [embed], "num_functions": 1, "depth": 1}
-    model = network(routes=[[0]] * 3, task_data=task_data, **settings)
+    model = network(routes=[[0]] * 3, **settings)
     bottom = build_shared_bottom(
         keras.Input((None,), dtype="int32"), SENTENCES, [partial(layers.LSTM, 3)],
-        stem=[embed], task_data=task_data,
+        stem=[embed],
     )  # fmt: skip
-    for name in ["stem_1", *(SENTENCES if task_data == "shared" else ["heads"])]:
+    for name in ["stem_1", *SENTENCES]:
         bottom.get_layer(name).set_weights(model.get_layer(name).get_weights())
     routed = model.get_layer("routed_lstm")
     weights = (routed.kernel[0], routed.recurrent_kernel, routed.bias[0])
@@ -98,8 +98,8 @@ def test_tasks_per_step_and_others_stand_side_by_side():
     }  # fmt: skip
 
 
-def test_padded_steps_change_nothing(task_data):
-    assert_padding_is_ignored(network(TAGS, task_data=task_data))
+def test_padded_steps_change_nothing():
+    assert_padding_is_ignored(network(TAGS, task_data="separate"))
 
 
 # Training, files
@@ -127,8 +127,8 @@ def test_half_precision_trains(policy, task_data):
     assert_trains_in(policy, partial(network, task_data=task_data), PADDED, LABELS)
 
 
-def test_networks_are_saved(tmp_path, task_data):
-    model = network(task_data=task_data)
+def test_networks_are_saved(tmp_path):
+    model = network()
     assert_equal_answers(answered(reloaded(model, tmp_path)), answered(model), 0)
 
 
@@ -142,7 +142,9 @@ def test_seeds_reproduce():
 # Freezing
 
 
-@pytest.mark.parametrize("tasks", [SENTENCES, TAGS], ids=["last", "steps"])
+@pytest.mark.parametrize(
+    ("tasks", "task_data"), [(SENTENCES, "separate"), (TAGS, "shared")], ids=["last", "steps"]
+)
 def test_frozen_networks_are_stock_layers(tasks, task_data):
     assert_frozen(network(tasks, task_data=task_data), {task: set() for task in tasks})
 
@@ -151,8 +153,8 @@ def routes_left(frozen):
     return {layer.name for layer in frozen.layers if layer.name.startswith("routed_lstm")}
 
 
-def test_a_frozen_task_keeps_the_functions_on_its_route(task_data):
-    model = network(task_data=task_data)
+def test_a_frozen_task_keeps_the_functions_on_its_route():
+    model = network()
     left = {task: routes_left(keras_mtl.freeze(model, task)) for task in SENTENCES}
     assert left == {
         "mood": {"routed_lstm_function_3", "routed_lstm_lstm_1"},
@@ -161,8 +163,8 @@ def test_a_frozen_task_keeps_the_functions_on_its_route(task_data):
     }
 
 
-def test_frozen_tasks_share_what_their_routes_have_in_common(task_data):
-    model = network(task_data=task_data)
+def test_frozen_tasks_share_what_their_routes_have_in_common():
+    model = network()
     frozen = keras_mtl.freeze(model)
     names = {"function_2", "function_3", "lstm_1", "lstm_2"}
     assert routes_left(frozen) == {f"routed_lstm_{name}" for name in names}
@@ -171,8 +173,8 @@ def test_frozen_tasks_share_what_their_routes_have_in_common(task_data):
     assert frozen.count_params() == stem + 2 * function + 2 * lstm + heads
 
 
-def test_freezing_again_follows_the_table(task_data):
-    model = network(task_data=task_data)
+def test_freezing_again_follows_the_table():
+    model = network()
     keras_mtl.freeze(model, "mood")
     routed = model.get_layer("routed_lstm")
     routed.kernel.assign(-routed.kernel)

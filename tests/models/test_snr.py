@@ -21,7 +21,9 @@ from tests.models.networks import (
 )
 
 snr = partial(network, keras_mtl.build_snr)
-CONNECTIONS = ["transform", "sum"]
+one_of_each = pytest.mark.parametrize(
+    ("connection", "task_data"), [("transform", "separate"), ("sum", "shared")]
+)
 
 
 @pytest.fixture(params=["shared", "separate"])
@@ -50,7 +52,7 @@ def scrambled(model):
     return model
 
 
-@pytest.mark.parametrize("connection", CONNECTIONS)
+@one_of_each
 def test_two_lists_are_what_the_paper_says(task_data, connection):
     layers = [[dense] * 3, dense, [dense] * 2]
     model = snr(layers, connection=connection, task_data=task_data, tower_units=(5,))
@@ -59,15 +61,14 @@ def test_two_lists_are_what_the_paper_says(task_data, connection):
     streams = read(model, 1, [array(model.get_layer("layer_2")(x)) for x in streams])
     streams = [model.get_layer(f"component_2_{n}")(x) for n, x in enumerate(streams, start=1)]
     streams = read(model, 2, [array(x) for x in streams])
+    found = answers(model)
     for task, (name, x) in enumerate(zip(TASKS, streams, strict=True)):
         kernel, bias = model.get_layer(f"tower_1_{task + 1}").get_weights()
         logits = np.maximum(x @ kernel + bias, 0) @ head_of(model, task, name)
         head = model.get_layer(name if task_data == "shared" else "heads")
         bias = head.get_weights()[1]
         bias = bias if task_data == "shared" else bias[[0, 2, 9, 13][task] :][: TASKS[name]]
-        np.testing.assert_allclose(
-            answers(model)[name], softmax(logits + bias), rtol=1e-5, atol=1e-6
-        )
+        np.testing.assert_allclose(found[name], softmax(logits + bias), rtol=1e-5, atol=1e-6)
 
 
 def same_weights(model, other):
@@ -78,21 +79,19 @@ def same_weights(model, other):
             layer.set_weights(model.get_layer(layer.name).get_weights())
 
 
-def test_open_connections_are_a_shared_bottom_that_adds(task_data):
-    model = force_codes(snr([[dense] * 4], connection="sum", task_data=task_data))
-    bottom = network(
-        keras_mtl.build_shared_bottom, [[dense] * 4], combine="sum", task_data=task_data
-    )
+def test_open_connections_are_a_shared_bottom_that_adds():
+    model = force_codes(snr([[dense] * 4], connection="sum"))
+    bottom = network(keras_mtl.build_shared_bottom, [[dense] * 4], combine="sum")
     same_weights(model, bottom)
     for training in (False, True):
         assert_equal_answers(answers(model, training=training), answers(bottom), 1e-5)
 
 
-def test_a_connection_for_each_task_is_no_sharing(task_data):
+def test_a_connection_for_each_task_is_no_sharing():
     layers = [[dense] * 3, [dense] * 3]
-    model = snr(layers, connection="sum", task_data=task_data)
+    model = snr(layers, connection="sum")
     force_codes(model, np.eye(3), np.eye(3))
-    alone = network(keras_mtl.build_no_sharing, layers, task_data=task_data)
+    alone = network(keras_mtl.build_no_sharing, layers)
     same_weights(model, alone)
     for training in (False, True):
         assert_equal_answers(answers(model, training=training), answers(alone), 1e-5)
@@ -126,7 +125,7 @@ def test_what_costs_too_much_is_closed_at_a_rate_of_its_own():
 # Freezing
 
 
-@pytest.mark.parametrize("connection", CONNECTIONS)
+@one_of_each
 def test_a_frozen_task_goes_without_closed_connections_and_what_they_led_to(connection, task_data):
     model = snr([[dense] * 3, [dense] * 2], connection=connection, task_data=task_data)
     scrambled(model)
@@ -145,7 +144,7 @@ def test_a_frozen_task_goes_without_closed_connections_and_what_they_led_to(conn
     assert report.kept_parameters == keras_mtl.freeze(model).count_params()
 
 
-@pytest.mark.parametrize("connection", CONNECTIONS)
+@one_of_each
 def test_all_tasks_frozen_together_share_and_answer_as_evaluation_does(connection, task_data):
     model = scrambled(snr(connection=connection, task_data=task_data, tower_units=(5,)))
     frozen = keras_mtl.freeze(model)
