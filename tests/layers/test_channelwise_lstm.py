@@ -98,13 +98,12 @@ def test_channels_start_with_weights_of_their_own():
     assert np.any(first != second)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision_computes_in_halves_with_full_weights(layer, policy):
-    half = ChannelwiseLSTM(2, CHANNELS, dtype=policy)
+def test_half_precision_computes_in_halves_with_full_weights(layer):
+    half = ChannelwiseLSTM(2, CHANNELS, dtype="mixed_float16")
     half.build((3, 5, 4))
     half.set_weights(layer.get_weights())
     outputs = half(X, mask=MASK)
-    assert keras.backend.standardize_dtype(outputs.dtype) == policy.removeprefix("mixed_")
+    assert keras.backend.standardize_dtype(outputs.dtype) == "float16"
     assert {w.dtype for w in half.weights} == {"float32"}
     np.testing.assert_allclose(array(outputs), array(layer(X, mask=MASK)), rtol=0, atol=0.03)
 

@@ -31,18 +31,18 @@ def by_route(layer, x, route):
 # Numbers
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_one_function_of_depth_one_is_an_lstm(training):
+def test_one_function_of_depth_one_is_an_lstm():
     layer = routed(X, [[0], [0]], num_functions=1)
     weights = [array(layer.kernel)[0], array(layer.recurrent_kernel), array(layer.bias)[0]]
-    found = array(layer(X, TASK_ID, training=training, x_mask=MASK))
-    assert_close(found, lstm(weights, mask=MASK))
+    expected = lstm(weights, mask=MASK)
+    for training in (False, True):
+        assert_close(array(layer(X, TASK_ID, training=training, x_mask=MASK)), expected)
 
 
 @pytest.mark.parametrize(
     ("x", "routes"),
-    [(X, [[2], [1]]), (WIDE, ROUTES), (WIDE, [[1, 1, 2], [1, 0, 2]])],
-    ids=["1", "2", "3"],
+    [(X, [[2], [1]]), (WIDE, [[1, 1, 2], [1, 0, 2]])],
+    ids=["1", "3"],
 )
 def test_every_example_takes_the_route_of_its_task(x, routes):
     layer = routed(x, routes)

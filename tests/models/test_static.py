@@ -47,7 +47,12 @@ def forced_like(model, *matrices, training=True):
 # One network, several methods
 
 
-@pytest.mark.parametrize("training", [False, True])
+inference_and_training = pytest.mark.parametrize(
+    ("task_data", "training"), [("shared", False), ("separate", True)]
+)
+
+
+@inference_and_training
 def test_shared_bottom_is_a_gumbel_matrix_of_ones(task_data, training):
     shared = network(build_shared_bottom, task_data=task_data)
     ones = np.ones((3, 3))
@@ -68,7 +73,7 @@ def test_shared_bottom_computes_its_features_once_for_all_tasks():
     assert tuple(keras.Model(model.input, model.get_layer("modular_2").output)(X).shape) == (6, 4)
 
 
-@pytest.mark.parametrize("training", [False, True])
+@inference_and_training
 def test_no_sharing_is_the_identity(task_data, training):
     model = network(build_no_sharing, task_data=task_data)
     eye = np.eye(3)
@@ -111,7 +116,10 @@ def test_a_task_alone_in_a_shared_bottom_is_a_routed_network_with_one_row():
     assert_equal_answers(answers(shared), answers(gumbel, training=True))
 
 
-@pytest.mark.parametrize("task", [None, *TASKS])
+@pytest.mark.parametrize(
+    ("task_data", "task"),
+    [("separate", None), ("shared", "color"), ("separate", "animal"), ("shared", "shape")],
+)
 def test_frozen_networks_equal_training_with_the_forced_matrix(task_data, task):
     model = network(build_gumbel_matrix, task_data=task_data)
     force(model, [[1, 0, 1], [0, 1, 0], [1, 1, 1]], [[0, 1, 0], [1, 1, 0], [0, 0, 1]])
@@ -124,7 +132,9 @@ def test_frozen_networks_equal_training_with_the_forced_matrix(task_data, task):
 # What does not meet
 
 
-@pytest.mark.parametrize("build", [build_single_tasks, build_no_sharing])
+@pytest.mark.parametrize(
+    ("build", "task_data"), [(build_single_tasks, "shared"), (build_no_sharing, "separate")]
+)
 def test_tasks_that_share_nothing_have_no_gradient_on_each_others_weights(build, task_data):
     model = network(build, task_data=task_data)
     for task_id, task in enumerate(TASKS):
