@@ -10,7 +10,7 @@ from keras import ops
 import keras_mtl
 from keras_mtl.layers import AllocationMatrix
 from tests.models.networks import array, force, force_routes
-from tests.models.towers import EAGER
+from tests.models.tower_networks import EAGER
 
 TASKS = {"near": "binary", "far": "binary"}
 RNG = np.random.default_rng(0)

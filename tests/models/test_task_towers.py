@@ -24,7 +24,7 @@ from tests.models.networks import (
     network,
     softmax,
 )
-from tests.models.towers import reached, scrambled
+from tests.models.tower_networks import reached, scrambled
 
 BUILDERS = [*registry.BUILDERS, *registry.BLOCK_BUILDERS]
 GROWS = [name for name in BUILDERS if METHODS[name].grows]

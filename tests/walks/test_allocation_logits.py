@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_mtl
-from tests.models.towers import EAGER
+from tests.models.tower_networks import EAGER
 
 TASKS = {"first": 3, "second": 4, "third": 3}
 ROWS = np.array([[1, 0, 1, 0], [0, 1, 1, 0], [1, 0, 0, 0]])  # component 4 is nobody's

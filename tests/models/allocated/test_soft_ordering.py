@@ -17,7 +17,7 @@ from tests.models.networks import (
     dense,
     network,
 )
-from tests.models.towers import (
+from tests.models.tower_networks import (
     assert_padding_is_ignored,
     assert_seeds_reproduce,
     assert_trains_in,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import keras_mtl
-from tests.models.towers import EAGER
+from tests.models.tower_networks import EAGER
 
 dense = partial(keras.layers.Dense, 6, activation="tanh")
 TASKS = {"a": 2, "b": 3, "c": 4}

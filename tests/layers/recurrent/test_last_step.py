@@ -9,7 +9,7 @@ import keras_mtl
 from keras_mtl.layers import LastStep
 from tests.gradients import gradient
 from tests.models.networks import answers, array, assert_equal_answers
-from tests.models.towers import called, scrambled
+from tests.models.tower_networks import called, scrambled
 
 X = np.arange(24, dtype="float32").reshape(3, 4, 2)  # B = 3, 4 steps, D = 2
 

@@ -8,7 +8,7 @@ from keras import layers
 import keras_mtl
 from keras_mtl import build_recursive_routing, build_shared_bottom
 from tests.models.networks import array, assert_equal_answers, copy_weights
-from tests.models.recurrent import (
+from tests.models.recurrent_networks import (
     LABELS,
     MIXED,
     PADDED,
@@ -17,8 +17,8 @@ from tests.models.recurrent import (
     assert_frozen,
     assert_learns,
 )
-from tests.models.recurrent import network as built
-from tests.models.towers import (
+from tests.models.recurrent_networks import network as built
+from tests.models.tower_networks import (
     TAGS,
     assert_padding_is_ignored,
     assert_seeds_reproduce,

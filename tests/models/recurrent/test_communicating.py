@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_mtl import build_communicating, build_no_sharing
 from tests.models.networks import array, assert_equal_answers, copy_weights
-from tests.models.recurrent import (
+from tests.models.recurrent_networks import (
     LABELS,
     MIXED,
     PADDED,
@@ -19,8 +19,8 @@ from tests.models.recurrent import (
     predicted,
     reads,
 )
-from tests.models.recurrent import network as built
-from tests.models.towers import (
+from tests.models.recurrent_networks import network as built
+from tests.models.tower_networks import (
     TAGS,
     TOKENS,
     assert_padding_is_ignored,

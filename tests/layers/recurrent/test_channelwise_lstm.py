@@ -9,7 +9,7 @@ import keras_mtl
 from keras_mtl.layers import ChannelwiseLSTM
 from tests.gradients import gradients
 from tests.models.networks import answers, array, assert_equal_answers
-from tests.models.towers import called, scrambled
+from tests.models.tower_networks import called, scrambled
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3, 5, 4)).astype("float32")  # B = 3, 5 steps, D = 4

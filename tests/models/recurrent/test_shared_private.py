@@ -10,7 +10,7 @@ from keras_mtl import build_shared_bottom, build_shared_private
 from keras_mtl.layers import SubspaceOrthogonality
 from tests.gradients import gradients
 from tests.models.networks import array, assert_equal_answers, copy_weights
-from tests.models.towers import (
+from tests.models.tower_networks import (
     TAGS,
     TOKENS,
     assert_padding_is_ignored,

@@ -11,7 +11,7 @@ from keras_mtl.layers import GumbelRouter
 from tests.layers import modular as formulas
 from tests.layers.modular import force, normal, scrambled
 from tests.models.networks import array, assert_equal_answers
-from tests.models.towers import (
+from tests.models.tower_networks import (
     TOKENS,
     assert_padding_is_ignored,
     assert_seeds_reproduce,

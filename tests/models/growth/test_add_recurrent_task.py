@@ -8,7 +8,7 @@ import pytest
 
 import keras_mtl
 from keras_mtl.layers import GumbelRouter
-from tests.models.towers import EAGER
+from tests.models.tower_networks import EAGER
 
 TASKS = {"gambling": 3, "motor": 4}  # T = 2
 X = np.random.default_rng(0).normal(size=(6, 3, 5)).astype("float32")  # B = 6, S = 3, D = 5

@@ -5,7 +5,7 @@ import numpy as np
 
 import keras_mtl
 from tests.models.networks import array, assert_equal_answers
-from tests.models.towers import EAGER, TOKENS, called, embed, inputs_for, scrambled
+from tests.models.tower_networks import EAGER, TOKENS, called, embed, inputs_for, scrambled
 
 SENTENCES = {"mood": "binary", "topic": 4, "stars": "regression"}  # T = 3, one label each
 MIXED = {"mood": "binary", "pos": keras_mtl.Task("tagging", 5), "topic": 4}
