@@ -6,8 +6,17 @@ import gc
 import keras
 import pytest
 
+# Networks are small: to share their work between threads takes longer than the work.
+if keras.backend.backend() == "torch":
+    import torch
+
+    torch.set_num_threads(1)
+
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
     # Two devices, so that tests can share batches between replicas; others see the first only.
     (cpu,) = tf.config.list_physical_devices("CPU")

@@ -1,6 +1,6 @@
 import random
 import warnings
-from functools import partial
+from functools import cache, partial
 
 import keras
 import numpy as np
@@ -35,11 +35,24 @@ def task_data(request):
     return request.param
 
 
+@cache
+def only_read(build, task_data="shared"):
+    """Returns the network of a builder that all tests which change nothing of it look at."""
+    return network(build, task_data=task_data, seed=0, name="digits")
+
+
+def in_one_form(first):
+    """Gives a test all builders, in turn with the one form of data and the other."""
+    second = "separate" if first == "shared" else "shared"
+    forms = [(name, (first, second)[place % 2]) for place, name in enumerate(BUILDERS)]
+    return pytest.mark.parametrize(("build", "task_data"), forms, indirect=True)
+
+
 # The two forms of data
 
 
 def test_shared_data_has_one_input_and_an_output_per_task(build):
-    model = network(build)
+    model = only_read(build)
     assert model.input.name == "inputs" and tuple(model.input.shape) == (None, 5)
     shapes = {name: tuple(output.shape) for name, output in model.output.items()}
     assert shapes == {"color": (None, 2), "animal": (None, 7), "shape": (None, 4)}
@@ -50,7 +63,7 @@ def test_shared_data_has_one_input_and_an_output_per_task(build):
 
 
 def test_separate_data_has_task_ids_and_one_padded_output(build):
-    model = network(build, task_data="separate")
+    model = only_read(build, "separate")
     assert set(model.input) == {"inputs", "task_id"}
     assert model.input["task_id"].dtype == "int32"
     assert tuple(model.output.shape) == (None, 7)
@@ -88,7 +101,7 @@ def test_mixed_kinds_are_a_dict_by_kind_with_separate_data(build):
 
 
 def test_an_id_out_of_range_gives_nan(build):
-    model = network(build, task_data="separate")
+    model = only_read(build, "separate")
     outputs = array(model({"inputs": X, "task_id": np.array([0, -1, 3, 2, 99, 1])}))
     np.testing.assert_array_equal(
         np.isnan(outputs).all(axis=1), [False, True, True, False, True, False]
@@ -96,6 +109,7 @@ def test_an_id_out_of_range_gives_nan(build):
     assert np.isfinite(outputs[[0, 3, 5]]).all()
 
 
+@in_one_form("shared")
 def test_predictions_are_float32_under_a_mixed_policy(build, task_data):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -169,12 +183,13 @@ def test_init_probability_may_be_an_array():
 
 
 def test_a_model_has_the_given_name(build):
-    assert network(build, name="digits").name == "digits"
+    assert only_read(build).name == "digits"
 
 
 # What layers may be
 
 
+@in_one_form("shared")
 def test_stem_and_bare_layers_are_passed_by_every_task(build, task_data):
     model = network(
         build, [partial(dense, name="mine"), [dense] * 3], stem=[dense], task_data=task_data
@@ -182,6 +197,7 @@ def test_stem_and_bare_layers_are_passed_by_every_task(build, task_data):
     assert set(answers(model)) == set(TASKS)
 
 
+@in_one_form("separate")
 def test_inputs_may_be_a_dict_when_the_stem_takes_one(build, task_data):
     def join():
         a, b = keras.Input((5,), name="a"), keras.Input((2,), name="b")
@@ -215,6 +231,7 @@ def test_one_component_is_not_routed(task_data):
         assert isinstance(model.get_layer("component_1_1"), keras.layers.Dense)
 
 
+@in_one_form("separate")
 def test_one_task_is_allowed(build, task_data):
     model = network(build, [[dense]], tasks={"only": 3}, task_data=task_data)
     assert answers(model)["only"].shape == (6, 3)
@@ -268,11 +285,11 @@ def test_sentences_of_free_length_are_predicted_in_a_compiled_step(build, task_d
 # Weights and seeds
 
 
-def test_two_models_share_no_weights(build, task_data):
-    layers = [dense, [dense] * 3]
-    first, second = (network(build, layers, task_data=task_data, seed=0) for _ in range(2))
+def test_two_models_share_no_weights_and_differ_without_a_seed(build):
+    first, second = (network(build) for _ in range(2))
     first_ids, second_ids = ({id(v) for v in m.variables} for m in (first, second))
     assert first_ids and not first_ids & second_ids
+    assert np.any(first_kernels(first)[0] != first_kernels(second)[0])
 
 
 def first_kernels(model):
@@ -283,7 +300,7 @@ def first_kernels(model):
 
 
 def test_components_start_differently(build):
-    kernels = first_kernels(network(build, seed=0))
+    kernels = first_kernels(only_read(build))
     assert len(kernels) == 3
     assert len({kernel.tobytes() for kernel in kernels}) == 3
 
@@ -294,11 +311,6 @@ def test_a_seed_leaves_pythons_random_state_alone(build):
     random.seed(5)
     network(build, seed=0)
     assert random.random() == expected
-
-
-def test_without_a_seed_models_differ(build):
-    first, second = (first_kernels(network(build)) for _ in range(2))
-    assert np.any(first[0] != second[0])
 
 
 def test_routed_layers_draw_apart():

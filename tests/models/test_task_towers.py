@@ -24,7 +24,7 @@ from tests.models.networks import (
     network,
     softmax,
 )
-from tests.models.towers import reached, scrambled
+from tests.models.tower_networks import reached, scrambled
 
 BUILDERS = [*registry.BUILDERS, *registry.BLOCK_BUILDERS]
 GROWS = [name for name in BUILDERS if METHODS[name].grows]
@@ -73,7 +73,10 @@ def test_a_network_without_towers_is_as_before(name, task_data):
     assert [path for path in paths(towers) if path not in tower_paths(towers)] == paths(plain)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize(
+    ("name", "task_data"),
+    [(name, ("shared", "separate")[place % 2]) for place, name in enumerate(BUILDERS)],
+)
 def test_a_task_has_its_own_tower(name, task_data):
     model = build(name, task_data, tower_units=(5, 3))
     for number in (1, 2, 3):

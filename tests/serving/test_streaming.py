@@ -16,7 +16,7 @@ from keras_mtl.data import SentenceEncoder
 from keras_mtl.serving import export, freeze, initial_states, load_served, streaming
 from keras_mtl.serving.streams.check_stream import check_stream
 from tests.models.networks import array
-from tests.models.towers import called, scrambled
+from tests.models.tower_networks import called, scrambled
 
 BACKEND = keras.backend.backend()
 TASKS = {

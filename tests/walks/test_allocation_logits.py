@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keras_mtl
+from tests.models.tower_networks import EAGER
 
 TASKS = {"first": 3, "second": 4, "third": 3}
 ROWS = np.array([[1, 0, 1, 0], [0, 1, 1, 0], [1, 0, 0, 0]])  # component 4 is nobody's
@@ -33,7 +34,9 @@ def test_allocation_logits_keep_their_name_axes_and_meaning(tmp_path):
     x = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
     data = {"second": (x, np.arange(8) % 4)}
     batches = keras_mtl.task_batches(TASKS, data, batch_size=8)
-    model.compile(keras_mtl.allocation_optimizer(keras.optimizers.Adam(0.0), 0.1))
+    model.compile(
+        keras_mtl.allocation_optimizer(keras.optimizers.Adam(0.0), 0.1), run_eagerly=EAGER
+    )
     model.fit(batches, epochs=1, verbose=0)
     moved = np.abs(logits.numpy() - start).sum(axis=(1, 2))
     assert moved[1] > 0 and moved[0] == moved[2] == 0
