@@ -208,7 +208,15 @@ def test_a_lora_that_comes_later_counts(name, layer):
 
 
 @pytest.mark.parametrize(
-    ("layer", "mode"), [(Modular, "int8"), (Modular, "float8"), (RoutedModular, "int4")]
+    ("layer", "mode"),
+    [
+        (Modular, "int8"),
+        (Modular, "float8"),
+        (RoutedModular, "int4"),
+        pytest.param(Modular, "int4", marks=pytest.mark.slow),
+        pytest.param(RoutedModular, "int8", marks=pytest.mark.slow),
+        pytest.param(RoutedModular, "float8", marks=pytest.mark.slow),
+    ],
 )
 def test_components_that_are_quantized_later_are_called_one_by_one(layer, mode):
     components = [layers.Dense(16, activation="tanh") for _ in range(3)]

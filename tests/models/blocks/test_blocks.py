@@ -26,6 +26,11 @@ POLICY = [[1, 0, 1], [0, 1, 1], [1, 1, 0]]
 BUILDERS = [keras_mtl.build_adashare, keras_mtl.build_dynashare]
 
 
+EITHER = pytest.mark.parametrize(  # the second form of data is looked at in slow tests
+    "task_data", ["shared", pytest.param("separate", marks=pytest.mark.slow)]
+)
+
+
 @pytest.fixture(params=["shared", "separate"])
 def task_data(request):
     return request.param
@@ -45,7 +50,7 @@ def scrambled(model, seed=1):
     return model
 
 
-def features_of(model, task_data="shared", training=False):
+def features_of(model, task_data, training=False):
     """Returns what the heads of each task read."""
     inputs = model.input
     names = [layer.name for layer in model.layers if isinstance(layer, SkippableBlock)]
@@ -77,9 +82,10 @@ def test_a_task_executes_the_blocks_of_its_row(task_data):
         np.testing.assert_allclose(found, by_hand(model, row), rtol=1e-4, atol=1e-5)
 
 
-def test_all_ones_is_the_plain_backbone():
-    model = scrambled(network())
-    for found in features_of(model):
+@EITHER
+def test_all_ones_is_the_plain_backbone(task_data):
+    model = scrambled(network(task_data=task_data))
+    for found in features_of(model, task_data):
         np.testing.assert_allclose(found, by_hand(model, [1, 1, 1]), rtol=1e-4, atol=1e-5)
 
 
@@ -93,18 +99,20 @@ def test_while_all_tasks_execute_the_same_an_example_has_one_row():
     assert rows == [6, 6, 18]
 
 
-def test_what_a_task_learned_becomes_its_policy():
-    learned = network(keras_mtl.build_adashare, cycles_per_block=0)
+@EITHER
+def test_what_a_task_learned_becomes_its_policy(task_data):
+    learned = network(keras_mtl.build_adashare, cycles_per_block=0, task_data=task_data)
     scrambled(learned)
     for number in (1, 2, 3):
         logits = learned.get_layer(f"policy_{number}").row_blocks[0]
         column = np.array(POLICY)[:, number - 1]
         logits.assign(np.stack([column, 1 - column], axis=-1)[:, None] * 9.0)
-    fixed = network(policy=POLICY)
+    fixed = network(policy=POLICY, task_data=task_data)
     weights = {v.path: v for v in learned.weights}
     for variable in fixed.weights:
         variable.assign(weights[variable.path])
-    one, two = (keras.tree.flatten(model(X, training=False)) for model in (learned, fixed))
+    inputs = X if task_data == "shared" else {"inputs": X, "task_id": TASK_ID}
+    one, two = (keras.tree.flatten(model(inputs, training=False)) for model in (learned, fixed))
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(array(a), array(b), rtol=1e-5, atol=1e-6)
 
@@ -148,11 +156,14 @@ def test_a_policy_is_drawn_by_its_probabilities():
     assert not keras_mtl.sample_policy(model, "argmax").any()
 
 
-def test_it_can_start_from_what_was_learned():
-    learned = scrambled(network(keras_mtl.build_adashare, cycles_per_block=0))
-    model = network(start_from=learned, target_rates=[0.5, 1, 1], seed=5)
+@EITHER
+def test_it_can_start_from_what_was_learned(task_data):
+    learned = scrambled(network(keras_mtl.build_adashare, cycles_per_block=0, task_data=task_data))
+    settings = {"target_rates": [0.5, 1, 1], "task_data": task_data}  # an even chance executes
+    model = network(start_from=learned, **settings, seed=5)
     gates_of(model)[0].scores.bias.assign([-90.0, 90.0])
-    one, two = (keras.tree.flatten(m(X, training=False)) for m in (learned, model))
+    inputs = X if task_data == "shared" else {"inputs": X, "task_id": TASK_ID}
+    one, two = (keras.tree.flatten(m(inputs, training=False)) for m in (learned, model))
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(array(a), array(b), rtol=1e-5, atol=1e-6)
     before = [np.array(v.numpy()) for v in learned.weights]
@@ -181,16 +192,17 @@ def test_a_block_with_a_target_of_1_has_no_gate():
     assert names == ["gate_2", "gate_3"]
 
 
-def test_open_gates_change_nothing():
-    gated = scrambled(network(policy=POLICY, target_rates=0.5))
-    plain = network(policy=POLICY)
+@EITHER
+def test_open_gates_change_nothing(task_data):
+    gated = scrambled(network(policy=POLICY, target_rates=0.5, task_data=task_data))
+    plain = network(policy=POLICY, task_data=task_data)
     weights = {v.path: v for v in gated.weights}
     for variable in plain.weights:
         variable.assign(weights[variable.path])
     for gate in gates_of(gated):
         gate.scores.bias.assign([-90.0, 90.0])
     for one, two in zip(
-        features_of(gated, training=True), features_of(plain, training=True), strict=True
+        features_of(gated, task_data, True), features_of(plain, task_data, True), strict=True
     ):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
 

@@ -26,6 +26,11 @@ MASKING = [keras.layers.Masking]
 TASK_ID = np.array([0, 1, 2, 2, 1, 0, 1, 2], "int32")
 
 
+EITHER = pytest.mark.parametrize(  # the second form of data is looked at in slow tests
+    "task_data", ["shared", pytest.param("separate", marks=pytest.mark.slow)]
+)
+
+
 @pytest.fixture(params=["shared", "separate"])
 def task_data(request):
     return request.param
@@ -65,22 +70,24 @@ def changed_after(step):
     return x
 
 
-def test_no_answer_depends_on_later_steps():
-    model = network()
-    for gate in said(model, X):
+@EITHER
+def test_no_answer_depends_on_later_steps(task_data):
+    model = network(task_data=task_data)
+    for gate in said(model, X, task_data):
         assert 0.2 < gate.mean() < 0.8 and gate.std(axis=1).max() > 0
-    before = answers(model, X)
+    before = answers(model, X, task_data)
     for step in (3, 11):
-        after = answers(model, changed_after(step))
+        after = answers(model, changed_after(step), task_data)
         for name, output in before.items():
             np.testing.assert_allclose(after[name][:, :step], output[:, :step], atol=1e-6)
             assert np.abs(after[name][:, step:] - output[:, step:]).max() > 1e-3
 
 
-def test_gates_of_whole_sequences_look_ahead():
-    model = network(gates_per_step=False)
-    before = answers(model, X)
-    after = answers(model, changed_after(7))
+@EITHER
+def test_gates_of_whole_sequences_look_ahead(task_data):
+    model = network(task_data=task_data, gates_per_step=False)
+    before = answers(model, X, task_data)
+    after = answers(model, changed_after(7), task_data)
     for name, output in before.items():
         assert np.abs(after[name][:, :7] - output[:, :7]).max() > 1e-3
 
@@ -119,9 +126,7 @@ def test_frozen_it_answers_the_same(task_data, stem, tmp_path):
             np.testing.assert_allclose(found[valid], expected[valid], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("task_data", "stem"), [("shared", []), ("separate", MASKING)], ids=["no mask", "mask"]
-)
+@pytest.mark.parametrize("stem", [[], MASKING], ids=["no mask", "mask"])
 def test_rates_are_of_the_valid_steps_of_each_task(task_data, stem):
     rates = np.array([0.5, 0.25, 0.9])
     model = network(
@@ -155,7 +160,8 @@ def test_gates_before_tasks_part_count_for_each_task():
     assert float(array(penalty)) == pytest.approx(expected, rel=1e-4)
 
 
-def test_blocks_may_have_strides():
+@EITHER
+def test_blocks_may_have_strides(task_data):
     layers = [
         [partial(ResidualConv1D, 4, strides=2)],
         [partial(ResidualConv1D, 4)],
@@ -163,9 +169,11 @@ def test_blocks_may_have_strides():
     ]
     tasks = {"dies": "binary", "ward": 3, "stay": 4}
     settings = {"tasks": tasks, "policy": None, "layers": layers}
-    model = network(PADDED, stem=MASKING, **settings)
-    assert [gate.shape for gate in said(model, PADDED)] == [(8, 6, 1)] * 2
-    expected = array(model(PADDED, training=False)["dies"])
+    model = network(PADDED, stem=MASKING, task_data=task_data, **settings)
+    assert [gate.shape for gate in said(model, PADDED, task_data)] == [(8, 6, 1)] * 2
+    inputs = {"inputs": PADDED, "task_id": np.zeros(8, "int32")}
+    name, inputs = ("dies", PADDED) if task_data == "shared" else ("binary", inputs)
+    expected = array(model(inputs, training=False)[name])[:, :1]
     found = array(keras_mtl.freeze(model, "dies")(PADDED))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
