@@ -9,7 +9,7 @@ import pytest
 import keras_mtl
 from keras_mtl.analysis import executed_blocks, executed_flops
 from keras_mtl.layers import ResidualConv1D, ResidualConv2D, ResidualDense
-from tests.gates import half_open
+from tests.models.gates import half_open
 
 TASKS = {"a": 3, "b": "binary", "c": 3}
 POLICY = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0]])

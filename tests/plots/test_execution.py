@@ -10,7 +10,7 @@ import pytest
 import keras_mtl
 from keras_mtl import plots
 from keras_mtl.analysis import executed_blocks, executed_flops
-from tests.gates import half_open
+from tests.models.gates import half_open
 
 figure = pytest.importorskip("matplotlib.figure")
 

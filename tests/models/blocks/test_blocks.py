@@ -10,9 +10,9 @@ from keras import ops
 import keras_mtl
 from keras_mtl import PolicyPhases
 from keras_mtl.layers import BlockPolicy, InstanceGate, ResidualDense, SkippableBlock
-from tests.gates import half_open
 from tests.gradients import gradients
 from tests.layers.modular import array
+from tests.models.gates import half_open
 
 TASKS = {"animal": 3, "alive": "binary", "kind": 3}
 X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")

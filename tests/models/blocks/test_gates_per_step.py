@@ -8,8 +8,8 @@ import pytest
 
 import keras_mtl
 from keras_mtl.layers import ResidualConv1D
-from tests.gates import gates_of, half_open
 from tests.layers.modular import array
+from tests.models.gates import gates_of, half_open
 
 TASKS = {
     "ward": keras_mtl.Task("tagging", 4),

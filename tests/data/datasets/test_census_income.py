@@ -7,7 +7,7 @@ import pytest
 from keras_mtl.data import load_census_income
 from keras_mtl.data.datasets.census_income import COLUMNS, QUANTITIES
 
-SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data" / "census_income"
+SHARED = pathlib.Path(__file__).parents[4] / "shared" / "data" / "census_income"
 needs_data = pytest.mark.skipif(not SHARED.exists(), reason="the census is not here")
 
 PERSON = (

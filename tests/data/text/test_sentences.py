@@ -13,7 +13,7 @@ from keras_mtl.data import SentenceEncoder, read_columns, sentence_batches, tag_
 
 tf = pytest.importorskip("tensorflow")
 
-SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
+SHARED = pathlib.Path(__file__).parents[4] / "shared" / "data"
 SENTENCES = [["the", "cat", "saw", "the", "dog"], ["The", "dog", "ran"], ["a", "dog"]]
 
 

@@ -9,7 +9,15 @@ from keras import ops
 
 import keras_mtl
 from keras_mtl import Task
-from tests.training.test_balancing import NAN, TASKS, X, Y, batches, separate_model, shared_model
+from tests.training.balancing.test_balancing import (
+    NAN,
+    TASKS,
+    X,
+    Y,
+    batches,
+    separate_model,
+    shared_model,
+)
 
 # Tracing a large step takes longer than one such step; compiled ones are tested elsewhere.
 FAST = {"run_eagerly": True} if keras.backend.backend() == "tensorflow" else {}

@@ -5,7 +5,7 @@ import pytest
 
 from keras_mtl.data import read_columns
 
-SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
+SHARED = pathlib.Path(__file__).parents[4] / "shared" / "data"
 needs_data = pytest.mark.skipif(not SHARED.exists(), reason="the corpora are not here")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from keras_mtl.data import region_tasks, task_batches
 
-REAL = pathlib.Path(__file__).parents[3] / "shared/data/fmri_nitime/fmri_timeseries.csv.gz"
+REAL = pathlib.Path(__file__).parents[4] / "shared/data/fmri_nitime/fmri_timeseries.csv.gz"
 GROUPS = {"left": [0, 2], "right": [3, 1, 0]}
 
 

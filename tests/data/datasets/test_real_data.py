@@ -10,7 +10,7 @@ import pytest
 
 import keras_mtl
 
-DATA = pathlib.Path(__file__).parents[3] / "shared" / "data" / "tfds"
+DATA = pathlib.Path(__file__).parents[4] / "shared" / "data" / "tfds"
 
 pytestmark = [
     pytest.mark.skipif(not DATA.exists(), reason="the prepared datasets are not here"),

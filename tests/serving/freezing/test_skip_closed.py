@@ -10,7 +10,7 @@ import pytest
 import keras_mtl
 from keras_mtl.layers import ResidualConv1D, ResidualConv2D, ResidualDense
 from keras_mtl.serving.freezing.skip_closed import SkipClosed
-from tests.gates import gates_of, half_open
+from tests.models.gates import gates_of, half_open
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 needs_tensorflow = pytest.mark.skipif(not TENSORFLOW, reason="only TensorFlow skips")

@@ -12,7 +12,7 @@ import keras_mtl
 from keras_mtl import Task
 from keras_mtl.training.balancing.cagrad import worst_mixture
 from keras_mtl.training.balancing.pcgrad import surgery
-from tests.training.test_balancing import (
+from tests.training.balancing.test_balancing import (
     METHODS,
     NAN,
     ON_TENSORFLOW,

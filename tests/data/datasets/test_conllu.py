@@ -8,7 +8,7 @@ from keras_mtl.data import load_universal_dependencies, read_conllu
 
 pytest.importorskip("conllu")
 
-SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
+SHARED = pathlib.Path(__file__).parents[4] / "shared" / "data"
 needs_data = pytest.mark.skipif(not SHARED.exists(), reason="the treebanks are not here")
 needs_tfds = pytest.mark.skipif(
     not importlib.util.find_spec("tensorflow_datasets"), reason="no tensorflow-datasets"

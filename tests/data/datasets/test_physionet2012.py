@@ -8,7 +8,7 @@ from keras_mtl.data import load_physionet2012, standardize_stays
 from keras_mtl.data.labels import check_labels
 from keras_mtl.tasks import Task
 
-SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data" / "physionet2012"
+SHARED = pathlib.Path(__file__).parents[4] / "shared" / "data" / "physionet2012"
 needs_data = pytest.mark.skipif(not SHARED.exists(), reason="the stays are not here")
 
 OUTCOMES = """RecordID,SAPS-I,SOFA,Length_of_stay,Survival,In-hospital_death
