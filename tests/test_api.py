@@ -1,6 +1,5 @@
 """The public names, which scripts rest on."""
 
-import os
 import pathlib
 import subprocess
 import sys
@@ -24,7 +23,6 @@ def test_every_public_name_has_a_docstring():
 def test_extras_are_not_needed_to_import():
     banned = ["matplotlib", "keras_tuner", "sklearn", "seqscore", "conllu"]
     banned += ["tensorflow_datasets", "onnx", "tf2onnx"]
-    env = {**os.environ, "KERAS_BACKEND": "numpy"}  # it imports least
     code = f"import sys; sys.modules.update(dict.fromkeys({banned})); import keras_mtl"
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -64,7 +64,7 @@ def assert_equal(found, expected, **tolerance):
         np.testing.assert_allclose(found[name], answer, err_msg=name, **tolerance)
 
 
-@pytest.mark.parametrize("task_data", ["shared", "separate"])
+@pytest.mark.parametrize("task_data", ["separate", pytest.param("shared", marks=pytest.mark.slow)])
 def test_a_trained_network_is_saved_and_frozen_as_it_is(task_data, tmp_path):
     model = network(task_data)
     model.compile(keras.optimizers.Adam(0.05))
@@ -144,13 +144,9 @@ def test_a_task_that_is_absent_keeps_its_thresholds():
         assert np.any(before[..., of_stage:] != after[..., of_stage:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "balancing",
-    [
-        keras_mtl.UncertaintyWeighting,
-        pytest.param(keras_mtl.GradNorm, marks=pytest.mark.slow),
-        keras_mtl.PCGrad,
-    ],
+    "balancing", [keras_mtl.UncertaintyWeighting, keras_mtl.GradNorm, keras_mtl.PCGrad]
 )
 @pytest.mark.parametrize("task_data", ["shared", "separate"])
 def test_tasks_are_balanced(balancing, task_data):
@@ -169,7 +165,7 @@ def test_routers_learn_from_either(task_data):
     assert all(np.isfinite(values).all() for values in fitted(model).values())
 
 
-@pytest.mark.parametrize("task_data", ["shared", "separate"])
+@pytest.mark.parametrize("task_data", ["separate", pytest.param("shared", marks=pytest.mark.slow)])
 def test_labels_at_every_step(task_data):
     tasks = {
         "stage": Task("ordinal", 4, per_step=True),

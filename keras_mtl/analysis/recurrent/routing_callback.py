@@ -29,13 +29,13 @@ class RoutingRecorder(keras.callbacks.Callback):
     >>> import numpy as np
     >>> import keras, keras_mtl
     >>> model = keras_mtl.build_recurrent_modular(
-    ...     keras.Input((None, 4)), {"a": 3}, num_cells=2, cell_units=6,
-    ...     num_sub_encoders=(3, 3), units=(5,))
-    >>> model.compile("adam")
-    >>> x, recorder = np.ones((8, 7, 4)), RoutingRecorder(np.ones((5, 7, 4)))
+    ...     keras.Input((None, 4)), {"a": 3}, num_cells=1, cell_units=6,
+    ...     num_sub_encoders=(3,), units=(5,))
+    >>> model.compile("adam", jit_compile=False)
+    >>> x, recorder = np.ones((8, 3, 4)), RoutingRecorder(np.ones((5, 3, 4)))
     >>> _ = model.fit(x, {"a": np.zeros(8, int)}, epochs=2, verbose=0, callbacks=[recorder])
     >>> recorder.epochs, recorder.routing[-1]["a"].shape
-    ([0, 1, 2], (7, 2, 3))
+    ([0, 1, 2], (3, 1, 3))
     """
 
     def __init__(self, x: Any) -> None:
