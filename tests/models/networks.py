@@ -4,6 +4,7 @@ from functools import partial
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 import keras_mtl
@@ -13,6 +14,9 @@ from tests.conformance.methods import made_of
 TASKS = {"color": 2, "animal": 7, "shape": 4}  # T = 3
 X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")  # B = 6 examples, D = 5
 dense = partial(keras.layers.Dense, 4, activation="tanh")
+EITHER = pytest.mark.parametrize(  # the second form of data is looked at in slow tests
+    "task_data", ["shared", pytest.param("separate", marks=pytest.mark.slow)]
+)
 
 
 def soft_ordering(inputs, tasks, layers, stem=(dense,), **settings):

@@ -13,6 +13,7 @@ from keras_mtl.layers import BlockPolicy, InstanceGate, ResidualDense, Skippable
 from tests.gradients import gradients
 from tests.layers.modular import array
 from tests.models.gates import half_open
+from tests.models.networks import EITHER
 
 TASKS = {"animal": 3, "alive": "binary", "kind": 3}
 X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
@@ -24,11 +25,6 @@ LAYERS = [
 ]
 POLICY = [[1, 0, 1], [0, 1, 1], [1, 1, 0]]
 BUILDERS = [keras_mtl.build_adashare, keras_mtl.build_dynashare]
-
-
-EITHER = pytest.mark.parametrize(  # the second form of data is looked at in slow tests
-    "task_data", ["shared", pytest.param("separate", marks=pytest.mark.slow)]
-)
 
 
 @pytest.fixture(params=["shared", "separate"])

@@ -10,6 +10,7 @@ import keras_mtl
 from keras_mtl.layers import ResidualConv1D
 from tests.layers.modular import array
 from tests.models.gates import gates_of, half_open
+from tests.models.networks import EITHER
 
 TASKS = {
     "ward": keras_mtl.Task("tagging", 4),
@@ -24,11 +25,6 @@ PADDED = np.where(MASK[..., None], X, 0).astype("float32")
 LAYERS = [[partial(ResidualConv1D, 5)], *[[partial(ResidualConv1D, 5)]] * 2]
 MASKING = [keras.layers.Masking]
 TASK_ID = np.array([0, 1, 2, 2, 1, 0, 1, 2], "int32")
-
-
-EITHER = pytest.mark.parametrize(  # the second form of data is looked at in slow tests
-    "task_data", ["shared", pytest.param("separate", marks=pytest.mark.slow)]
-)
 
 
 @pytest.fixture(params=["shared", "separate"])
