@@ -78,7 +78,7 @@ def call_outputs(operation: Any) -> Any:
 
 
 def places_read(operation: Any, tensor: Tensor) -> set[Any]:
-    """Returns the places among their inputs at which calls of a layer have read a tensor."""
+    """Returns the indices among their inputs at which calls of a layer have read a tensor."""
     nodes = operation._inbound_nodes
     return {n for node in nodes for n, read in enumerate(node.input_tensors) if read is tensor}
 
@@ -126,13 +126,13 @@ def optimizer_state(optimizer: Any, variable: keras.Variable) -> Any:
     """
     inner = getattr(optimizer, "optimizers", None) or [getattr(optimizer, "inner_optimizer", None)]
     found = [state for one in inner if one is not None for state in optimizer_state(one, variable)]
-    key, places = optimizer._var_key(variable), optimizer._trainable_variables_indices
-    if key not in places:
+    key, indices = optimizer._var_key(variable), optimizer._trainable_variables_indices
+    if key not in indices:
         return found
     own = {id(state) for state in optimizer._variables}
     for name, kept in vars(optimizer).items():
-        if isinstance(kept, list) and len(kept) == len(places) and name != "_variables":
-            state = kept[places[key]]
+        if isinstance(kept, list) and len(kept) == len(indices) and name != "_variables":
+            state = kept[indices[key]]
             found += [state] if id(state) in own else []
     return found
 

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 import keras_mtl
 from keras_mtl.layers import InstanceGate, ResidualConv2D
-from keras_mtl.layers.gates.instance_gate import mean_of_places
+from keras_mtl.layers.averages import mean_of_places
 
 TASKS = {"color": 10, "shape": 10}
 CONV = partial(keras.layers.Conv2D, 32, 3, padding="same")

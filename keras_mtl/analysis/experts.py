@@ -24,7 +24,7 @@ class ExpertUsage(dict):
         return {task: [_evenness(weights) for weights in lists] for task, lists in self.items()}
 
     def dead(self, below: float = 0.01) -> list[Any]:
-        """Returns for each list the places of experts that weigh less than `below` in all tasks.
+        """Returns for each list the indices of experts that weigh less than `below` in all tasks.
 
         Args:
             below: Smallest mean weight of an expert that is alive. Defaults to 0.01.

@@ -57,17 +57,17 @@ def as_sample_weight(owner: Any, weights: Any) -> Any:
     array = array[:, 0] if array.shape[1:] == (1,) else array
     wrong = ~((array >= 0) & (array < np.inf))
     if wrong.any():
-        value, place = first_of(array, wrong)
+        value, index = first_of(array, wrong)
         raise ValueError(
-            f"{owner} must be finite numbers of at least 0. Received: {value} at index {place}"
+            f"{owner} must be finite numbers of at least 0. Received: {value} at index {index}"
         )
     return array
 
 
 def first_of(array: Any, chosen: Any) -> tuple[Any, Any]:
     """Returns the first of the chosen values, and its index in words."""
-    place = tuple(map(int, np.argwhere(chosen)[0]))
-    return array[place], place if len(place) > 1 else place[0]
+    index = tuple(map(int, np.argwhere(chosen)[0]))
+    return array[index], index if len(index) > 1 else index[0]
 
 
 def is_tensor(values: Any) -> Any:

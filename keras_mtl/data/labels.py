@@ -88,9 +88,9 @@ def check_label_shape(owner: Any, task: Any, shape: Any) -> None:
 
 def _check_values(name: str, labels: Any, allowed: Any, expected: Any) -> None:
     if not allowed.all():
-        value, place = first_of(labels, ~allowed)
+        value, index = first_of(labels, ~allowed)
         raise ValueError(
-            f'Task "{name}" expects labels {expected}. Received: {value} at index {place}'
+            f'Task "{name}" expects labels {expected}. Received: {value} at index {index}'
         )
 
 

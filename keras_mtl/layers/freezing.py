@@ -37,7 +37,7 @@ class FrozenCall:
     """Calls what stands for the layers of a network on the way of one task.
 
     Attributes:
-        task_id: Place of the task. An answer that is no number must not depend on it otherwise
+        task_id: Index of the task. An answer that is no number must not depend on it otherwise
             than through its inputs, because it is kept for all tasks whose inputs are the same.
         mask: The mask of the first input, in its structure, or `None`.
         cut_below: As in `keras_mtl.freeze`.

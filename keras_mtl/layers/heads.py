@@ -54,7 +54,7 @@ class TaskHead(keras.layers.Layer):
 
     Args:
         task: A `keras_mtl.Task`.
-        task_id: The task's place among the model's tasks.
+        task_id: The task's index among the model's tasks.
 
     Output shape:
         `(batch, size)`; per step `(batch, steps, size)`.

@@ -79,8 +79,8 @@ def _mask_through(graph: keras.Model, x: Tensor, mask: Any, call: Callable[..., 
     """Returns the mask that passes through the graph of a nested model."""
     masks = keras.tree.flatten(mask)
     inputs = [
-        _Masked(masks[place] if len(masks) > place else None, lambda leaf=leaf: leaf)
-        for place, leaf in enumerate(keras.tree.flatten(x))
+        _Masked(masks[index] if len(masks) > index else None, lambda leaf=leaf: leaf)
+        for index, leaf in enumerate(keras.tree.flatten(x))
     ]
 
     def masked_call(layer, *args, **kwargs):
@@ -89,8 +89,8 @@ def _mask_through(graph: keras.Model, x: Tensor, mask: Any, call: Callable[..., 
         number = num_outputs(layer)
         masks = keras.tree.flatten(mask) if keras.tree.is_nested(mask) else [mask] * number
         parts = [
-            _Masked(one, lambda place=place: keras.tree.flatten(answer())[place])
-            for place, one in enumerate(masks)
+            _Masked(one, lambda index=index: keras.tree.flatten(answer())[index])
+            for index, one in enumerate(masks)
         ]
         return parts[0] if number == 1 else parts
 

@@ -44,9 +44,9 @@ class _Columns:
     def of_kind(self, kind: Any) -> tuple[Any, Any]:
         """Returns (T, largest size) columns of a kind's tasks and which of them exist."""
         own = np.where(np.array(self._kinds) == kind, self.sizes, 0)
-        places = np.arange(max(own))
-        exists = places < own[:, None]
-        return np.where(exists, self._ends[:-1, None] + places, 0).astype("int32"), exists
+        indices = np.arange(max(own))
+        exists = indices < own[:, None]
+        return np.where(exists, self._ends[:-1, None] + indices, 0).astype("int32"), exists
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -151,11 +151,11 @@ class TaskHeads(keras.layers.Layer):
         if len(logits.shape) == 3:
             columns = ops.broadcast_to(columns, (*ops.shape(logits)[:-1], columns.shape[-1]))
         logits = ops.where(exists, ops.take_along_axis(logits, columns, axis=-1), _CLOSED)
-        places, has_gap = self._gaps.of_kind(kind)
+        indices, has_gap = self._gaps.of_kind(kind)
         own_gaps = None
         if has_gap.any():
-            every = ops.broadcast_to(gaps[0], (len(places), gaps[0].shape[0]))
-            by_task = ops.take_along_axis(every, places, axis=-1)  # whose gradient is not sparse
+            every = ops.broadcast_to(gaps[0], (len(indices), gaps[0].shape[0]))
+            by_task = ops.take_along_axis(every, indices, axis=-1)  # whose gradient is not sparse
             own_gaps = of_rows(ops.where(has_gap, by_task, _WIDEST))
         values = KINDS[kind].answers(logits, own_gaps)
         _, exists = self._answers.of_kind(kind)

@@ -77,28 +77,26 @@ def made_layers(stem: Sequence[NewLayer], layers: Sequence[Any]) -> Iterator[Any
     """Makes stem and layers, one entry at a time, in order.
 
     Yields:
-        Pairs `(None, [layer])` for the stem and bare layers, and `(index, components)` for
-        lists, whose index counts from 1.
+        Pairs `(None, [layer])` for the stem and bare layers, and `(number, components)` for
+        lists, which are numbered from 1.
     """
     check_lists(stem=stem, layers=layers)
-    for place, make in enumerate(stem):
-        yield None, [new_layer(make, f"stem_{place + 1}", f"stem[{place}]")]
-    index = 0
-    for place, entry in enumerate(layers):
-        where = f"layers[{place}]"
+    for index, make in enumerate(stem):
+        yield None, [new_layer(make, f"stem_{index + 1}", f"stem[{index}]")]
+    number = 0
+    for index, entry in enumerate(layers):
+        where = f"layers[{index}]"
         if not isinstance(entry, list | tuple):
-            yield None, [new_layer(entry, f"layer_{place + 1}", where)]
+            yield None, [new_layer(entry, f"layer_{index + 1}", where)]
             continue
         if not entry:
             raise ValueError(f"{where} is an empty list: a modular layer needs a component.")
-        index += 1
-        yield (
-            index,
-            [
-                new_layer(make, f"component_{index}_{number}", f"{where}[{number - 1}]")
-                for number, make in enumerate(entry, start=1)
-            ],
-        )
+        number += 1
+        components = [
+            new_layer(make, f"component_{number}_{part + 1}", f"{where}[{part}]")
+            for part, make in enumerate(entry)
+        ]
+        yield number, components
 
 
 def check_lists(**lists: Any) -> None:

@@ -70,12 +70,12 @@ def plot_allocation_history(recorder: Any, tasks: Any, task: Any, ax: Any = None
     )
     separate_layers(ax, [f"layer {index + 1}" for index in range(len(sizes))], sizes, axis="y")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.xaxis.set_major_formatter(lambda place, _: _epoch_at(recorder.epochs, place))
+    ax.xaxis.set_major_formatter(lambda tick, _: _epoch_at(recorder.epochs, tick))
     ax.set_xlabel("epoch")
     add_colorbar(ax, image, "probability of use")
     ax.set_title(f"Allocation of task {task}")
     return ax
 
 
-def _epoch_at(epochs: Any, place: Any) -> Any:
-    return str(epochs[int(place)]) if 0 <= place < len(epochs) else ""
+def _epoch_at(epochs: Any, tick: Any) -> Any:
+    return str(epochs[int(tick)]) if 0 <= tick < len(epochs) else ""

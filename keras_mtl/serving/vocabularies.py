@@ -37,9 +37,9 @@ def _sizes(network: Any, tensor: Tensor) -> Any:
         graph = graph_of(layer)
         if graph is None and not isinstance(layer, keras.layers.Embedding):
             continue
-        places = places_read(layer, tensor)
+        indices = places_read(layer, tensor)
         if graph is not None:
-            found += [size for place in places for size in _sizes(graph, graph.inputs[place])]
-        elif places:
+            found += [size for index in indices for size in _sizes(graph, graph.inputs[index])]
+        elif indices:
             found.append(layer.input_dim)
     return found

@@ -69,12 +69,12 @@ class TaskMetric(keras.metrics.Metric):
         totals, counts = ops.convert_to_tensor(self.totals), ops.convert_to_tensor(self.counts)
         means = list(ops.unstack(totals / ops.where(counts > 0, counts, float("nan"))))
         for task, metric in self.objects.items():
-            place = self.task_names.index(task)
-            value = ops.where(counts[place] > 0, metric.result(), float("nan"))
-            means[place] = value + totals[place]  # 0, or NaN where something was wrong
+            index = self.task_names.index(task)
+            value = ops.where(counts[index] > 0, metric.result(), float("nan"))
+            means[index] = value + totals[index]  # 0, or NaN where something was wrong
         own = [self.task_names.index(task) for task in self.own_names]
-        present = ops.stack([counts[place] > 0 for place in own])
-        means = ops.stack([means[place] for place in own])
+        present = ops.stack([counts[index] > 0 for index in own])
+        means = ops.stack([means[index] for index in own])
         mean = ops.sum(ops.where(present, means, 0.0)) / _count(present)
         logs = dict(zip(map(self.log_name, self.own_names), ops.unstack(means), strict=True))
         wrong = ops.any(ops.isnan(totals))

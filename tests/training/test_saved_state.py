@@ -115,7 +115,7 @@ def with_task(**fields):
     return change
 
 
-OTHER_KIND = "'a' has another place or another kind|its parts do not fit together"
+OTHER_KIND = "'a' has another index or another kind|its parts do not fit together"
 DAMAGED_TASKS = {
     "kind": ({"kind": "Classes"}, "kind must be one of 'classes', .*Received: kind='Classes'"),
     "no kind": ({"kind": None}, "kind must be one of 'classes'"),
@@ -170,7 +170,7 @@ def test_tasks_in_another_order_are_named(tmp_path):
     tasks = {"a": 3, "b": "binary", "c": 3}
     model_of(tasks, task_data="separate").save(tmp_path / "m.keras")
     edit(tmp_path / "m.keras", swap)
-    with pytest.raises(ValueError, match="trained for the tasks .* 'a' has another place or"):
+    with pytest.raises(ValueError, match="trained for the tasks .* 'a' has another index or"):
         keras.models.load_model(tmp_path / "m.keras")
 
 

@@ -43,7 +43,7 @@ def policy_perplexity(model: keras.Model) -> Any:
 def route_similarity(model: keras.Model, other: Any = None) -> list[Any]:
     """Returns the cosine similarity of the tasks' policies in each routed layer.
 
-    Of two networks, such as of two seeds, it says whether tasks take the same way in both: place
+    Of two networks, such as of two seeds, it says whether tasks take the same way in both: entry
     `[i, j]` compares task i of the first with task j of the second. Components of two networks
     have nothing in common but their number, so grouping is compared by `grouping_agreement`.
 

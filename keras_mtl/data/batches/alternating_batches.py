@@ -95,8 +95,8 @@ class AlternatingBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Any:
         step = self.first_step + index
-        cycle, place = divmod(max(step - self.phases.warm_up, 0), len(self))
-        learned = self.phases.policy * cycle + max(place - self.phases.weights, 0)
+        cycle, in_cycle = divmod(max(step - self.phases.warm_up, 0), len(self))
+        learned = self.phases.policy * cycle + max(in_cycle - self.phases.weights, 0)
         policy_learns = bool(self.phases.policy_learns(step))
         part = self.parts[policy_learns]
         part.epoch, its_index = divmod(learned if policy_learns else step - learned, len(part))

@@ -26,7 +26,7 @@ class ExampleLayout:
 
     def __init__(self, tasks: Any, firsts: Any) -> None:
         self.tasks = tasks
-        self.places = {name: place for place, name in enumerate(tasks)}
+        self.indices = {name: index for index, name in enumerate(tasks)}
         self.weighted = any(len(first) == 3 for first in firsts.values())
         self._first_name, (x, *_) = next(iter(firsts.items()))
         self._signature = _signature(x)
@@ -55,7 +55,7 @@ class ExampleLayout:
                 f'"{self._steps_name}" has {self._steps}, task "{name}" has {labels.shape[1]}. Pad '
                 "the labels with NaN."
             )
-        task_id = np.full(len(labels), self.places[name], "int32")
+        task_id = np.full(len(labels), self.indices[name], "int32")
         y = pack_labels(self.tasks, name, labels, self._steps)
         if not self.weighted:
             return {"inputs": x, "task_id": task_id}, y

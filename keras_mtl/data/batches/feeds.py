@@ -52,12 +52,12 @@ class Table:
 
     def _draw_rows(self, epoch: int) -> Any:
         slots = self._order.slots(epoch)
-        places = np.concatenate(slots)
-        rows = np.empty(len(places), "int64")
+        indices = np.concatenate(slots)
+        rows = np.empty(len(indices), "int64")
         first_row = 0
-        for place, length in self._order.lengths.items():
-            chosen = places == place
-            rng = self._order.rng(epoch, place)
+        for index, length in self._order.lengths.items():
+            chosen = indices == index
+            rng = self._order.rng(epoch, index)
             rows[chosen] = first_row + passes(rng, length, np.count_nonzero(chosen))
             first_row += length
         return np.split(rows, np.cumsum([len(batch) for batch in slots])[:-1])
@@ -98,24 +98,24 @@ class Streams:
 
     def _batches(self, epoch: int) -> Iterator[Any]:
         slots = self._order.slots(epoch)
-        places = np.concatenate(slots)
+        indices = np.concatenate(slots)
         readers = {
-            self._layout.places[name]: self._reader(name, epoch, places) for name in self._sources
+            self._layout.indices[name]: self._reader(name, epoch, indices) for name in self._sources
         }
         for batch_places in slots:
             present, counts = np.unique(batch_places, return_counts=True)
             parts = [
-                readers[place].take(count)
-                for place, count in zip(present.tolist(), counts.tolist(), strict=True)
+                readers[index].take(count)
+                for index, count in zip(present.tolist(), counts.tolist(), strict=True)
             ]
             seats = np.argsort(np.argsort(batch_places, kind="stable"))
             yield take(concatenate(parts), seats)
 
-    def _reader(self, name: str, epoch: int, places: Any) -> Any:
-        place = self._layout.places[name]
-        count = np.count_nonzero(places == place)
+    def _reader(self, name: str, epoch: int, indices: Any) -> Any:
+        index = self._layout.indices[name]
+        count = np.count_nonzero(indices == index)
         blocks = self._sources[name].blocks(
-            count, self._order.start(epoch), self._order.rng(epoch, place), self._order.batch_size
+            count, self._order.start(epoch), self._order.rng(epoch, index), self._order.batch_size
         )
         return _Reader(name, (self._layout.pack(name, *block) for block in blocks))
 

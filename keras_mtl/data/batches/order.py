@@ -1,4 +1,4 @@
-"""Orders of an epoch: the place of every task's examples, a pure function of (seed, epoch)."""
+"""Orders of an epoch: the index of every example's task, a pure function of (seed, epoch)."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ class TrainingOrder:
     """Full batches of tasks in a random order, new in every epoch.
 
     Args:
-        lengths: Number of examples by place of the task in `tasks`, `None` where
+        lengths: Number of examples by index of the task in `tasks`, `None` where
             it is unknown. Tasks without data are left out.
         batch_size: Number of examples in a batch.
         num_batches: Number of batches in an epoch.
@@ -38,22 +38,22 @@ class TrainingOrder:
         return True
 
     def slots(self, epoch: int) -> Any:
-        """Returns one array for each batch: the places of its examples' tasks."""
+        """Returns one array for each batch: the indices of its examples' tasks."""
         rng = np.random.default_rng((self.seed, epoch))
-        places = np.array(list(self.lengths), "int32")
+        indices = np.array(list(self.lengths), "int32")
         if self.shares is None:
-            rounds = np.tile(places, (math.ceil(self.num_batches / len(places)), 1))
+            rounds = np.tile(indices, (math.ceil(self.num_batches / len(indices)), 1))
             tasks = rng.permuted(rounds, axis=1).ravel()[: self.num_batches]
         else:
-            tasks = rng.choice(places, self.num_batches, p=self.shares)
+            tasks = rng.choice(indices, self.num_batches, p=self.shares)
         slots = np.repeat(tasks, self.batch_size)
         if self.mixed:
             slots = rng.permutation(slots)
         return slots.reshape(self.num_batches, self.batch_size)
 
-    def rng(self, epoch: int, place: Any) -> Any:
+    def rng(self, epoch: int, index: Any) -> Any:
         """Returns the random numbers of one task's examples in one epoch."""
-        return np.random.default_rng((self.seed, epoch, 1 + place))
+        return np.random.default_rng((self.seed, epoch, 1 + index))
 
     def start(self, epoch: int) -> Any:
         """Returns how many examples a stream gave before: epochs follow each other."""
@@ -65,7 +65,7 @@ class SequentialOrder:
     """Every example once, task after task; a task's last batch may be smaller.
 
     Args:
-        lengths: Number of examples by place of the task in `tasks`.
+        lengths: Number of examples by index of the task in `tasks`.
         batch_size: Largest number of examples in a batch.
     """
 
@@ -83,12 +83,12 @@ class SequentialOrder:
 
     def slots(self, epoch: int) -> list[Any]:
         return [
-            np.full(min(self.batch_size, length - start), place, "int32")
-            for place, length in self.lengths.items()
+            np.full(min(self.batch_size, length - start), index, "int32")
+            for index, length in self.lengths.items()
             for start in range(0, length, self.batch_size)
         ]
 
-    def rng(self, epoch: int, place: Any) -> Any:
+    def rng(self, epoch: int, index: Any) -> Any:
         return None
 
     def start(self, epoch: int) -> int:

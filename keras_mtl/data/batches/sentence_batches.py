@@ -140,7 +140,7 @@ class SentenceBatches(keras.utils.PyDataset):
 
 def _two_widths_first(batches: Any) -> Any:
     """Puts two widths first: Keras takes what two batches have in common for all of them."""
-    other = [place for place, (width, _) in enumerate(batches) if width != batches[0][0]]
+    other = [index for index, (width, _) in enumerate(batches) if width != batches[0][0]]
     if other:
         batches[1], batches[other[0]] = batches[other[0]], batches[1]
     return batches

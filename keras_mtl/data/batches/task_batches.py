@@ -41,7 +41,7 @@ def task_batches(
     """Batches for tasks that have examples of their own.
 
     Every batch is `({"inputs": x, "task_id": ids}, y)`, with the same structure and
-    dtypes always: `ids` are int32, the place of the task in `tasks`; `y` is one
+    dtypes always: `ids` are int32, the index of the task in `tasks`; `y` is one
     array when all tasks are of one kind and `{kind: array}` when kinds differ,
     int32 for classes and tagging, float32 for the rest, as wide as the largest task
     of the kind, with an axis of steps for tasks per step. Labels that an example does
@@ -109,7 +109,7 @@ def task_batches(
     check_names(tasks, data)
     sources = {name: as_source(name, tasks[name], data[name]) for name in tasks if name in data}
     layout = ExampleLayout(tasks, {name: source.first for name, source in sources.items()})
-    lengths = {layout.places[name]: source.length for name, source in sources.items()}
+    lengths = {layout.indices[name]: source.length for name, source in sources.items()}
     unknown = ", ".join(f'"{name}"' for name, source in sources.items() if source.length is None)
     if order == "sequential":
         check_sequential(unknown, steps_per_epoch)

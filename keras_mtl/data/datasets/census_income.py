@@ -176,9 +176,9 @@ def _read(path: Any) -> tuple[Any, Any]:
 
 
 def _indexed(column: Any) -> tuple[Any, Any]:
-    places: dict[Any, Any] = {}
-    index = np.array([places.setdefault(answer, len(places)) for answer in column])
-    return [answer.strip() for answer in places], index
+    indices: dict[Any, Any] = {}
+    index = np.array([indices.setdefault(answer, len(indices)) for answer in column])
+    return [answer.strip() for answer in indices], index
 
 
 def _label(path: Any, column: Any, answers: Any, index: Any, ones: Any, zeros: Any) -> Any:
@@ -206,13 +206,13 @@ def _columns(people: Any) -> Any:
 
 def _encode(people: Any, rows: Any, scales: Any, columns: Any) -> Any:
     x = np.zeros((len(rows), len(columns)), "float32")
-    places = {column: place for place, column in enumerate(columns)}
+    numbers = {column: number for number, column in enumerate(columns)}
     for name, (answers, index) in people.items():
         if name in QUANTITIES:
             mean, deviation = scales[name]
-            x[:, places[name]] = (np.array(answers, float)[index[rows]] - mean) / deviation
+            x[:, numbers[name]] = (np.array(answers, float)[index[rows]] - mean) / deviation
         else:
-            place = np.array([places.get(f"{name}->{answer}", -1) for answer in answers])
-            place = place[index[rows]]
-            x[place >= 0, place[place >= 0]] = 1  # -1: not in the train file
+            own = np.array([numbers.get(f"{name}->{answer}", -1) for answer in answers])
+            own = own[index[rows]]
+            x[own >= 0, own[own >= 0]] = 1  # -1: not in the train file
     return x

@@ -30,9 +30,9 @@ def region_tasks(
 
     Args:
         series: Array `(participants, regions, scans)`, without NaN.
-        groups: Dict, name of the task -> list of regions, as places in `series`. The label is
-            the place in this list. A region may be in several groups.
-        test_participants: List of places in `series`. All others are for training.
+        groups: Dict, name of the task -> list of regions, as indices in `series`. The label is
+            the index in this list. A region may be in several groups.
+        test_participants: List of indices in `series`. All others are for training.
         num_components: Number of values at a step. Defaults to 10.
         piece: Number of scans that make a step. Every run must be a multiple of it, or a piece
             would hold the end of one run and the beginning of the next. Defaults to 40.
@@ -139,11 +139,11 @@ def _check_groups(groups: Any, num_regions: Any) -> None:
             )
 
 
-def _check_places(what: str, places: Any, number: Any, of: Any) -> None:
-    places = list(places)
-    valid = all(isinstance(place, Integral) and 0 <= int(place) < number for place in places)
-    if not places or not valid or len(set(places)) < len(places):
+def _check_places(what: str, indices: Any, number: Any, of: Any) -> None:
+    indices = list(indices)
+    valid = all(isinstance(index, Integral) and 0 <= int(index) < number for index in indices)
+    if not indices or not valid or len(set(indices)) < len(indices):
         raise ValueError(
-            f"{what} must name {of} by their places in series, integers from 0 to {number - 1}, "
-            f"each once. Received: {places}"
+            f"{what} must name {of} by their indices in series, integers from 0 to {number - 1}, "
+            f"each once. Received: {indices}"
         )

@@ -40,7 +40,7 @@ class ICUStays:
         """Returns some of the stays.
 
         Args:
-            rows: Array or list of their places, or of a boolean for every stay.
+            rows: Array or list of their indices, or of a boolean for every stay.
         """
         rows = np.arange(len(self.ids))[rows]
         return dataclasses.replace(

@@ -144,13 +144,13 @@ def read_mimic3_benchmark(folder: Any, listfile: Any = None, length: Any = None)
         columns=list(_COLUMNS),
         channels=[
             [
-                place
-                for place, column in enumerate(_COLUMNS)
+                index
+                for index, column in enumerate(_COLUMNS)
                 if column.removeprefix("mask->").split("->")[0] == name
             ]
             for name in NORMAL
         ],
-        scaled=[place for place, column in enumerate(_COLUMNS) if "->" not in column],
+        scaled=[index for index, column in enumerate(_COLUMNS) if "->" not in column],
     )
 
 
@@ -183,13 +183,13 @@ def _read_stay(path: Any, listfile: Any, steps: Any) -> Any:
                 f"The columns of {path} must be Hours, {', '.join(NORMAL)}. "
                 f"Received: {', '.join(names)}."
             )
-        places = [list(NORMAL).index(name) for name in names[1:]]
+        indices = [list(NORMAL).index(name) for name in names[1:]]
         for time, *cells in reader:
             step = int(float(time) - _EPSILON)
             if step < steps:
-                for place, name, cell in zip(places, names[1:], cells, strict=True):
+                for index, name, cell in zip(indices, names[1:], cells, strict=True):
                     if cell:
-                        values[step, place] = _number(name, cell, path)
+                        values[step, index] = _number(name, cell, path)
     masks = ~np.isnan(values)
     values[0] = np.where(masks[0], values[0], [_number(*item) for item in NORMAL.items()])
     values = forward_fill(values)
@@ -201,7 +201,7 @@ def _read_stay(path: Any, listfile: Any, steps: Any) -> Any:
 
 
 def _number(name: str, cell: Any, path: str = "") -> Any:
-    """Returns a quantity, or the place of a category's value."""
+    """Returns a quantity, or the index of a category's value."""
     try:
         return CATEGORIES[name].index(cell) if name in CATEGORIES else float(cell)
     except ValueError:

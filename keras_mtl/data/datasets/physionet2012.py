@@ -31,7 +31,7 @@ PLAUSIBLE = {
 # fmt: on
 _OUTCOMES = ("In-hospital_death", "Survival", "Length_of_stay", "SOFA", "SAPS-I")
 _PLACES = {
-    name: place for place, name in enumerate((*MEASURED, "Age", "Gender", "Height", "ICUType"))
+    name: index for index, name in enumerate((*MEASURED, "Age", "Gender", "Height", "ICUType"))
 }
 _KNOWN = ("Age", "Gender", "Height", *(f"ICUType->{unit}" for unit in UNITS))  # at admission
 _COLUMNS = (*MEASURED[:-1], *(f"mask->{name}" for name in MEASURED), *_KNOWN)
@@ -103,11 +103,11 @@ def load_physionet2012(folder: Any, part: str = "a") -> Any:
         ids=ids,
         columns=list(_COLUMNS),
         channels=[
-            [place for place, column in enumerate(_COLUMNS) if column in (name, f"mask->{name}")]
+            [index for index, column in enumerate(_COLUMNS) if column in (name, f"mask->{name}")]
             for name in MEASURED
         ]
         + [list(range(len(_COLUMNS) - len(_KNOWN), len(_COLUMNS)))],
-        scaled=[place for place, column in enumerate(_COLUMNS) if "->" not in column],
+        scaled=[index for index, column in enumerate(_COLUMNS) if "->" not in column],
     )
 
 
@@ -147,8 +147,8 @@ def _hourly_means(records: Any, ids: Any) -> Any:
     """Returns `(stays, hours, variables)` means of the values in the hour, NaN without any."""
     cells, values = [], []
     for row, name in enumerate(ids):
-        for hour, place, value in _read_values(name, records[name]):
-            cells.append((row * NUM_HOURS + hour) * len(_PLACES) + place)
+        for hour, index, value in _read_values(name, records[name]):
+            cells.append((row * NUM_HOURS + hour) * len(_PLACES) + index)
             values.append(value)
     shape = (len(ids), NUM_HOURS, len(_PLACES))
     count = np.bincount(cells, minlength=np.prod(shape))
@@ -159,7 +159,7 @@ def _hourly_means(records: Any, ids: Any) -> Any:
 
 
 def _read_values(name: str, record: Any) -> Iterator[Any]:
-    """Yields hour, place of the variable and value of each plausible line of a record."""
+    """Yields hour, index of the variable and value of each plausible line of a record."""
     for line in record.splitlines()[1:]:
         time, variable, value = line.split(",")
         if variable == "RecordID":
@@ -177,7 +177,7 @@ def _read_values(name: str, record: Any) -> Iterator[Any]:
 
 def _columns_of(values: Any) -> Any:
     masks = ~np.isnan(values[..., : len(MEASURED)])
-    places = [len(MEASURED) - 1, len(MEASURED), -1]  # ventilation stands between the two
-    quantities, _, known, unit = np.split(forward_fill(values), places, axis=-1)
+    indices = [len(MEASURED) - 1, len(MEASURED), -1]  # ventilation stands between the two
+    quantities, _, known, unit = np.split(forward_fill(values), indices, axis=-1)
     units = unit == np.arange(1, len(UNITS) + 1)
     return np.concatenate([quantities, masks, known, units], axis=-1).astype("float32")

@@ -11,18 +11,18 @@ from keras_mtl.types import Tensor
 
 
 def in_blocks(
-    components: Sequence[keras.Layer], x: Tensor, places: Any, num_blocks: Any, alone: bool = False
+    components: Sequence[keras.Layer], x: Tensor, indices: Any, num_blocks: Any, alone: bool = False
 ) -> Tensor:
-    """Applies the kernel of the component at a place to each block of rows.
+    """Applies the kernel of the component at an index to each block of rows.
 
     Args:
         components: List of equal Dense or convolutions.
         x: Rows, block after block.
-        places: The component of each block, a list or a tensor.
+        indices: The component of each block, a list or a tensor.
         num_blocks: How many blocks there are.
         alone: Whether `x` is one block, which all tasks read. Defaults to `False`.
     """
-    kernels, biases = kernels_at(components, places)
+    kernels, biases = kernels_at(components, indices)
     if isinstance(components[0], keras.layers.Dense):
         rows = ops.reshape(x, (1 if alone else num_blocks, -1, x.shape[-1]))
         biases = None if biases is None else biases[:, None]
@@ -32,9 +32,9 @@ def in_blocks(
     return ops.concatenate(
         [
             with_kernel(
-                components[0], block, kernels[place], None if biases is None else biases[place]
+                components[0], block, kernels[index], None if biases is None else biases[index]
             )
-            for place, block in enumerate(rows)
+            for index, block in enumerate(rows)
         ]
     )
 
@@ -47,14 +47,14 @@ def with_kernel(component: keras.Layer, x: Tensor, kernel: Any, bias: Any) -> An
     return outputs if component.activation is None else component.activation(outputs)
 
 
-def kernels_at(components: Sequence[keras.Layer], places: Any) -> Any:
-    """Returns stacked kernels and biases (or `None`) of the components at places."""
-    known = isinstance(places, list)
-    chosen = [components[place] for place in places] if known else components
+def kernels_at(components: Sequence[keras.Layer], indices: Any) -> Any:
+    """Returns stacked kernels and biases (or `None`) of the components at indices."""
+    known = isinstance(indices, list)
+    chosen = [components[index] for index in indices] if known else components
     found = []
     for name in ["kernel", "bias"] if components[0].use_bias else ["kernel"]:
         weights = [getattr(one, name) for one in chosen]
         stack = ops.concatenate(weights, axis=0)  # TensorFlow stacks no variables
         stack = ops.reshape(stack, (len(weights), *weights[0].shape))
-        found.append(stack if known else ops.take(stack, places, axis=0))
+        found.append(stack if known else ops.take(stack, indices, axis=0))
     return found if len(found) == 2 else [*found, None]

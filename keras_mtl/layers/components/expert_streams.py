@@ -59,7 +59,7 @@ class ExpertStreams(keras.layers.Layer):
         self.reads = list(checks.counts("reads", reads))
         if len(self.reads) != len(self.components):
             raise ValueError(
-                f"reads must have a place for each of {len(self.components)} components. "
+                f"reads must have an index for each of {len(self.components)} components. "
                 f"Received: {self.reads}"
             )
 
@@ -68,19 +68,19 @@ class ExpertStreams(keras.layers.Layer):
         for component, stream in zip(self.components, reads, strict=True):
             if not component.built:
                 component.build(streams_shape[stream])
-        check_one_output_shape(self, self.components, [streams_shape[place] for place in reads])
+        check_one_output_shape(self, self.components, [streams_shape[index] for index in reads])
         self._num_outputs = len(weights_shape)
         self._with_state = [has_state(component) for component in self.components]
 
     def _reads(self, streams: Sequence[Tensor]) -> Any:
-        """Returns the place of the stream of each expert in a list that may have only one."""
+        """Returns the index of the stream of each expert in a list that may have only one."""
         return self.reads if len(streams) > 1 else [0] * len(self.components)
 
     def _groups(self, streams: Sequence[Tensor]) -> list[Any]:
         """Returns the stream and the positions of each group that is computed together."""
         reads = self._reads(streams)
         return [
-            (stream, [positions[place] for place in group])
+            (stream, [positions[index] for index in group])
             for stream in sorted(set(reads))
             for positions in [[p for p, read in enumerate(reads) if read == stream]]
             for group in fused_groups([self.components[p] for p in positions], self.compute_dtype)
@@ -126,7 +126,7 @@ class ExpertStreams(keras.layers.Layer):
             call(component, streams[stream])
             for component, stream in zip(self.components, reads, strict=True)
         ]
-        return [each.mixture([outputs[place] for place in each.places]) for each in weights]
+        return [each.mixture([outputs[index] for index in each.indices]) for each in weights]
 
     def frozen_mask(self, call: FrozenCall, streams: Sequence[Tensor], weights: Any) -> Any:
         return [self._mask(streams, call.mask, call)] * len(weights)

@@ -98,7 +98,7 @@ class ParallelComponents(keras.layers.Layer):
     def frozen(self, call: FrozenCall, x: Tensor, row: Any) -> Any:
         """Calls only the components with a weight in `row`, as stock layers."""
         if isinstance(row, OpenExperts):
-            return row.mixture([call(self.components[place], x) for place in row.places])
+            return row.mixture([call(self.components[index], x) for index in row.indices])
         active = [call(c, x) for c, weight in zip(self.components, row, strict=True) if weight]
         if not active:
             return zeros_like_output(x, self.components[0])

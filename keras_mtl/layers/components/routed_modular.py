@@ -95,8 +95,8 @@ class RoutedModular(ParallelComponents):
         self.draws = checks.word("draws", draws, ("task", "example"))
         self._draws_apart = draws == "example" and routes is None
         if routes is not None:
-            for place, component in enumerate(self.components):
-                component.trainable = component.trainable and place in self.routes
+            for index, component in enumerate(self.components):
+                component.trainable = component.trainable and index in self.routes
 
     def build(self, x_shape: Any, weights_shape: Shape) -> None:
         super().build(x_shape, weights_shape)

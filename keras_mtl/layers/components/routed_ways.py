@@ -46,25 +46,25 @@ def kernels_of_blocks(layer: keras.Layer, x: Tensor, weights: Any, training: boo
     return _by_block(layer, x, _choice_of(drawn, axis=1))
 
 
-def _by_block(layer: keras.Layer, x: Tensor, places: Any) -> Any:
+def _by_block(layer: keras.Layer, x: Tensor, indices: Any) -> Any:
     alone = layer.num_repeats == layer.num_blocks
-    return in_blocks(layer.components, x, places, layer.num_blocks, alone)
+    return in_blocks(layer.components, x, indices, layer.num_blocks, alone)
 
 
 def along_routes(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Tensor:
     """Calls each component once, on the rows of its tasks."""
     if layer.num_repeats == layer.num_blocks:
-        outputs = {place: layer.components[place](x) for place in set(layer.routes)}
-        blocks = [outputs[place] for place in layer.routes]
+        outputs = {index: layer.components[index](x) for index in set(layer.routes)}
+        blocks = [outputs[index] for index in layer.routes]
         return ops.cast(ops.concatenate(blocks), layer.compute_dtype)
     rows = keras.tree.map_structure(lambda leaf: ops.split(leaf, layer.num_blocks), x)
     blocks = [None] * layer.num_blocks
-    for place in dict.fromkeys(layer.routes):
-        own = [block for block, other in enumerate(layer.routes) if other == place]
+    for index in dict.fromkeys(layer.routes):
+        own = [block for block, other in enumerate(layer.routes) if other == index]
         joined = keras.tree.map_structure_up_to(
             x, lambda parts, own=own: ops.concatenate([parts[block] for block in own]), rows
         )
-        outputs = ops.split(layer.components[place](joined), len(own))
+        outputs = ops.split(layer.components[index](joined), len(own))
         for block, output in zip(own, outputs, strict=True):
             blocks[block] = output
     return ops.cast(ops.concatenate(blocks), layer.compute_dtype)
@@ -72,8 +72,8 @@ def along_routes(layer: keras.Layer, x: Tensor, weights: Any, training: bool) ->
 
 def each_on_its_rows(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Any:
     """Runs each component on its own rows, however many chose it."""
-    places = ops.argmax(weights, axis=-1)
-    chosen = [ops.nonzero(places == place)[0] for place in range(len(layer.components))]
+    indices = ops.argmax(weights, axis=-1)
+    chosen = [ops.nonzero(indices == index)[0] for index in range(len(layer.components))]
     answers = [_on_rows(c, x, r) for c, r in zip(layer.components, chosen, strict=True)]
     answers = [ops.cast(answer, layer.compute_dtype) for answer in answers]
     return _in_order(ops.concatenate(answers), ops.argsort(ops.concatenate(chosen)), weights)
@@ -81,8 +81,8 @@ def each_on_its_rows(layer: keras.Layer, x: Tensor, weights: Any, training: bool
 
 def in_sorted_blocks(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Any:
     """Runs equal components on rows that are sorted into blocks of one component, of fixed size."""
-    places = ops.argmax(weights, axis=-1)
-    rows, slots, components = row_blocks(places, len(layer.components))
+    indices = ops.argmax(weights, axis=-1)
+    rows, slots, components = row_blocks(indices, len(layer.components))
     sorted_x = ops.take(x, rows, axis=0)
     outputs = in_blocks(layer.components, sorted_x, components, 2 * len(layer.components))
     return _in_order(outputs, slots, weights)

@@ -32,7 +32,7 @@ def smooth_step(t: Any, gamma: float = 1.0) -> Tensor:
 class DSelectKGates(ChargingLayer):
     """Weighs experts for each example by k selectors of each task, which learn to select one each.
 
-    A selector has a binary code of an expert's place, whose digits are smooth steps of linear
+    A selector has a binary code of an expert's index, whose digits are smooth steps of linear
     scores: between 0 and 1 at first, where it spreads over experts, and exactly 0 or 1 when a
     score is beyond `gamma / 2`. Then it selects one expert, and the others weigh exactly 0.
     A softmax over selectors weighs what they select. Nothing is random.
@@ -115,9 +115,9 @@ class DSelectKGates(ChargingLayer):
 
     @property
     def codes(self) -> Any:
-        """`(num_experts, num_digits)` booleans: the places of experts in binary digits."""
-        places = np.arange(self.num_experts)[:, None]
-        return places >> np.arange(self.num_digits)[::-1] & 1 == 1
+        """`(num_experts, num_digits)` booleans: the indices of experts in binary digits."""
+        indices = np.arange(self.num_experts)[:, None]
+        return indices >> np.arange(self.num_digits)[::-1] & 1 == 1
 
     def build(self, x_shape: Any, task_id_shape: Shape) -> None:
         sizes = {"code": self.num_selected * self.num_digits, "weight": self.num_selected}

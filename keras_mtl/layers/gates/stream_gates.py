@@ -66,8 +66,8 @@ class StreamGates(keras.layers.Layer):
         self.per_step = checks.flag("per_step", per_step)
         self.supports_masking = True
         self.gates = [
-            keras.layers.Dense(number, "softmax", dtype=self.dtype_policy, name=f"gate_{place}")
-            for place, number in enumerate(np.sum(~self.closed, axis=1).tolist(), start=1)
+            keras.layers.Dense(number, "softmax", dtype=self.dtype_policy, name=f"gate_{index}")
+            for index, number in enumerate(np.sum(~self.closed, axis=1).tolist(), start=1)
         ]
 
     def build(self, streams_shape: Sequence[Shape]) -> None:
@@ -119,5 +119,5 @@ def with_zeros(weights: Any, closed: Any) -> Any:
     if not closed.any():
         return weights
     weights = ops.concatenate([weights, ops.zeros_like(weights[..., :1])], axis=-1)
-    places = np.where(closed, np.sum(~closed), np.cumsum(~closed) - 1)
-    return ops.take(weights, places, axis=-1)
+    indices = np.where(closed, np.sum(~closed), np.cumsum(~closed) - 1)
+    return ops.take(weights, indices, axis=-1)

@@ -148,7 +148,7 @@ def checked_closed(closed: Any, num_tasks: int, num_experts: int) -> Any:
     without = np.flatnonzero(closed.all(axis=1)).tolist()
     if without:
         raise ValueError(
-            f"closed leaves no expert to the tasks at places {without}, but a gate needs one. "
+            f"closed leaves no expert to the tasks at indices {without}, but a gate needs one. "
             f"Received: {closed.astype(int).tolist()}"
         )
     return closed.astype(bool)

@@ -11,18 +11,18 @@ from keras_mtl.types import Tensor
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OpenExperts:
-    """The gates of one task, frozen: places of the experts that it takes, and their weights.
+    """The gates of one task, frozen: indices of the experts that it takes, and their weights.
 
     Attributes:
-        places: Array of places among all experts.
-        weights: Symbolic `(batch, ..., len(places))`, or `None` for one expert of weight 1.
+        indices: Array of indices among all experts.
+        weights: Symbolic `(batch, ..., len(indices))`, or `None` for one expert of weight 1.
     """
 
-    places: np.ndarray
+    indices: np.ndarray
     weights: Any = None
 
     def mixture(self, outputs: Any) -> Any:
-        """Returns the weighted sum of the symbolic outputs of the experts at these places."""
+        """Returns the weighted sum of the symbolic outputs of the experts at these indices."""
         if self.weights is None:
             return outputs[0]
         return weighted_sum(ops.stack(outputs, axis=-2), self.weights)

@@ -131,5 +131,5 @@ def _counts(gate: Any, mask: Any) -> tuple[Any, Any]:
     valid = ops.ones_like(gate)
     if mask is not None:
         valid = ops.expand_dims(ops.cast(mask, "float32"), axis=-1)
-    places = tuple(range(1, len(gate.shape)))
-    return ops.sum(gate * valid, axis=places), ops.sum(valid, axis=places)
+    indices = tuple(range(1, len(gate.shape)))
+    return ops.sum(gate * valid, axis=indices), ops.sum(valid, axis=indices)

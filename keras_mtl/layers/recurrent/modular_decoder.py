@@ -120,8 +120,8 @@ class ModularDecoder(keras.layers.Layer):
             repeated = ops.stack([projected] * sum(self.num_sub_encoders), axis=-2)
             seen = ops.concatenate([x, repeated], axis=-1)
         decisions = decide(log_odds(own(self.policy)(seen)))
-        places, outputs = pairwise(accumulate((0, *self.num_sub_encoders))), []
-        for sub_decoder, (start, end) in zip(self.sub_decoders, places, strict=True):
+        indices, outputs = pairwise(accumulate((0, *self.num_sub_encoders))), []
+        for sub_decoder, (start, end) in zip(self.sub_decoders, indices, strict=True):
             opened = ops.expand_dims(decisions[..., start:end], axis=-2)
             read = mean_of_open(opened, x[..., start:end, :])[..., 0, :]
             outputs.append(own(sub_decoder)(read))

@@ -130,8 +130,8 @@ class RoutedLSTM(keras.layers.Layer):
             noise = drawn_by_row(gumbel_noise, ops.shape(logits), self.seed_generator)
         choices = straight_through_choice(logits, self.temperature, noise)
         choices = ops.cast(choices, self.compute_dtype)
-        for place in range(self.depth):
-            x = self._chosen(choices[:, place], ops.relu(x) if place else x)
+        for index in range(self.depth):
+            x = self._chosen(choices[:, index], ops.relu(x) if index else x)
 
         def step(states, inputs):
             hidden, cell = states
@@ -156,8 +156,8 @@ class RoutedLSTM(keras.layers.Layer):
         """Becomes stock: a Dense for each function on the task's route, an LSTM for the last."""
         route = np.argmax(self.logits.numpy()[task_id], axis=-1)
         kernels, biases = self.kernel.numpy(), self.bias.numpy()
-        for place, function in enumerate(route):
-            ends = place == self.depth - 1
+        for index, function in enumerate(route):
+            ends = index == self.depth - 1
             layer = self._stock(int(function), ends)
             if not layer.built:
                 layer.build((None, None, kernels.shape[1]))

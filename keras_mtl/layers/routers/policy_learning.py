@@ -26,10 +26,10 @@ def sums_by_choice(
     num_components = rows.shape[-1]
     returns = ops.stop_gradient(ops.where(valid > 0, returns, 0.0))
     task_id = ops.clip(task_id, 0, num_tasks - 1)
-    place = task_id * num_components + ops.cast(ops.argmax(rows, axis=-1), "int32")
+    index = task_id * num_components + ops.cast(ops.argmax(rows, axis=-1), "int32")
 
     def table(values):
-        sums = ops.segment_sum(values, place, num_tasks * num_components)
+        sums = ops.segment_sum(values, index, num_tasks * num_components)
         return over_replicas(ops.reshape(sums, (num_tasks, -1)))
 
     return table(valid), table(valid * returns)

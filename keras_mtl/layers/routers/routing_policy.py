@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.averages import at_least_one
-from keras_mtl.layers.routers.allocation import Allocation, take_rows
-from keras_mtl.layers.routers.gumbel_choice import drawn_from, gumbel_noise
+from keras_mtl.layers.routers.allocation import take_rows
+from keras_mtl.layers.routers.choice_policy import ChoicePolicy
 from keras_mtl.layers.routers.policy_learning import (
     advantages,
     expected_return,
@@ -17,23 +17,13 @@ from keras_mtl.layers.routers.policy_learning import (
     weighted,
     with_batch,
 )
-from keras_mtl.layers.routers.simplex import PROJECTIONS
-from keras_mtl.replicas import drawn_by_row
 from keras_mtl.types import Shape, Tensor
 
 _NUM_RECENT = 256  # decisions that the collaboration reward looks back on
-_CHOICES = {
-    "projection": (*PROJECTIONS, "softmax"),
-    "learner": ("wpl", "reinforce"),
-    "wpl_form": ("original", "swapped"),
-    "baseline": ("row", "action"),
-    "reward": ("accuracy", "loss"),
-    "draws": ("example", "task"),
-}
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
-class RoutingPolicy(Allocation):
+class RoutingPolicy(ChoicePolicy):
     """Sends each task to one component, and learns to which from rewards.
 
     Each task has a row of probabilities. In training a component is drawn from it, in inference
@@ -135,66 +125,30 @@ class RoutingPolicy(Allocation):
         wpl_form: str = "original",
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_tasks, num_components, **kwargs)
-        choices = {
-            "projection": projection,
-            "learner": learner,
-            "wpl_form": wpl_form,
-            "baseline": baseline,
-            "reward": reward,
-            "draws": draws,
-        }
-        for name, choice in choices.items():
-            setattr(self, name, checks.word(name, choice, _CHOICES[name]))
+        super().__init__(num_tasks, num_components, projection, epsilon, draws, seed=seed, **kwargs)
+        self.learner = checks.word("learner", learner, ("wpl", "reinforce"))
+        self.wpl_form = checks.word("wpl_form", wpl_form, ("original", "swapped"))
+        self.baseline = checks.word("baseline", baseline, ("row", "action"))
+        self.reward = checks.word("reward", reward, ("accuracy", "loss"))
         self.learning_rate = checks.number("learning_rate", learning_rate, above=0)
         self.collaboration = checks.number("collaboration", collaboration, least=0)
-        self.epsilon = self._checked_epsilon(epsilon)
         self.warm_up = checks.count("warm_up", warm_up, least=0)
-        self.seed = checks.seed("seed", seed)
-        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.decisions: Any = None
 
-    def _checked_epsilon(self, epsilon: Any) -> Any:
-        epsilon = checks.number("epsilon", epsilon, least=0)
-        if epsilon * self.num_components >= 1:
-            raise ValueError(
-                f"epsilon, the least probability of each of {self.num_components} components, must "
-                f"be at least 0 and below {1 / self.num_components:.3g}. Received: {epsilon}"
-            )
-        if epsilon and self.projection == "softmax":
-            raise ValueError("A softmax never reaches 0 and takes no epsilon. Leave it out.")
-        return epsilon
-
     def build(self, task_id_shape: Shape) -> None:
+        super().build(task_id_shape)
         table = (self.num_tasks, self.num_components)
-        if self.projection == "softmax":
-            self.scores = self._add("scores", table, trainable=True)
-        else:
-            self.policy = self._add("policy", table, start=1.0 / self.num_components)
-        self.returns = self._add("returns", table)
-        self.batches = self._add("batches", (), "int32")
+        self.returns = self.add_state("returns", table)
+        self.batches = self.add_state("batches", (), "int32")
         if self.collaboration:
-            self.recent = self._add("recent", (_NUM_RECENT,), "int32", start=-1)
-        self.num_returns = self._add("num_returns", table)
-
-    def _add(
-        self,
-        name: str,
-        shape: Shape,
-        dtype: str = "float32",
-        start: int = 0,
-        trainable: bool = False,
-    ) -> Any:
-        start = keras.initializers.Constant(start)
-        return self.add_weight(
-            shape=shape, initializer=start, dtype=dtype, trainable=trainable, name=name
-        )
+            self.recent = self.add_state("recent", (_NUM_RECENT,), "int32", start=-1)
+        self.num_returns = self.add_state("num_returns", table)
 
     def call(self, task_id: Tensor, training: bool = False) -> Any:
         if not (training and self.trainable):
             return super().call(task_id)
         task_id = ops.cast(task_id, "int32")
-        rows = self._drawn(task_id)
+        rows = self.drawn(task_id)
         if self.warm_up:
             first = ops.zeros((self.num_tasks,), "int32")
             first = take_rows(ops.one_hot(first, self.num_components), task_id)
@@ -202,28 +156,6 @@ class RoutingPolicy(Allocation):
         self.batches.assign_add(1)
         self.decisions = (task_id, rows)
         return ops.cast(rows, self.compute_dtype)
-
-    def _drawn(self, task_id: Tensor) -> Any:
-        policy = ops.stop_gradient(self.probabilities())
-        if self.draws == "task":
-            noise = gumbel_noise(policy.shape, self.seed_generator)
-            return take_rows(drawn_from(policy, noise), task_id)
-        rows = take_rows(policy, task_id)
-        noise = drawn_by_row(gumbel_noise, ops.shape(rows), self.seed_generator)
-        return drawn_from(rows, noise)
-
-    @property
-    def chooses_one(self) -> bool:
-        return True
-
-    def rows(self, training: bool) -> Tensor:
-        likeliest = ops.argmax(self.probabilities(), axis=-1)
-        return ops.one_hot(likeliest, self.num_components, dtype="float32")
-
-    def probabilities(self) -> Tensor:
-        if self.projection == "softmax":
-            return ops.softmax(ops.convert_to_tensor(self.scores), axis=-1)
-        return ops.add(self.policy, 0.0)  # a copy, where arrays would share the table's memory
 
     def bonus(self, rewards: Any) -> Any:
         """Returns the reward of each row for choosing what was chosen lately, and remembers it.
@@ -256,15 +188,7 @@ class RoutingPolicy(Allocation):
         valid = ops.cast(valid, "float32") * ops.cast(self._known(task_id, rewards), "float32")
         count, total = sums_by_choice(self.num_tasks, task_id, rows, rewards, valid)
         lesson = self._lesson(policy, count, total)
-        if self.projection == "softmax":
-            log_policy = ops.log_softmax(ops.convert_to_tensor(self.scores), axis=-1)
-            num_rows = at_least_one(ops.sum(count, axis=1, keepdims=True))
-            return -ops.sum(log_policy * lesson * count / num_rows)
-        moved = policy + self.learning_rate * lesson
-        moved = PROJECTIONS[self.projection](moved, self.epsilon)
-        present = ops.any(count > 0, axis=1, keepdims=True)
-        self.policy.assign(ops.where(present, moved, policy))
-        return ops.zeros(())
+        return self.follow(lesson, count, self.learning_rate)
 
     def _known(self, task_id: Tensor, rewards: Any) -> Any:
         """Returns from which rows there is something to learn."""
@@ -295,16 +219,13 @@ class RoutingPolicy(Allocation):
         super().load_own_variables(saved)
 
     def get_config(self) -> dict[str, Any]:
+        own = ("learner", "wpl_form", "baseline", "reward")
         return {
             **super().get_config(),
-            "num_tasks": self.num_tasks,
-            "num_components": self.num_components,
-            **{name: getattr(self, name) for name in _CHOICES},
+            **{name: getattr(self, name) for name in own},
             "learning_rate": self.learning_rate,
             "collaboration": self.collaboration,
-            "epsilon": self.epsilon,
             "warm_up": self.warm_up,
-            "seed": self.seed,
         }
 
     @classmethod

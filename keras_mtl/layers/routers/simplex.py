@@ -26,8 +26,8 @@ def nearest_on_simplex(rows: Any, floor: float = 0.0) -> Any:
     size = rows.shape[-1]
     rows = (rows - floor) / (1.0 - size * floor)
     falling = -ops.sort(-rows, axis=-1)
-    places = ops.arange(1, size + 1, dtype=rows.dtype)
-    shifts = (ops.cumsum(falling, axis=-1) - 1.0) / places
+    indices = ops.arange(1, size + 1, dtype=rows.dtype)
+    shifts = (ops.cumsum(falling, axis=-1) - 1.0) / indices
     num_kept = ops.sum(ops.cast(falling > shifts, "int32"), axis=-1, keepdims=True)
     shift = ops.take_along_axis(shifts, num_kept - 1, axis=-1)
     return floor + (1.0 - size * floor) * ops.relu(rows - shift)

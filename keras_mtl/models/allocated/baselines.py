@@ -208,10 +208,10 @@ def _per_task(inputs: Any, stem: Sequence[Any], layers: Sequence[Any], names: Se
     """Returns stem and layers with everything that has weights once per task."""
     check_lists(stem=stem, layers=layers)
     features = new_input(inputs)
-    places = [(f"stem[{i}]", entry) for i, entry in enumerate(stem)]
-    places += [(f"layers[{i}]", entry) for i, entry in enumerate(layers)]
+    indices = [(f"stem[{i}]", entry) for i, entry in enumerate(stem)]
+    indices += [(f"layers[{i}]", entry) for i, entry in enumerate(layers)]
     towers = []
-    for where, entry in places:
+    for where, entry in indices:
         alone = not isinstance(entry, list | tuple)
         if not alone and len(entry) != len(names):
             raise ValueError(

@@ -118,10 +118,10 @@ def _drawn(
 
 
 def _checked(routes: Any, names: Sequence[str], layers: Sequence[Any]) -> Any:
-    """Returns routes as an array `(tasks, layers)` of places of components."""
+    """Returns routes as an array `(tasks, layers)` of indices of components."""
     lists = [entry for entry in layers if isinstance(entry, list | tuple)]
     sizes = {number: len(entry) for number, entry in enumerate(lists, start=1) if len(entry) > 1}
-    routes = checks.array("routes", routes, "places of components, whole numbers from 0")
+    routes = checks.array("routes", routes, "indices of components, whole numbers from 0")
     if routes.shape != (len(names), len(sizes)):
         raise ValueError(
             f"routes must have a row for each of {len(names)} tasks and a column for each of "
@@ -129,13 +129,13 @@ def _checked(routes: Any, names: Sequence[str], layers: Sequence[Any]) -> Any:
         )
     if not np.issubdtype(routes.dtype, np.integer):
         raise ValueError(
-            f"routes must be whole numbers, places of components from 0. Received: {routes.dtype}"
+            f"routes must be whole numbers, indices of components from 0. Received: {routes.dtype}"
         )
     for (number, size), column in zip(sizes.items(), routes.T, strict=True):
-        for name, place in zip(names, column, strict=True):
-            if not 0 <= place < size:
+        for name, index in zip(names, column, strict=True):
+            if not 0 <= index < size:
                 raise ValueError(
-                    f"routes sends task {name!r} to component {place} of modular layer {number}, "
+                    f"routes sends task {name!r} to component {index} of modular layer {number}, "
                     f"which has {size} components: 0 to {size - 1}."
                 )
     return routes

@@ -75,10 +75,10 @@ def build_task_routing(
 def _check_lists_of_one(layers: Sequence[Any]) -> None:
     check_has_list(layers, "one callable", "mask", "[[dense], [dense]]")
     lists = [(at, entry) for at, entry in enumerate(layers) if isinstance(entry, list | tuple)]
-    for place, entry in lists:
+    for index, entry in lists:
         if len(entry) > 1:
             raise ValueError(
-                f"layers[{place}] has {len(entry)} components, but task routing masks the channels "
+                f"layers[{index}] has {len(entry)} components, but task routing masks the channels "
                 "of one layer that all tasks pass: a list of one callable. Make one layer of them, "
                 "with as many channels as they have together."
             )

@@ -12,10 +12,10 @@ def num_blocks(layers: Sequence[Any]) -> int:
     """Returns how many entries of `layers` are blocks, lists of one callable."""
     check_has_list(layers, "one callable", "execute or skip", "[[block], [block]]")
     blocks = [entry for entry in layers if isinstance(entry, list | tuple)]
-    for place, entry in enumerate(layers):
+    for index, entry in enumerate(layers):
         if isinstance(entry, list | tuple) and len(entry) > 1:
             raise ValueError(
-                f"layers[{place}] has {len(entry)} components, but a block that tasks execute or "
+                f"layers[{index}] has {len(entry)} components, but a block that tasks execute or "
                 "skip is a list of one callable. Make one layer of them, as keras.Sequential does."
             )
     return len(blocks)

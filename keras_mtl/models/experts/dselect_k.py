@@ -56,7 +56,7 @@ def build_dselect_k(
     >>> dense = partial(keras.layers.Dense, 8, activation="relu")
     >>> model = keras_mtl.build_dselect_k(
     ...     keras.Input((5,)), {"a": 3, "b": "binary"}, [[dense] * 6], num_selected=2)
-    >>> model.get_layer("gates_1").num_digits  # of the places 0 to 5
+    >>> model.get_layer("gates_1").num_digits  # of the indices 0 to 5
     3
     """
     num_tasks = len(as_tasks(tasks))

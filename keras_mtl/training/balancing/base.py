@@ -116,7 +116,7 @@ class Balancing(keras.layers.Layer):
     def _state_by_key(self) -> dict[Any, Any]:
         """Returns its variables and the states of its random generators."""
         method = type(self).__name__
-        return {f"{method}_{place}": state for place, state in enumerate(self.variables)}
+        return {f"{method}_{index}": state for index, state in enumerate(self.variables)}
 
     def begin_epoch(self) -> None:
         """Looks at what the epoch before left, outside of compiled code."""

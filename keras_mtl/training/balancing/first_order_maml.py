@@ -98,14 +98,14 @@ class FirstOrderMAML(Balancing):
         steps = jacobian(lambda values: batch.model.means_and_shares(values, *inner)[0], values)
         rate = ops.stop_gradient(self._rate(batch.model))
         total = [0.0] * len(values)
-        for place in range(len(self.task_names)):
+        for index in range(len(self.task_names)):
 
-            def outer_loss(values, place=place):
+            def outer_loss(values, index=index):
                 means, shares = batch.model.means_and_shares(values, *outer)
-                return (shares * means)[place : place + 1]
+                return (shares * means)[index : index + 1]
 
             stepped = [
-                value - ops.cast(rate, value.dtype) * step[place]
+                value - ops.cast(rate, value.dtype) * step[index]
                 for value, step in zip(values, steps, strict=True)
             ]
             gradients = jacobian(outer_loss, stepped)

@@ -57,11 +57,11 @@ def surgery(gram: Tensor, order: Any) -> Tensor:
     """
     num_tasks = gram.shape[0]
     mixed = ops.eye(num_tasks)  # row i: the gradient of task i, of which parts were taken out
-    for place in range(num_tasks):
-        others = ops.one_hot(order[:, place], num_tasks)
+    for index in range(num_tasks):
+        others = ops.one_hot(order[:, index], num_tasks)
         dots = ops.sum(mixed * ops.matmul(others, gram), axis=-1)
         squares = ops.matmul(others, ops.diagonal(gram))
-        conflict = (dots < 0) & (order[:, place] != ops.arange(num_tasks, dtype=order.dtype))
+        conflict = (dots < 0) & (order[:, index] != ops.arange(num_tasks, dtype=order.dtype))
         part = ops.where(conflict, dots / ops.where(squares > 0, squares, 1.0), 0.0)
         mixed = mixed - part[:, None] * others
     return ops.sum(mixed, axis=0)

@@ -43,9 +43,9 @@ class GroupedOptimizer(keras.optimizers.MultiOptimizer):
 
     def _clipped(self, grads: Any, variables: Any) -> Any:
         """Returns gradients with which no step, accumulated or not, is longer than the limit."""
-        places = [place for place, gradient in enumerate(grads) if gradient is not None]
-        waiting = [self.accumulated(variables[place]) for place in places]
-        new = [ops.cast(ops.convert_to_tensor(grads[place]), "float32") for place in places]
+        indices = [index for index, gradient in enumerate(grads) if gradient is not None]
+        waiting = [self.accumulated(variables[index]) for index in indices]
+        new = [ops.cast(ops.convert_to_tensor(grads[index]), "float32") for index in indices]
         steps = self.optimizers[0].gradient_accumulation_steps or 1
         whole = over_replicas([(a + b) / steps for a, b in zip(new, waiting, strict=True)])
         norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in whole))
@@ -53,9 +53,9 @@ class GroupedOptimizer(keras.optimizers.MultiOptimizer):
         factor = ops.minimum(1.0, limit / norm) + (norm - norm)  # NaN where the norm is no number
         takes_step = (self.iterations + 1) % steps == 0
         clipped = list(grads)
-        for place, gradient, known in zip(places, new, waiting, strict=True):
+        for index, gradient, known in zip(indices, new, waiting, strict=True):
             shorter = factor * (gradient + known) - known  # what waits is going to be added
-            clipped[place] = ops.where(takes_step, shorter, gradient)
+            clipped[index] = ops.where(takes_step, shorter, gradient)
         return clipped
 
     def accumulated(self, variable: keras.Variable) -> Any:

@@ -115,7 +115,7 @@ class PresentTasksOptimizer(GroupedOptimizer):
                 kept.append((state, copy, group, axis))
         super().apply(grads, variables)
         for state, old, group, axis in kept:
-            shape = [-1 if place == axis else 1 for place in range(len(state.shape))]
+            shape = [-1 if index == axis else 1 for index in range(len(state.shape))]
             new = ops.convert_to_tensor(state)  # JAX selects no variables
             state.assign(ops.where(ops.reshape(present[group], shape), new, old))
 

@@ -189,6 +189,6 @@ def test_closed_is_zeros_and_ones_for_each_task_and_expert(closed):
 
 def test_a_task_without_an_open_expert_is_an_error():
     with pytest.raises(
-        ValueError, match=r"closed leaves no expert to the tasks at places \[0, 2\]"
+        ValueError, match=r"closed leaves no expert to the tasks at indices \[0, 2\]"
     ):
         TaskGates(3, 2, closed=[[1, 1], [0, 1], [1, 1]])

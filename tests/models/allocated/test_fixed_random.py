@@ -86,7 +86,7 @@ def test_statistics_of_a_batch_are_those_of_the_tasks_that_are_sent_to_it():
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"routes": [[0, 0], [1, 1]]}, r"each of 3 tasks and a column for each of 2 lists of several"),
-    ({"routes": [[0.0, 0], [1, 1], [1, 1]]}, "must be whole numbers, places of components from 0"),
+    ({"routes": [[0.0, 0], [1, 1], [1, 1]]}, "must be whole numbers, indices of components from 0"),
     ({"routes": [[0, 0], [1, 4], [1, 1]]},
      "sends task 'animal' to component 4 of modular layer 3, which has 4 components: 0 to 3"),
     ({"routes": [[0, 0], [1, 1], [-1, 1]]},
