@@ -1,6 +1,7 @@
 """A network of every builder, mode of data and kind, with weights of its own, as after training."""
 
 import itertools
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,8 +15,10 @@ from tests.conformance.registry import (
     BLOCK_BUILDERS,
     FEATURES,
     MODES,
+    OTHER_KINDS,
     SEQUENCE_BUILDERS,
     SEQUENCES,
+    TASKS,
     built,
     dense,
     dropout,
@@ -60,6 +63,7 @@ class Kind(NamedTuple):
     second: Any = dense
     blocks: tuple = ()  # in place of the components, for builders of blocks
     policy: str = "float32"
+    tasks: Mapping = TASKS
 
     @property
     def inputs(self):
@@ -97,6 +101,7 @@ KINDS = {
         stem=(adapted(HOT), dense),
         first=sequential(adapted(FEATURES[:, :4]), dense),
         second=sequential(adapted(HOT[:, 2:]), dense),
+        tasks=OTHER_KINDS,
     ),
     "batch normalization": Kind(FEATURES, first=normed, second=normed),
     "half precision": Kind(FEATURES, blocks=residuals, policy="mixed_float16"),
@@ -104,9 +109,9 @@ KINDS = {
 SEQUENCE_KINDS = {
     "plain": Kind(SEQUENCES[:, :2], stem=()),
     "padded sequence": Kind(WORDS, stem=(embed,)),
-    "adapted preprocessing": Kind(TEXTS, stem=(look_up, embed))
+    "adapted preprocessing": Kind(TEXTS, stem=(look_up, embed), tasks=OTHER_KINDS)
     if ON_TENSORFLOW  # no other backend has strings
-    else Kind(SEQUENCES, stem=(adapted(SEQUENCES),)),
+    else Kind(SEQUENCES, stem=(adapted(SEQUENCES),), tasks=OTHER_KINDS),
     "half precision": Kind(SEQUENCES[:, :2], stem=(), policy="mixed_float16"),
 }
 NO_SEQUENCE_KINDS = {
@@ -151,7 +156,9 @@ def network(builder, mode, kind):
     stack = [first, dropout, *made_of.between, second]
     keras.config.set_dtype_policy(made_of.policy)
     try:
-        model = built(builder, mode, made_of.inputs, stack, made_of.stem, **changes)
+        model = built(
+            builder, mode, made_of.inputs, stack, made_of.stem, tasks=made_of.tasks, **changes
+        )
     finally:
         keras.config.set_dtype_policy("float32")
     _scramble(model)

@@ -20,6 +20,7 @@ SEQUENCES = np.random.default_rng(1).normal(size=(5, 7, 6)).astype("float32")
 PROBABILITIES = [np.full((3, 4), 0.7, "float32"), np.full((3, 2), 0.4, "float32")]
 WORD_IDS = np.array([[3, 9, 4], [7, 0, 0], [2, 8, 0], [5, 6, 1], [0, 0, 0]], "int32")
 TASKS = {"color": Task("classes", 2), "animal": Task("classes", 7), "width": Task("regression", 3)}
+OTHER_KINDS = {"color": "binary", "animal": Task("ordinal", 7), "width": Task("count", 3)}
 dropout = partial(keras.layers.Dropout, 0.1, seed=7)  # torch ignores the seeds of others
 
 
@@ -380,13 +381,13 @@ def build(name, task_data, seed=3):
     return built(name, task_data, keras.Input((6,)), stack, seed=seed)
 
 
-def built(name, task_data, inputs, stack=None, stem=(), seed=3, **changes):
+def built(name, task_data, inputs, stack=None, stem=(), seed=3, tasks=TASKS, **changes):
     """Builds a network of what is given with the arguments of a builder's entry."""
     settings = (BUILDERS | BLOCK_BUILDERS | SEQUENCE_BUILDERS)[name] | changes
     stem = [*stem, *settings.get("stem", ())]
     made_of = {} if name in SEQUENCE_BUILDERS else {"layers": stack}
     given = {**settings, **made_of, "stem": stem, "task_data": task_data, "seed": seed}
-    return getattr(keras_mtl, name)(inputs, TASKS, **given)
+    return getattr(keras_mtl, name)(inputs, tasks, **given)
 
 
 def num_components(name):

@@ -40,6 +40,8 @@ BALANCING = {
     "pcgrad": partial(keras_mtl.PCGrad, seed=3),
     "cagrad": keras_mtl.CAGrad,
 }
+OTHER_KINDS = {"visits": Task("count"), "grade": Task("ordinal", 4)}
+VISITS, GRADES = np.arange(ROWS) % 5, np.where(np.arange(ROWS) % 3, np.arange(ROWS) % 4, NAN)
 FAST = [("shared", "uncertainty")]
 REFUSED = {"build_dynashare": "gate.*sees the whole batch", "build_routing_network": "lately"}
 BUILDERS = registry.BUILDERS | registry.BLOCK_BUILDERS | registry.SEQUENCE_BUILDERS
@@ -91,6 +93,17 @@ def test_two_replicas_train_as_one_device(task_data, balancing):
     one = trained(make, batches, balancing=BALANCING[balancing]())
     with two_replicas().scope():
         two = trained(make, batches, balancing=BALANCING[balancing]())
+    assert_alike(one, two)
+
+
+@pytest.mark.slow
+def test_counts_and_ranks_train_as_on_one_device():
+    y = {"visits": VISITS, "grade": GRADES}
+    batches = {"x": X, "y": y, "batch_size": 4, "shuffle": False}
+    make = partial(keras_mtl.build_shared_bottom, keras.Input((4,)), OTHER_KINDS, [dense], seed=1)
+    one = trained(make, batches)
+    with two_replicas().scope():
+        two = trained(make, batches)
     assert_alike(one, two)
 
 
