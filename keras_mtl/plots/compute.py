@@ -31,9 +31,7 @@ def plot_compute(flops: Any, scores: Any, ax: Any = None) -> Any:
 
     Example:
 
-    >>> from collections.abc import Mapping
-
-    import numpy as np
+    >>> import numpy as np
     >>> ax = plot_compute(
     ...     {"all blocks": {"a": 400}, "gates": {"a": np.array([100.0, 200.0])}},
     ...     {"all blocks": 0.5, "gates": 0.75})

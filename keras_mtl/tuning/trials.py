@@ -27,7 +27,7 @@ class BuilderHyperModel(keras_tuner.HyperModel):
         self.space = space
         self.arguments = arguments
 
-    def build(self, hp: Any) -> None:
+    def build(self, hp: Any) -> Any:
         with _errors_end_the_search("build"):
             drawn = self.space(hp)
             _check_disjoint(drawn, self.arguments)
