@@ -25,6 +25,7 @@ ROOMS = [
     "plots",
     "serving",
     "tuning",
+    "comparison",
 ]
 INNER_ROOMS = {  # a file beside them imports from none of them, or none of them from it
     "data": ["text", "batches", "datasets"],

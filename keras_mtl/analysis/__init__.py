@@ -33,6 +33,10 @@ from keras_mtl.analysis.scores.gains import GainCorrelation as GainCorrelation
 from keras_mtl.analysis.scores.gains import error_reduction as error_reduction
 from keras_mtl.analysis.scores.gains import gain_correlations as gain_correlations
 from keras_mtl.analysis.scores.gains import label_entropy as label_entropy
+from keras_mtl.analysis.scores.paired import PairedTest as PairedTest
+from keras_mtl.analysis.scores.paired import holm as holm
+from keras_mtl.analysis.scores.paired import mean_interval as mean_interval
+from keras_mtl.analysis.scores.paired import paired_test as paired_test
 from keras_mtl.analysis.scores.tagging import TaggingScores as TaggingScores
 from keras_mtl.analysis.scores.tagging import tagging_scores as tagging_scores
 from keras_mtl.analysis.scores.tagging_callback import TaggingRecorder as TaggingRecorder

@@ -8,6 +8,7 @@ from keras_mtl.plots.compute import plot_compute as plot_compute
 from keras_mtl.plots.execution import plot_executed_blocks as plot_executed_blocks
 from keras_mtl.plots.execution import plot_gate_rates as plot_gate_rates
 from keras_mtl.plots.experts import plot_expert_usage as plot_expert_usage
+from keras_mtl.plots.gains import plot_gains as plot_gains
 from keras_mtl.plots.history import plot_allocation_history as plot_allocation_history
 from keras_mtl.plots.learning_curves import plot_learning_curves as plot_learning_curves
 from keras_mtl.plots.loss_by_group import plot_loss_by_group as plot_loss_by_group

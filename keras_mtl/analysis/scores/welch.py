@@ -40,17 +40,20 @@ def welch_test(results: Any, baseline: Any) -> Any:
     >>> round(test.t, 3), round(test.p, 3)
     (2.449, 0.035)
     """
-    results, baseline = _numbers("results", results), _numbers("baseline", baseline)
+    results, baseline = checked_numbers("results", results), checked_numbers("baseline", baseline)
     if np.ptp(results) == 0 and np.ptp(baseline) == 0:
         raise ValueError(
             "The runs of both sides are all equal, so there is no variance to compare the means "
             "with. Give runs with different seeds."
         )
-    found = _scipy_stats().ttest_ind(results, baseline, equal_var=False, alternative="greater")
+    found = scipy_stats("Welch's test").ttest_ind(
+        results, baseline, equal_var=False, alternative="greater"
+    )
     return WelchTest(float(found.statistic), float(found.pvalue))
 
 
-def _numbers(name: str, values: Any) -> Any:
+def checked_numbers(name: str, values: Any) -> Any:
+    """Returns at least two finite numbers as an array."""
     values = np.asarray(values, "float64")
     if values.ndim != 1 or len(values) < 2 or not np.all(np.isfinite(values)):
         raise ValueError(
@@ -59,11 +62,12 @@ def _numbers(name: str, values: Any) -> Any:
     return values
 
 
-def _scipy_stats() -> Any:
+def scipy_stats(what: str) -> Any:
+    """Returns `scipy.stats`, or says what needs it."""
     try:
         from scipy import stats
     except ImportError as error:
         raise ImportError(
-            'Welch\'s test needs scipy. Install it with: pip install "keras_mtl[tagging]"'
+            f'{what} needs scipy. Install it with: pip install "keras_mtl[compare]"'
         ) from error
     return stats

@@ -102,13 +102,13 @@ class Streams:
         readers = {
             self._layout.indices[name]: self._reader(name, epoch, indices) for name in self._sources
         }
-        for batch_places in slots:
-            present, counts = np.unique(batch_places, return_counts=True)
+        for batch_tasks in slots:
+            present, counts = np.unique(batch_tasks, return_counts=True)
             parts = [
                 readers[index].take(count)
                 for index, count in zip(present.tolist(), counts.tolist(), strict=True)
             ]
-            seats = np.argsort(np.argsort(batch_places, kind="stable"))
+            seats = np.argsort(np.argsort(batch_tasks, kind="stable"))
             yield take(concatenate(parts), seats)
 
     def _reader(self, name: str, epoch: int, indices: Any) -> Any:

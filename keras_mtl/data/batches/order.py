@@ -51,6 +51,17 @@ class TrainingOrder:
             slots = rng.permutation(slots)
         return slots.reshape(self.num_batches, self.batch_size)
 
+    def alone(self, index: int) -> "TrainingOrder":
+        """Returns as many batches of one task as it has here, for a network of that task."""
+        share = np.mean(np.equal(self.slots(0), index))
+        return dataclasses.replace(
+            self,
+            lengths={0: self.lengths[index]},
+            num_batches=max(round(share * self.num_batches), 1),
+            mixed=False,
+            shares=None,
+        )
+
     def rng(self, epoch: int, index: Any) -> Any:
         """Returns the random numbers of one task's examples in one epoch."""
         return np.random.default_rng((self.seed, epoch, 1 + index))
@@ -80,6 +91,10 @@ class SequentialOrder:
     @property
     def same_sizes(self) -> bool:
         return all(length % self.batch_size == 0 for length in self.lengths.values())
+
+    def alone(self, index: int) -> "SequentialOrder":
+        """Returns the batches of one task, for a network of that task."""
+        return SequentialOrder({0: self.lengths[index]}, self.batch_size)
 
     def slots(self, epoch: int) -> list[Any]:
         return [

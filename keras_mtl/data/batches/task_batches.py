@@ -149,6 +149,7 @@ class TaskBatches(keras.utils.PyDataset):
         super().__init__()
         all_arrays = all(isinstance(source, ArraySource) for source in sources.values())
         self._feed = (Table if all_arrays else Streams)(sources, layout, order)
+        self._sources, self._layout = sources, layout
         self._sample = layout.sample
         self._order = order
         self._begun = False
@@ -172,6 +173,18 @@ class TaskBatches(keras.utils.PyDataset):
     def batch_size(self) -> Any:
         """Number of examples in a batch; the last ones may hold fewer."""
         return self._order.batch_size
+
+    @property
+    def task_names(self) -> list[str]:
+        """Names of the tasks that have examples."""
+        return list(self._sources)
+
+    def of_task(self, name: str) -> "TaskBatches":
+        """Returns batches of one task alone, for a network of that task: as many as it has here."""
+        source = self._sources[name]
+        layout = ExampleLayout({name: self._layout.tasks[name]}, {name: source.first})
+        order = self._order.alone(self._layout.indices[name])
+        return TaskBatches({name: source}, layout, order)
 
     def __len__(self) -> int:
         return self._order.num_batches

@@ -1,0 +1,67 @@
+"""What a trained network is worth, and what it costs, once it is frozen for serving."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from keras_mtl.analysis.costs.flops import layer_flops
+from keras_mtl.comparison.data import Arrays, Batches
+from keras_mtl.serving.freezing.freeze import frozen_network
+from keras_mtl.serving.freezing.frozen_score import judged
+from keras_mtl.training import MultiTaskModel
+
+_TIMED_CALLS = 15
+Scorers = Mapping[str, Callable[[Any, Any], float]]
+
+
+def judge(
+    model: MultiTaskModel, test: Arrays | Batches, scorers: Scorers | None, batch_size: int
+) -> dict[str, Any]:
+    """Returns the scores of a frozen network, its parameters, FLOPs and milliseconds a batch."""
+    frozen = frozen_network(model)
+    if scorers is None:
+        scores = _own_metrics(model, frozen, test, batch_size)
+    else:
+        scores = {
+            name: {word: float(score(y, answers)) for word, score in scorers.items()}
+            for name, y, answers in test.answers(frozen, model.tasks, batch_size)
+        }
+    costs = [flops for _, flops in layer_flops(frozen, frozen.inputs, frozen.outputs)]
+    return {
+        "scores": scores,
+        "parameters": frozen.count_params(),
+        "flops": sum(flops or 0 for flops in costs),
+        "milliseconds": _milliseconds(frozen, test.batch(batch_size)),
+    }
+
+
+def _own_metrics(
+    model: MultiTaskModel, frozen: keras.Model, test: Arrays | Batches, batch_size: int
+) -> dict[str, dict[str, float]]:
+    """Returns what the metrics of each task say of a frozen network."""
+    logs = judged(model, frozen).evaluate(**test.for_fit(batch_size), return_dict=True, verbose=0)
+    by_task: dict[str, dict[str, float]] = {name: {} for name in model.tasks}
+    for log, value in logs.items():
+        owners = [name for name in model.tasks if log.startswith(f"{name}_")]
+        if owners and not log.endswith("_loss"):
+            owner = max(owners, key=len)
+            by_task[owner][log.removeprefix(f"{owner}_")] = float(value)
+    return by_task
+
+
+def _milliseconds(network: keras.Model, batch: Any) -> float:
+    """Returns the median time of one batch, once it is compiled."""
+    times = []
+    for _ in range(3 + _TIMED_CALLS):
+        start = time.perf_counter()
+        network.predict_on_batch(batch)
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times[3:])
+
+
+def lower_is_better(metric: str) -> bool:
+    """Returns whether a metric is an error, by its name, as scikit-learn names them."""
+    return metric in ("mae", "mse", "rmse") or metric.endswith(("_error", "_loss", "_deviance"))

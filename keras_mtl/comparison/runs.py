@@ -1,0 +1,69 @@
+"""One run of a comparison: a method's networks made, trained and judged; what tells runs apart."""
+
+import dataclasses
+import json
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from keras_mtl.comparison.data import Arrays, Batches
+from keras_mtl.comparison.judging import Scorers, judge
+from keras_mtl.comparison.methods import Given, Method
+from keras_mtl.comparison.training import Recipe, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What all runs have in common: data by part, training, judges."""
+
+    data: dict[str, Arrays | Batches]
+    recipe: Recipe
+    scorers: Scorers | None
+    findings: Callable[[Any], Mapping[str, Any]] | None
+
+    def facts(self) -> dict[str, str]:
+        """Returns what a run of it must have been made with."""
+        told = dataclasses.asdict(self.recipe)
+        del told["optimizer"], told["callbacks"]  # functions, which cannot be told apart
+        return {
+            **{name: part.fingerprint() for name, part in self.data.items()},
+            **{name: str(value) for name, value in told.items()},
+            "scorers": ", ".join(self.scorers or ()) or "metrics of the tasks",
+            "backend": keras.backend.backend(),
+        }
+
+    def run(self, method: Method, given: Given, seed: int) -> dict[str, Any]:
+        """Returns what is to be known of a method's networks; their costs are added up."""
+        total: dict[str, Any] = {"scores": {}, "findings": {}}
+        for task, own in method.parts(given):
+            data = self.data
+            if task is not None:
+                data = {name: part.of_task(task) for name, part in data.items()}
+            keras.utils.set_random_seed(seed)
+            model = method.network(own, seed)
+            training = train(model, data["train"], data["validation"], self.recipe)
+            result = judge(model, data["test"], self.scorers, self.recipe.batch_size)
+            total["scores"] |= result.pop("scores")
+            found = dict(self.findings(model)) if self.findings else {}
+            total["findings"] |= found if task is None else {task: found} if found else {}
+            epochs = {name: training.pop(name) for name in ("epochs", "best_epoch")}
+            total |= epochs if task is None else {task: epochs}
+            for name, number in (training | result).items():
+                total[name] = total.get(name, 0) + number
+            del model
+            keras.backend.clear_session()
+        return total
+
+
+def described(method: Method, given: Given) -> str:
+    """Returns a check sum of a method's networks: their layers, arguments and tasks.
+
+    Names that Keras numbers through a process are left out.
+    """
+    configs = [method.network(own, seed=0).get_config() for _, own in method.parts(given)]
+    text = json.dumps(configs, sort_keys=True, default=repr)
+    text = re.sub(r"_\d+\b| at 0x\w+", "", text)
+    return f"{zlib.crc32(text.encode()):08x}"
