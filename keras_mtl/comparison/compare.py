@@ -32,7 +32,8 @@ def compare(
     stem: Sequence[Any] | None = None,
     tower_units: Any = None,
     baselines: bool = True,
-    optimizer: Callable[[Any], Any] = adam,
+    trials: int = 0,
+    optimizer: Callable[[Any], Any] | None = None,
     callbacks: Callable[[Any], list[Any]] | None = None,
     monitor: str | None = None,
     patience: int | None = None,
@@ -72,8 +73,13 @@ def compare(
         stem: As for builders, or `None`. Defaults to `None`.
         tower_units: As for builders, or `None`. Defaults to `None`.
         baselines: Whether to add those that are not among `methods`. Defaults to `True`.
-        optimizer: Function of a model that returns its optimizer. Defaults to Adam with learning
-            rate 0.001, and 0.005 of an allocation (`keras_mtl.allocation_optimizer`).
+        trials: Number of random trials of each network, from the search space of its method
+            (`keras_mtl.tuning`), on the data and the epochs that all have. The best by its own
+            validation is then trained with every seed. 0 takes the defaults of all methods.
+            Defaults to 0.
+        optimizer: Function of a model that returns its optimizer; trials search that of their
+            own. `None` takes Adam with learning rate 0.001, and 0.005 of an allocation
+            (`keras_mtl.allocation_optimizer`). Defaults to `None`.
         callbacks: Function of a model that returns a list of callbacks, or `None`. Defaults to
             `None`.
         monitor: Log whose largest value marks the best epoch, such as `"val_mean_accuracy"`.
@@ -114,25 +120,30 @@ def compare(
     ['MMoE', 'Single task', 'Shared bottom', 'No sharing', 'Fixed random']
     """
     scipy_stats("A comparison")
+    if checks.count("trials", trials, least=0) and optimizer is not None:
+        raise ValueError(
+            "trials search the learning rates of Adam, so there can be no optimizer of another "
+            "kind. Leave one of the two out."
+        )
     tasks = as_tasks(tasks)
     checks.word("task_data", task_data, ("shared", "separate"))
     parts = {"train": train, "validation": validation, "test": test}
     data = {name: as_data(name, part, task_data) for name, part in parts.items()}
-    seeds = range(checks.count("seeds", seeds)) if isinstance(seeds, int) else list(seeds)
+    seeds = _seeds(seeds)
     common = {"task_data": task_data, "stem": stem, "tower_units": tower_units}
     common = {name: value for name, value in common.items() if value is not None}
     given = Given(inputs, tasks, layers, common)
     recipe = Recipe(
         epochs=checks.count("epochs", epochs),
         batch_size=checks.count("batch_size", batch_size),
-        optimizer=optimizer,
+        optimizer=optimizer or adam,
         callbacks=callbacks or (lambda model: []),
         monitor=monitor,
         patience=patience,
     )
     records = Records(folder)
     networks, not_built = _networks(named_methods(methods), given, baselines)
-    experiment = Experiment(data, recipe, scorers, findings)
+    experiment = Experiment(data, recipe, scorers, findings, trials)
     facts = experiment.facts()
     runs: dict[str, list[Any]] = {method.name: [] for method in networks}
     for seed in seeds:
@@ -141,7 +152,7 @@ def compare(
             record = records.found(method.name, seed, known)
             if record is None:
                 record = {"method": method.name, "seed": seed, "experiment": known}
-                record |= experiment.run(method, given, seed)
+                record |= experiment.run(method, given, seed, records.search_folder(method.name))
                 records.keep(record)
                 if verbose:
                     print(_line(record), flush=True)
@@ -161,6 +172,12 @@ def _networks(
         except ValueError as error:
             not_built[method.name] = str(error)
     return networks, not_built
+
+
+def _seeds(seeds: Any) -> list[int]:
+    if isinstance(seeds, list | tuple) and seeds:
+        return [checks.seed("seeds", seed) for seed in seeds]
+    return list(range(checks.count("seeds", seeds, or_else=", or a list of seeds")))
 
 
 def _line(record: dict[str, Any]) -> str:

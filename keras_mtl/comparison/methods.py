@@ -61,7 +61,9 @@ class Method:
     def network(self, given: Given, seed: int, **settings: Any) -> MultiTaskModel:
         """Returns a new network; `settings` are arguments of the builder."""
         arguments = [given.inputs, given.tasks]
-        if given.layers is not None and takes_layers(self.builder):
+        if takes_layers(self.builder):
+            if given.layers is None:
+                raise ValueError(f"{self.name!r} needs layers, but layers is None.")
             arguments.append(given.layers)
         model = self.builder(*arguments, **given.common, seed=seed, **settings)
         if not isinstance(model, MultiTaskModel) or list(model.tasks) != list(given.tasks):
@@ -108,11 +110,12 @@ def baselines_of(methods: Sequence[Method], layers: Any, tasks: Sequence[str]) -
         Method("No sharing", functools.partial(build_no_sharing, partition=owners or None)),
         Method("Fixed random", build_fixed_random),
     ]
-    given = {_function(method.builder) for method in methods}
+    given = {function_of(method.builder) for method in methods}
     names = {method.name for method in methods}
-    missing = [m for m in found if _function(m.builder) not in given and m.name not in names]
+    missing = [m for m in found if function_of(m.builder) not in given and m.name not in names]
     return [Method(SINGLE, build_shared_bottom, one_per_task=True), *missing]
 
 
-def _function(builder: Any) -> Any:
+def function_of(builder: Any) -> Any:
+    """Returns the function that a builder, or a `functools.partial` of one, calls."""
     return builder.func if isinstance(builder, functools.partial) else builder

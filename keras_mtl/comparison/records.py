@@ -46,6 +46,10 @@ class Records:
             )
         return record
 
+    def search_folder(self, method: str) -> pathlib.Path:
+        """Returns the folder of the trials of a method."""
+        return self.folder / "search" / _file_name(method)
+
     def keep(self, record: dict[str, Any]) -> None:
         """Writes a run, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -55,5 +59,9 @@ class Records:
         unfinished.replace(file)
 
     def _file(self, method: str, seed: int) -> pathlib.Path:
-        readable = re.sub(r"[^a-z0-9]+", "_", method.lower()).strip("_")
-        return self.folder / f"{readable}_{zlib.crc32(method.encode()):08x}_seed_{seed}.json"
+        return self.folder / f"{_file_name(method)}_seed_{seed}.json"
+
+
+def _file_name(method: str) -> str:
+    readable = re.sub(r"[^a-z0-9]+", "_", method.lower()).strip("_")
+    return f"{readable}_{zlib.crc32(method.encode()):08x}"

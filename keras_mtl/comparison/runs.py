@@ -2,16 +2,19 @@
 
 import dataclasses
 import json
+import pathlib
 import re
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mtl.comparison.data import Arrays, Batches
 from keras_mtl.comparison.judging import Scorers, judge
 from keras_mtl.comparison.methods import Given, Method
+from keras_mtl.comparison.search import searched, taken_apart
 from keras_mtl.comparison.training import Recipe, train
 
 
@@ -23,6 +26,7 @@ class Experiment:
     recipe: Recipe
     scorers: Scorers | None
     findings: Callable[[Any], Mapping[str, Any]] | None
+    trials: int
 
     def facts(self) -> dict[str, str]:
         """Returns what a run of it must have been made with."""
@@ -31,20 +35,36 @@ class Experiment:
         return {
             **{name: part.fingerprint() for name, part in self.data.items()},
             **{name: str(value) for name, value in told.items()},
+            "trials": str(self.trials),
             "scorers": ", ".join(self.scorers or ()) or "metrics of the tasks",
             "backend": keras.backend.backend(),
         }
 
-    def run(self, method: Method, given: Given, seed: int) -> dict[str, Any]:
+    def run(
+        self, method: Method, given: Given, seed: int, search_folder: pathlib.Path
+    ) -> dict[str, Any]:
         """Returns what is to be known of a method's networks; their costs are added up."""
-        total: dict[str, Any] = {"scores": {}, "findings": {}}
+        versions = {"keras": keras.__version__, "numpy": np.__version__}
+        total: dict[str, Any] = {"versions": versions, "scores": {}, "findings": {}}
         for task, own in method.parts(given):
             data = self.data
             if task is not None:
                 data = {name: part.of_task(task) for name, part in data.items()}
+            recipe, arguments = self.recipe, {}
+            if self.trials:
+                folder = search_folder / (task or "all_tasks")
+                settings = searched(method, own, data, recipe, self.trials, folder)
+                arguments, optimizer = taken_apart(settings)
+                recipe = dataclasses.replace(recipe, optimizer=lambda _, made=optimizer: made)
+                total.setdefault("settings", {})[task or "all tasks"] = settings
             keras.utils.set_random_seed(seed)
-            model = method.network(own, seed)
-            training = train(model, data["train"], data["validation"], self.recipe)
+            model = method.network(own, seed, **arguments)
+            if self.trials and model.compiled:
+                raise ValueError(
+                    f"{method.name!r} compiles its network itself, so that trials cannot search "
+                    "a learning rate for it. Leave trials out, or the compiling."
+                )
+            training = train(model, data["train"], data["validation"], recipe)
             result = judge(model, data["test"], self.scorers, self.recipe.batch_size)
             total["scores"] |= result.pop("scores")
             found = dict(self.findings(model)) if self.findings else {}

@@ -34,6 +34,20 @@ class Recipe:
     monitor: str | None
     patience: int | None
 
+    @property
+    def objective(self) -> tuple[str, str]:
+        """The log that marks the best epoch, and whether "max" or "min" is best."""
+        return (TASKS_LOSS, "min") if self.monitor is None else (self.monitor, "max")
+
+    def early_stopping(self, names: list[str]) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks that find the best epoch; `names` are tasks with labels."""
+        log, mode = self.objective
+        patience = self.epochs if self.patience is None else self.patience
+        stop = keras.callbacks.EarlyStopping(
+            log, mode=mode, patience=patience, restore_best_weights=True
+        )
+        return [TasksLoss(names), LogCheck(log), stop]
+
 
 def adam(model: MultiTaskModel) -> keras.optimizers.Optimizer:
     """Returns Adam, which learns an allocation five times as fast as weights."""
@@ -55,41 +69,38 @@ class TasksLoss(keras.callbacks.Callback):
             logs[TASKS_LOSS] = sum(losses) if known else logs["val_loss"]
 
 
+class LogCheck(keras.callbacks.Callback):
+    """Raises a `ValueError` where the logs have not what is to be watched."""
+
+    def __init__(self, log: str) -> None:
+        super().__init__()
+        self.log = log
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.log not in (logs or {}):
+            raise ValueError(
+                f"monitor={self.log!r} is no log of these networks. Their logs: "
+                f"{', '.join(name for name in logs or {} if name.startswith('val_'))}"
+            )
+
+
 def train(
     model: MultiTaskModel, train: Arrays | Batches, validation: Arrays | Batches, recipe: Recipe
 ) -> dict[str, Any]:
     """Trains a network, which has the weights of its best epoch then; returns facts."""
     if not model.compiled:
         model.compile(recipe.optimizer(model))
-    names = validation.labelled_tasks(model.tasks)
-    best = keras.callbacks.EarlyStopping(
-        recipe.monitor or TASKS_LOSS,
-        mode="max" if recipe.monitor else "min",
-        patience=recipe.epochs if recipe.patience is None else recipe.patience,
-        restore_best_weights=True,
-    )
-    check = keras.callbacks.LambdaCallback(on_epoch_end=_check_logged(recipe.monitor))
+    stops = recipe.early_stopping(validation.labelled_tasks(model.tasks))
     start = time.perf_counter()
     history = model.fit(
         **train.for_fit(recipe.batch_size),
         **validation.for_validation(recipe.batch_size),
         epochs=recipe.epochs,
-        callbacks=[*recipe.callbacks(model), TasksLoss(names), check, best],
+        callbacks=[*recipe.callbacks(model), *stops],
         verbose=0,
     )
     return {
         "epochs": len(history.epoch),
-        "best_epoch": best.best_epoch + 1,
+        "best_epoch": stops[-1].best_epoch + 1,
         "seconds": time.perf_counter() - start,
     }
-
-
-def _check_logged(monitor: str | None) -> Any:
-    def check(epoch, logs):
-        if monitor is not None and monitor not in logs:
-            raise ValueError(
-                f"monitor={monitor!r} is no log of these networks. Their logs: "
-                f"{', '.join(name for name in logs if name.startswith('val_'))}"
-            )
-
-    return check
