@@ -11,6 +11,7 @@ import pytest
 
 import keras_mtl
 from tests.conformance.configurations import BUILDERS, configurations
+from tests.conformance.ways import scale_of
 
 pytestmark = pytest.mark.slow
 
@@ -59,14 +60,14 @@ def answers_of(model, x, tasks):
     return {name: keras.ops.convert_to_numpy(answer) for name, answer in answers.items()}
 
 
-def check_equal(where, found, expected):
+def check_equal(where, found, expected, tasks):
     for name, answer in expected.items():
         given = np.asarray(found[name])
         if given.shape != answer.shape:
             raise Wrong(f"{where}: task {name!r} has the shape {given.shape}, not {answer.shape}")
         if not np.isfinite(given).all():
             raise Wrong(f"{where}: task {name!r} is not finite")
-        off = np.max(np.abs(given - answer) / np.maximum(1, np.abs(answer)))
+        off = np.max(np.abs(given - answer) / scale_of(tasks[name], answer))
         if not off <= 1e-6:
             raise Wrong(f"{where}: task {name!r} is off by {off:.2g}")
 
@@ -82,24 +83,23 @@ def check_grown(model, x, expected):
     new = answers.pop("added")
     if not np.isfinite(new).all():
         raise Wrong("grown: the new task is not finite")
-    check_equal("grown", answers, expected)
+    check_equal("grown", answers, expected, model.tasks)
     return "grown"
 
 
 def check_everywhere(model, x, folder, export):
     expected = answers_of(model, x, model.tasks)
-    check_equal("itself", expected, expected)
+    check_equal("itself", expected, expected, model.tasks)
     model.save(folder / "model.keras")
     reloaded = keras.saving.load_model(folder / "model.keras")
-    check_equal("reloaded", answers_of(reloaded, x, model.tasks), expected)
-    frozen = keras_mtl.freeze(model)(x)
-    check_equal(
-        "frozen", {name: keras.ops.convert_to_numpy(frozen[name]) for name in frozen}, expected
-    )
+    check_equal("reloaded", answers_of(reloaded, x, model.tasks), expected, model.tasks)
+    frozen = keras.tree.map_structure(keras.ops.convert_to_numpy, keras_mtl.freeze(model)(x))
+    check_equal("frozen", frozen, expected, model.tasks)
     outcomes[check_grown(model, x, expected)] += 1
     if export:
         served = keras_mtl.load_served(keras_mtl.export(model, folder / "export"))
-        check_equal("served", {name: served.predict(name, x) for name in expected}, expected)
+        answers = {name: served.predict(name, x) for name in expected}
+        check_equal("served", answers, expected, model.tasks)
         outcomes["exported"] += 1
 
 

@@ -4,9 +4,11 @@ import keras
 import numpy as np
 
 import keras_mtl
+from keras_mtl import Task
 from keras_mtl.layers import FixedAllocation
 from tests.conformance.matrix import kinds_of, network
 
+NEW = Task("classes", 4)  # what grown networks learn too
 _EXACT, _ROUNDED = 1e-6, 5e-3  # of an answer, or of 1 where it is smaller
 ROWS = {  # of a new task, in each layer with a given allocation, where tasks have rows of their own
     "build_dynashare": [1],
@@ -43,11 +45,11 @@ def off(cell, folder, model=None):
     if way == "grown":
         given = sum(isinstance(layer, FixedAllocation) for layer in model.layers)
         rows = [ROWS[builder]] * given if builder in ROWS else None
-        grown = keras_mtl.add_task(model, "extra", 4, allocation=rows)
+        grown = keras_mtl.add_task(model, "extra", NEW, allocation=rows)
         after = answers(grown, longer)
-        assert after["extra"].shape == (len(x), 4) and list(after) == [*before, "extra"]
+        assert after["extra"].shape == (len(x), NEW.size) and list(after) == [*before, "extra"]
         found += [(before, after), (after, _frozen_answers(grown, x))]
-    return max(_distance(*pair) for pair in found) / allowed
+    return max(_distance(*pair, model.tasks) for pair in found) / allowed
 
 
 def answers(model, x, call=None):
@@ -98,12 +100,24 @@ def _array(tensor):
     return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
 
 
-def _distance(expected, found):
+def scale_of(task, answer):
+    """Returns what a difference of answers is measured in: the answer, or 1 where it is smaller.
+
+    A count is `exp(score)`: what is measured is the score, whose difference the answer multiplies.
+    """
+    scale = np.maximum(1, np.abs(answer))
+    if task.kind == "count":
+        scale = np.maximum(scale, answer * np.log(np.maximum(answer, 1)))
+    return scale
+
+
+def _distance(expected, found, tasks):
     """Returns the largest difference, of an answer or of 1; infinite for NaN or another shape."""
     largest = 0.0
     for task, answer in expected.items():
         if found[task].shape != answer.shape:
             return np.inf
-        each = np.abs(np.asarray(found[task], "float32") - answer) / np.maximum(1, np.abs(answer))
+        scale = scale_of(tasks.get(task, NEW), answer)
+        each = np.abs(np.asarray(found[task], "float32") - answer) / scale
         largest = max(largest, np.nan_to_num(each, nan=np.inf).max())
     return float(largest)
