@@ -37,6 +37,7 @@ def test_readme_blocks_run(tmp_path):
         "x": rng.random((20, 12), "float32"),
         "income": np.where(np.arange(20) < 15, np.arange(20) % 2, np.nan),
         "age_group": np.arange(20) % 5,
+        "y": {"income": np.arange(20) % 2, "age_group": np.arange(20) % 5},
         "folder": str(tmp_path),
         "hours": rng.random((10, 24, 6), "float32"),
         "outcome": np.arange(10) % 2,

@@ -33,6 +33,7 @@ INNER_ROOMS = {  # a file beside them imports from none of them, or none of them
     "training": ["optimizers", "callbacks", "inputs", "balancing"],
     "models": ["allocated", "experts", "towers", "blocks", "recurrent", "growth"],
     "analysis": ["allocated", "costs", "recurrent", "scores"],
+    "plots": ["scores"],
     "serving": ["freezing", "streams", "requests", "exports"],
 }
 STRANGERS = {("layers", "data")}  # neighbours that do not know each other

@@ -18,6 +18,7 @@ from keras_mtl.training.callbacks.allocation_recorder import (
 )
 from keras_mtl.training.callbacks.atomic_backup import AtomicBackup as AtomicBackup
 from keras_mtl.training.callbacks.copy_components import CopyComponents as CopyComponents
+from keras_mtl.training.callbacks.task_monitor import TaskMonitor as TaskMonitor
 from keras_mtl.training.model import MultiTaskModel as MultiTaskModel
 from keras_mtl.training.optimizers.alternating import AlternatingOptimizer as AlternatingOptimizer
 from keras_mtl.training.optimizers.alternating import alternating_optimizer as alternating_optimizer

@@ -106,6 +106,7 @@ def test_what_is_finished_is_not_run_again(comparison, folder, monkeypatch):
     assert str(again) == str(comparison)
 
 
+@pytest.mark.slow
 def test_a_stopped_comparison_goes_on(comparison, tmp_path, monkeypatch):
     run, left = runs.Experiment.run, iter(range(2))
 
@@ -174,6 +175,7 @@ def test_scorers_see_what_is_labelled(tmp_path):
     assert sorted(seen.values()) == [((num_known,),) * 2, ((13,),) * 2]
 
 
+@pytest.mark.slow
 def test_findings_are_kept_and_given_baselines_not_added(tmp_path):
     found = compared(
         tmp_path, GIVEN, seeds=1, epochs=1, findings=lambda model: {"weights": model.count_params()}
@@ -207,6 +209,7 @@ def test_training_ends_without_a_better_epoch(tmp_path):
     assert run["epochs"] == run["best_epoch"] + 1 < 6
 
 
+@pytest.mark.slow
 def test_every_network_has_as_many_trials(tmp_path):
     """The best of its trials is trained; they are not run again with the next seed."""
     methods = {
@@ -240,6 +243,7 @@ def test_a_compiled_network_stays_compiled_so(tmp_path):
     assert rates == [0.5]
 
 
+@pytest.mark.slow
 def test_a_baseline_that_cannot_be_built_is_a_row_with_its_reason(tmp_path):
     found = keras_mtl.compare(
         {"MMoE": keras_mtl.build_mmoe}, keras.Input((3,)), TASKS, [[dense]], train=TRAIN,

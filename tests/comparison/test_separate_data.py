@@ -56,6 +56,7 @@ def test_scorers_see_each_tasks_own_columns():
         assert answers.shape == (len(y), 3) if name == "animal" else y.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scorers", [None, {"mean": lambda y, answers: answers.mean()}])
 def test_tasks_with_examples_of_their_own(tmp_path, scorers):
     methods = {
@@ -73,6 +74,7 @@ def test_tasks_with_examples_of_their_own(tmp_path, scorers):
     assert found.metrics == (dict.fromkeys(TASKS, "mean") if scorers else expected)
 
 
+@pytest.mark.slow
 def test_networks_that_make_their_own_layers(tmp_path):
     x = np.random.default_rng(0).normal(size=(6, 4, 3)).astype("float32")
     data = (x, {"animal": np.arange(6) % 3, "height": x[:, 0, 0]})

@@ -74,3 +74,13 @@ sluice.get_layer("stitch_1").alpha                 # and keras_mtl.plots.plot_al
 ROUTING = """\
 keras_mtl.routing_over_time(modular, token_batch)  # {task: (time, layer, sub-network) share of open connections}
 """  # noqa: E501
+
+COMPARE = """\
+comparison = keras_mtl.compare(
+    {"MMoE": partial(keras_mtl.build_mmoe, tower_units=(8,)), "Gumbel-Matrix": keras_mtl.build_gumbel_matrix},
+    keras.Input((12,)), {"income": "binary", "age_group": 5}, [[dense] * 4],
+    train=(x, y), validation=(x_val, y_val), test=(x_test, y_test), seeds=3, epochs=2, folder=folder + "/runs")
+print(comparison)                                    # mean and interval of every task, Delta against single task, parameters, FLOPs, seconds
+comparison.negative_transfer()                       # which task loses by which method, with its test
+comparison.plot()
+"""  # noqa: E501

@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 import subprocess
 import sys
+from functools import partial
 
 import keras
 import numpy as np
@@ -153,9 +154,27 @@ def test_block_f_grows(script):
         np.testing.assert_allclose(grown(inputs)[:, :10], old(inputs), atol=1e-6)
 
 
+@pytest.mark.slow
+def test_block_h_compares(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    names = {"folder": str(tmp_path), "dense": partial(keras.layers.Dense, 8, activation="relu")}
+    for part, number in (("", 64), ("_val", 20), ("_test", 30)):
+        x = rng.normal(size=(number, 12)).astype("float32")
+        names[f"x{part}"] = x
+        names[f"y{part}"] = {"income": x[:, 0] > 0, "age_group": rng.integers(0, 5, number)}
+    exec(blocks.IMPORTS + blocks.COMPARE, names)
+    methods = ("MMoE", "Gumbel-Matrix", "Single task", "Shared bottom", "No sharing")
+    assert names["comparison"].methods == (*methods, "Fixed random")
+    assert "| Gumbel-Matrix | 0." in capsys.readouterr().out
+    before = str(names["comparison"])
+    exec(blocks.IMPORTS + blocks.COMPARE, names)
+    assert str(names["comparison"]) == before
+
+
 @pytest.mark.skipif(not DESIGN.exists(), reason="the contract's own text is not here")
 @pytest.mark.parametrize(
-    "block", ["SEPARATE", "FREEZE", "SEARCH", "GROW", "SEQUENCES", "SLUICE_WEIGHTS", "ROUTING"]
+    "block",
+    ["SEPARATE", "FREEZE", "SEARCH", "GROW", "SEQUENCES", "SLUICE_WEIGHTS", "ROUTING", "COMPARE"],
 )
 def test_blocks_are_the_contract_to_the_letter(block):
     assert getattr(blocks, block) in DESIGN.read_text()

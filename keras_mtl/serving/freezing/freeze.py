@@ -1,9 +1,13 @@
 """`freeze`: a network that just has its components, from one that allocates them."""
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from keras_mtl.analysis.allocated.allocation import allocation_layers
 from keras_mtl.analysis.costs.task_paths import new_inputs
@@ -14,7 +18,12 @@ from keras_mtl.serving.freezing.skip_closed import SkipClosed
 
 
 def freeze(
-    model: keras.Model, task: Any = None, *, cut_below: float = 0.0, skip_closed: bool = False
+    model: keras.Model,
+    task: Any = None,
+    *,
+    weights: Any = None,
+    cut_below: float = 0.0,
+    skip_closed: bool = False,
 ) -> Any:
     """Returns the network that is left when every task keeps its most likely components.
 
@@ -29,6 +38,9 @@ def freeze(
     Args:
         model: A model made by a builder of this package.
         task: Name of one task, or `None` for all. Defaults to `None`.
+        weights: Path of weights of this model that `save_weights` wrote, to freeze it with instead
+            of its own, such as the best of a task (`keras_mtl.TaskMonitor(folder=...)`). The
+            model stays as it is. Defaults to `None`.
         cut_below: For cross-stitch and sluice networks: where a task reads another with no
             weight above this, in absolute value, it no longer reads it. A tower that the frozen
             task does not need any more is gone. `cut_report` says how much that changes the
@@ -76,8 +88,24 @@ def freeze(
             "skip_closed=True needs the TensorFlow backend, where the number of examples may "
             f"depend on the data. This is {keras.backend.backend()}."
         )
-    _warn_of_empty_rows(model, tasks if task is None else [task], tasks)
-    return frozen_network(model, task, cut_below, skip_closed)
+    with _weights_of(model, weights):
+        _warn_of_empty_rows(model, tasks if task is None else [task], tasks)
+        return frozen_network(model, task, cut_below, skip_closed)
+
+
+@contextlib.contextmanager
+def _weights_of(model: keras.Model, path: Any) -> Iterator[None]:
+    """Gives a model the weights of a file for a while."""
+    if path is None:
+        yield
+        return
+    own = [np.array(ops.convert_to_numpy(variable)) for variable in model.variables]
+    try:
+        model.load_weights(path)
+        yield
+    finally:
+        for variable, value in zip(model.variables, own, strict=True):
+            variable.assign(value)
 
 
 def frozen_network(

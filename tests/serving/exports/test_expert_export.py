@@ -56,7 +56,13 @@ def test_a_server_answers_as_the_network_does(name, task_data, tmp_path):
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="ONNX is not written on JAX")
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("build_ple", "build_moe") else pytest.param(name, marks=pytest.mark.slow)
+        for name in BUILDERS
+    ],
+)
 def test_onnx_answers_as_the_network_does(name, tmp_path):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_mtl.plots.given import refuse
-from keras_mtl.plots.learning_curves import logged, plot_learning_curves
+from keras_mtl.plots.scores.learning_curves import logged, plot_learning_curves
 
 _WANTED = "a dict, name of a group -> what fit returned, or a list of that for each seed"
 

@@ -1,0 +1,1 @@
+"""Pictures of scores: over training, by method, against what they cost."""
