@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from keras_mtl.analysis.costs.flops import layer_flops
 from keras_mtl.comparison.data import Arrays, Batches
+from keras_mtl.layers.flops import layer_flops
 from keras_mtl.serving.freezing.freeze import frozen_network
 from keras_mtl.serving.freezing.frozen_score import judged
 from keras_mtl.training import MultiTaskModel

@@ -40,7 +40,7 @@ def used_components(components: Sequence[keras.Layer], layers: Any) -> list[Any]
 
     Args:
         components: List of layers.
-        layers: List of what a task runs, as `keras_mtl.analysis.costs.task_paths.task_calls` tells.
+        layers: List of what a task runs, as `keras_mtl.layers.task_paths.task_calls` tells.
 
     Returns:
         List of booleans.

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 
 from keras_mtl.analysis.costs.execution import executed_blocks
-from keras_mtl.analysis.costs.flops import layer_flops
-from keras_mtl.analysis.costs.task_paths import inner_calls, task_calls
 from keras_mtl.keras_internals import origin
 from keras_mtl.layers import SkippableBlock
+from keras_mtl.layers.flops import layer_flops
+from keras_mtl.layers.task_paths import inner_calls, task_calls
 
 
 def executed_flops(model: keras.Model, x: Any) -> Any:

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from keras_mtl.analysis.allocated.components import parallel_components, used_components
-from keras_mtl.analysis.costs.flops import layer_flops
-from keras_mtl.analysis.costs.task_paths import task_calls
 from keras_mtl.analysis.report_text import report_text
+from keras_mtl.layers.flops import layer_flops
+from keras_mtl.layers.task_paths import task_calls
 from keras_mtl.training.callbacks.empty_rows import empty_rows
 
 

@@ -32,7 +32,7 @@ class AllocationPenalty(ChargingLayer):
 
     With `p` the probabilities of a task in all routed layers:
 
-    - budget: `budget_weight * max(0, sum(p) / number of components - budget)`,
+    - budget: `budget_weight * max(0, sum(p * costs) / sum(costs) - budget)`,
     - entropy: `entropy_weight * sum of the entropies of p`, in nats,
     - disconnect: `disconnect_weight * sum over layers of the chance that the task has no
       component there`.
@@ -47,8 +47,8 @@ class AllocationPenalty(ChargingLayer):
     `"task"` is the default.
 
     Args:
-        budget: Wanted fraction of components per task, in (0, 1], or `None` for no
-            limit. Defaults to `None`.
+        budget: Wanted fraction of the costs of all components per task, in (0, 1], or `None`
+            for no limit. Defaults to `None`.
         budget_weight: Number of at least 0, or a schedule over training batches.
             Defaults to 1.0.
         budget_scope: `"task"` limits each task, `"global"` the mean over tasks, so that
@@ -57,6 +57,8 @@ class AllocationPenalty(ChargingLayer):
         disconnect_weight: As `budget_weight`. Defaults to 0.0.
         num_repeats: Factor of all penalties: the number of tasks when every example is
             seen by every task, whose losses are summed then. Defaults to 1.
+        costs: List with the costs of the components of each routed layer, numbers of at least
+            0, or `None`: all cost the same. Defaults to `None`.
 
     Call arguments:
         features: Returned as they are.
@@ -68,7 +70,8 @@ class AllocationPenalty(ChargingLayer):
         budget, entropy, disconnect: `()`, not trainable: latest values of the penalties in use.
 
     Raises:
-        ValueError: A budget outside (0, 1], a negative weight, an unknown scope.
+        ValueError: A budget outside (0, 1], a negative weight, an unknown scope, costs of
+            other components.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class AllocationPenalty(ChargingLayer):
         entropy_weight: float = 0.0,
         disconnect_weight: float = 0.0,
         num_repeats: int = 1,
+        costs: Any = None,
         **kwargs: Any,
     ) -> None:
         weights = {
@@ -94,6 +98,7 @@ class AllocationPenalty(ChargingLayer):
         )
         self.budget_scope = checks.word("budget_scope", budget_scope, ("task", "global"))
         self.num_repeats = checks.count("num_repeats", num_repeats)
+        self.costs = costs
         self.supports_masking = True
 
     @property
@@ -103,6 +108,12 @@ class AllocationPenalty(ChargingLayer):
         return [name for name in names if is_charged(getattr(self, f"{name}_weight"))]
 
     def build(self, features_shape: Shape, task_id_shape: Shape, probabilities_shape: Any) -> None:
+        sizes = [shape[-1] for shape in probabilities_shape]
+        if self.costs is not None and [len(costs) for costs in self.costs] != sizes:
+            raise ValueError(
+                f"costs must have a number for each component of each routed layer, {sizes}. "
+                f"Received: {self.costs}"
+            )
         self.add_penalties({f"{name}_penalty": name for name in self.in_use})
 
     def call(
@@ -122,8 +133,12 @@ class AllocationPenalty(ChargingLayer):
         return features
 
     def _budget(self, probabilities: Any) -> Tensor:
-        used = sum(ops.sum(p, axis=-1) for p in probabilities)
-        fraction = used / sum(p.shape[-1] for p in probabilities)
+        costs = self.costs or [[1.0] * p.shape[-1] for p in probabilities]
+        used = sum(
+            ops.sum(p * ops.array(own, "float32"), axis=-1)
+            for p, own in zip(probabilities, costs, strict=True)
+        )
+        fraction = used / sum(map(sum, costs))
         if self.budget_scope == "global":
             fraction = ops.ones_like(fraction) * ops.mean(fraction)
         return ops.relu(fraction - self.budget)
@@ -146,4 +161,5 @@ class AllocationPenalty(ChargingLayer):
             "budget": self.budget,
             "budget_scope": self.budget_scope,
             "num_repeats": self.num_repeats,
+            "costs": self.costs,
         }

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_mtl import checks
 from keras_mtl.layers import AllocationMatrix, AllocationPenalty
+from keras_mtl.models.allocated.component_costs import UNITS, component_costs
 from keras_mtl.models.construction import check_has_list, seeded
 from keras_mtl.models.graph import Network
 from keras_mtl.models.task_stream import TaskStream, send_through
@@ -29,6 +30,7 @@ def build_gumbel_matrix(
     budget: Any = None,
     budget_weight: float = 1.0,
     budget_scope: str = "task",
+    budget_unit: str = "components",
     entropy_weight: float = 0.0,
     disconnect_weight: float = 0.0,
     combine: str = "mean",
@@ -69,10 +71,13 @@ def build_gumbel_matrix(
             Defaults to 0.5.
         temperature: Number above 0 or a schedule over training batches. Defaults to
             `None`, `keras_mtl.TemperatureSchedule()`.
-        budget: Fraction of components, in (0, 1], above which a task pays; `None` for no
-            limit. Defaults to `None`.
+        budget: Fraction of what all components cost, in (0, 1], above which a task pays; `None`
+            for no limit. Defaults to `None`.
         budget_weight: Number or schedule. Defaults to 1.0.
         budget_scope: `"task"` or `"global"`, the mean over tasks. Defaults to `"task"`.
+        budget_unit: What a component costs: `"components"`, each the same (the paper's);
+            `"parameters"`; `"flops"` of an example; or `"milliseconds"`, measured once, here, and
+            kept in the config. Defaults to `"components"`.
         entropy_weight: Weight of the entropy of the allocation. Defaults to 0.0.
         disconnect_weight: Weight of the chance that a task has no component in a layer.
             Defaults to 0.0.
@@ -110,6 +115,7 @@ def build_gumbel_matrix(
     )
 
     checks.word("combine", combine, ("mean", "sum"))
+    checks.word("budget_unit", budget_unit, UNITS)
     check_has_list(layers, "components", "allocate")
     starts = _by_routed_layer(init_probability, layers)
     with seeded(seed):
@@ -132,6 +138,8 @@ def build_gumbel_matrix(
         probabilities = send_through(stream, stem, layers, allocate, combine)
         if probabilities:
             penalty.num_repeats = stream.num_rows
+            if budget is not None:
+                penalty.costs = component_costs(network, stream.features, budget_unit)
             stream.features = penalty(stream.features, stream.task_id, probabilities)
         return network.finish(stream.by_task(), name, seed, tower_units)
 

@@ -10,10 +10,10 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.analysis.allocated.allocation import allocation_layers
-from keras_mtl.analysis.costs.task_paths import new_inputs
 from keras_mtl.keras_internals import mask_of
 from keras_mtl.layers.copying import copied_layer
 from keras_mtl.layers.freezing import FrozenNetwork
+from keras_mtl.layers.task_paths import new_inputs
 from keras_mtl.serving.freezing.skip_closed import SkipClosed
 
 

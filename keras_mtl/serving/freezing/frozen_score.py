@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mtl.analysis.costs.task_paths import same_input
+from keras_mtl.layers.task_paths import same_input
 from keras_mtl.tasks import kinds_of, largest_size
 from keras_mtl.training import MultiTaskModel
 from keras_mtl.types import Tensor

@@ -6,7 +6,7 @@ import pytest
 
 import keras_mtl
 from keras_mtl.analysis import sharing_report
-from keras_mtl.analysis.costs.flops import layer_flops
+from keras_mtl.layers.flops import layer_flops
 
 L = keras.layers
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import keras
 
-from keras_mtl.analysis.costs.task_paths import LayerCall, calls_in
 from keras_mtl.keras_internals import graph_of
+from keras_mtl.layers.task_paths import LayerCall, calls_in
 from keras_mtl.types import Shape
 
 _LAYERS = keras.layers
