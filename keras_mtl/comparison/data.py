@@ -30,9 +30,8 @@ class Arrays:
         return {"x": self.x, "y": self.y, "batch_size": batch_size, **weight}
 
     def for_validation(self, batch_size: int) -> dict[str, Any]:
-        data = (self.x, self.y)
-        if self.sample_weight is not None:
-            data += (self.sample_weight,)
+        weight = () if self.sample_weight is None else (self.sample_weight,)
+        data = (self.x, self.y, *weight)
         return {"validation_data": data, "validation_batch_size": batch_size}
 
     def labelled_tasks(self, tasks: dict[str, Task]) -> list[str]:
@@ -129,8 +128,8 @@ def _narrow(task: Task, labels: np.ndarray) -> np.ndarray:
 
 def _known(task: Task, labels: np.ndarray) -> np.ndarray:
     """Returns which examples, or steps, have a whole label."""
-    known = labels >= 0 if task.has_classes else ~np.isnan(labels)
-    return known if one_value(task) else known.all(axis=-1)
+    known = np.asarray(labels >= 0 if task.has_classes else ~np.isnan(labels))
+    return known if one_value(task) else np.all(known, axis=-1)
 
 
 def _labelled(task: Task, labels: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """One run of a comparison: a method's networks made, trained and judged; what tells runs apart."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import re
@@ -50,12 +51,12 @@ class Experiment:
             data = self.data
             if task is not None:
                 data = {name: part.of_task(task) for name, part in data.items()}
-            recipe, arguments = self.recipe, {}
+            recipe, arguments = self.recipe, dict[str, Any]()
             if self.trials:
                 folder = search_folder / (task or "all_tasks")
                 settings = searched(method, own, data, recipe, self.trials, folder)
                 arguments, optimizer = taken_apart(settings)
-                recipe = dataclasses.replace(recipe, optimizer=lambda _, made=optimizer: made)
+                recipe = dataclasses.replace(recipe, optimizer=functools.partial(_given, optimizer))
                 total.setdefault("settings", {})[task or "all tasks"] = settings
             keras.utils.set_random_seed(seed)
             model = method.network(own, seed, **arguments)
@@ -76,6 +77,10 @@ class Experiment:
             del model
             keras.backend.clear_session()
         return total
+
+
+def _given(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> Any:
+    return optimizer
 
 
 def described(method: Method, given: Given) -> str:

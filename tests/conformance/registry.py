@@ -86,7 +86,10 @@ LAYERS = {
         {"logits": (3, 4, 2), "router/updates": ()},
     ),
     "AllocationPenalty": Entry(
-        partial(layers.AllocationPenalty, 0.3, keras_mtl.RampSchedule(2.0, 9), disconnect_weight=1),
+        partial(
+            layers.AllocationPenalty, 0.3, keras_mtl.RampSchedule(2.0, 9), disconnect_weight=1,
+            costs=[[1.0, 2.0, 0.0, 4.0], [1.0, 3.0]],
+        ),
         (FEATURES, TASK_ID, PROBABILITIES),
         {"updates": (), "budget": (), "disconnect": ()},
     ),

@@ -78,12 +78,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> [round(p, 2) for p in holm([0.01, 0.04, 0.03, float("nan")])]
     [0.03, 0.06, 0.06, nan]
     """
-    p_values = np.asarray(p_values, "float64")
-    known = np.flatnonzero(~np.isnan(p_values))
-    order = known[np.argsort(p_values[known], kind="stable")]
+    given = np.asarray(p_values, "float64")
+    known = np.flatnonzero(~np.isnan(given))
+    order = known[np.argsort(given[known], kind="stable")]
     factors = np.arange(len(order), 0, -1)
-    corrected = np.full(len(p_values), np.nan)
-    corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1.0)
+    corrected = np.full(len(given), np.nan)
+    corrected[order] = np.minimum(np.maximum.accumulate(given[order] * factors), 1.0)
     return corrected.tolist()
 
 

@@ -17,6 +17,15 @@ UNITS = {
     "flops": "FLOPs of an example",
     "milliseconds": "measured here and now",
 }
+_LAYERS = keras.layers
+_NO_PRODUCTS = (  # a number or two for each feature, which nobody counts
+    _LAYERS.BatchNormalization,
+    _LAYERS.GroupNormalization,
+    _LAYERS.LayerNormalization,
+    _LAYERS.Normalization,
+    _LAYERS.PReLU,
+    _LAYERS.RMSNormalization,
+)
 _TIMED_CALLS, _TIMED_EXAMPLES = 9, 16
 
 
@@ -58,13 +67,17 @@ def _cost(component: keras.Layer, x: Tensor, unit: str) -> float:
 def _flops(component: keras.Layer, x: Tensor) -> float:
     output = component.compute_output_spec(x)
     found = list(layer_flops(component, [x], keras.tree.flatten(output)[0]))
-    unknown = [type(layer).__name__ for layer, flops in found if flops is None]
+    unknown = [
+        type(layer).__name__
+        for layer, flops in found
+        if flops is None and not isinstance(layer, _NO_PRODUCTS)
+    ]
     if unknown:
         raise ValueError(
             f'budget_unit="flops" needs the FLOPs of {component.name!r}, but those of '
             f'{", ".join(unknown)} are not known. Use "parameters" or "milliseconds".'
         )
-    return sum(flops for _, flops in found)
+    return sum(flops or 0 for _, flops in found)
 
 
 def _milliseconds(component: keras.Layer, x: Tensor) -> float:

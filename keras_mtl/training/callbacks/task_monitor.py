@@ -133,7 +133,7 @@ class TaskMonitor(keras.callbacks.Callback):
 
     def gain(self, task: str, value: float) -> float:
         """Returns by how much a value is better than that of the task's own network."""
-        gain = value - self.single_task[task]
+        gain = value - (self.single_task or {})[task]
         return gain if self.mode == "max" else -gain
 
     @property

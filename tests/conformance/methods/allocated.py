@@ -32,6 +32,7 @@ METHODS = {
     "build_gumbel_matrix": Method(
         {
             "budget": 0.2,
+            "budget_unit": "parameters",
             "entropy_weight": 0.1,
             "init_probability": 0.99,
             "tower_units": (5,),
@@ -43,6 +44,7 @@ METHODS = {
                 "budget": [0.5],
                 "budget_weight": [0.3],
                 "budget_scope": ["global"],
+                "budget_unit": ["flops", "parameters"],
                 "entropy_weight": [0.1],
                 "disconnect_weight": [0.1],
                 "combine": ["sum"],
@@ -56,6 +58,7 @@ METHODS = {
             "budget": [NAN, INF, 0, -1, 1.5],
             "budget_weight": NO_WEIGHT,
             "budget_scope": NO_WORD,
+            "budget_unit": NO_WORD,
             "entropy_weight": NO_WEIGHT,
             "disconnect_weight": NO_WEIGHT,
             "combine": NO_WORD,

@@ -55,6 +55,12 @@ def test_penalty_by_hand():
     assert value == pytest.approx(2.0 * (4.5 / 10 - 0.25))
 
 
+def test_normalizations_have_no_flops():
+    normed = lambda: keras.Sequential([dense(), keras.layers.BatchNormalization()])  # noqa: E731
+    model = network("flops", layers=[[dense, normed]])
+    assert model.get_layer("penalty").costs == [[48.0, 48.0]]
+
+
 def test_units_are_a_matter_of_the_budget_alone():
     model = network("flops", budget=None, entropy_weight=0.1)
     assert model.get_layer("penalty").costs is None
