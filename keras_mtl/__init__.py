@@ -13,7 +13,6 @@ from keras_mtl.analysis import sample_policy as sample_policy
 from keras_mtl.analysis import sharing_report as sharing_report
 from keras_mtl.analysis import task_embeddings as task_embeddings
 from keras_mtl.analysis import task_similarity as task_similarity
-from keras_mtl.comparison import Comparison as Comparison
 from keras_mtl.comparison import compare as compare
 from keras_mtl.data import synthetic_pairs as synthetic_pairs
 from keras_mtl.data import task_batches as task_batches

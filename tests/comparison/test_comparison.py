@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_mtl import Comparison
+from keras_mtl.comparison import Comparison
 
 
 def run(accuracy, error, **costs):
