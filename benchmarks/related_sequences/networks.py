@@ -41,6 +41,7 @@ METHODS = {
 }
 SETTINGS = {
     "default": {},
+    "literal": {"normalize_policies": False, "policy_reads_base": False},  # Eq. 7, as printed
     "by step": {"sparsity_scope": "step"},
     "all": {"open_fraction": 1.0},
     "all, small base": {"open_fraction": 1.0, "base": small_base},

@@ -102,6 +102,8 @@ def run_relatedness(arguments, keep):
             "found": np.round(found, 4).tolist(),
             "truth": truth.tolist(),
             "open": opened.decoders,
+            "drawn": opened.expected_decoders,
+            "spread": opened.spread,
         }
         keep(key, facts)
 

@@ -77,7 +77,8 @@ def print_relatedness(rows):
     print(
         f"{'data, setting':34}{'seeds':>5}{'Pearson':>16}{'Spearman':>16}{'untrained':>16}", end=""
     )
-    print(f"{'chance sd':>10}{'accuracy':>15}{'open of 6':>15}{'found, sd':>18}")
+    print(f"{'chance sd':>10}{'accuracy':>15}{'open of 6':>15}", end="")
+    print(f"{'drawn of 6':>15}{'sd of odds':>15}{'found, sd':>18}")
     rng = np.random.default_rng(0)
     for (data, setting), own in grouped(rows, "data", "setting").items():
         runs = list(own.values())
@@ -96,7 +97,10 @@ def print_relatedness(rows):
         mean = [np.array(run["found"])[:, *above].mean() for run in runs]
         line = f"{data + ', ' + setting:34}{len(runs):5}"
         line += "".join(f"{text(values):>16}" for values in (trained, spearman, untrained))
+        drawn = [np.mean([*run["drawn"].values()]) for run in runs]
+        decided = [np.mean([*run["spread"].values()]) for run in runs]
         line += f"{np.std(chance):10.2f}{text(accuracy, PERCENT):>15}{text(opened):>15}"
+        line += f"{text(drawn):>15}{text(decided):>15}"
         print(line + f"{np.mean(mean):8.2f}, {np.mean(spread):.3f}", np.round(trained, 2).tolist())
 
 

@@ -45,7 +45,7 @@ def network(task_data="shared", base=None, policy_reads_base=False):
         keras.Input((None,), dtype="int32"), TASKS, task_data=task_data,
         stem=[partial(keras.layers.Embedding, 3, 1, mask_zero=True)], num_cells=2, cell_units=1,
         num_sub_encoders=(3, 2), units=(1,), policy_units=(), base=base,
-        policy_reads_base=policy_reads_base,
+        policy_reads_base=policy_reads_base, normalize_policies=False,
     )  # fmt: skip
     model.get_layer("stem_1").set_weights(
         [np.array([[1], [1], [-1]])]
@@ -109,7 +109,7 @@ def test_routing_is_the_share_of_examples_at_each_step(shared):
 def test_without_a_mask_every_step_counts():
     model = keras_mtl.build_recurrent_modular(
         keras.Input((None, 1)), {"a": 2}, num_cells=1, cell_units=1, num_sub_encoders=(2,),
-        units=(1,), policy_units=(),
+        units=(1,), policy_units=(), policy_reads_base=False, normalize_policies=False,
     )  # fmt: skip
     encoder = model.get_layer("encoder")
     put_forgetful(encoder.cell.lstms[0], kernel=50, bias=0)

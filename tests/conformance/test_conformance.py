@@ -280,7 +280,9 @@ def test_saved_weights_can_be_loaded_into_a_model_built_anew(name, task_data, tm
 def test_the_gradient_reaches_every_trainable_weight_of_a_model(name, task_data):
     model = build_once(name, task_data)
     x = inputs_of(model)
-    leaves_out = name in ("build_routing_network", "build_snr")  # in one draw, what it closes
+    leaves_out = name in (  # in one draw, what it closes
+        "build_recurrent_modular", "build_routing_network", "build_snr",
+    )  # fmt: skip
     num_draws = 5 if leaves_out else 1
     slopes = gradients(
         lambda: sum(

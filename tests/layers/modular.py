@@ -34,7 +34,7 @@ def force(layers, opened):
     """Opens or closes every connection that these layers decide about."""
     for layer in layers:
         for policy in policies(layer):
-            policy.dense[-1].bias.assign([-50, 50] if opened else [50, -50])
+            policy.dense[-1].bias.assign([-500, 500] if opened else [500, -500])
 
 
 def without_preference(layer):
@@ -103,9 +103,18 @@ def mean_of(sources, opened):
     return (opened[..., None] * sources).sum(axis=-2) / number
 
 
+def seen(layer, x):
+    """Returns what a policy sees of sources: normalized, unless its layer says otherwise."""
+    if not layer.normalize_policies:
+        return x
+    variance = x.var(axis=-1, keepdims=True) + 1e-3
+    return (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(variance)
+
+
 def sub_encoders(layer, sources, noise=0.0):
     """Returns outputs and decisions of a layer of sub-encoders, Eqs. 2 to 5."""
-    logits = np.stack([log_odds(policy, sources) for policy in layer.policies], axis=-2) + noise
+    shown = seen(layer, sources)
+    logits = np.stack([log_odds(policy, shown) for policy in layer.policies], axis=-2) + noise
     opened = (logits >= 0).astype("float32")
     outputs = [
         mlp(network, mean_of(sources, opened[..., j, :]))
@@ -127,11 +136,11 @@ def encoder(cell, x, noise=()):
 
 def decoder(layer, x, features=None, noise=0.0):
     """Returns outputs and decisions of a task's decoder, Eqs. 6 and 7 and the text around."""
-    seen = x
+    shown = seen(layer, x)
     if features is not None:
-        projected = features @ layer.projection.get_weights()[0]
-        seen = np.concatenate([x, np.broadcast_to(projected[:, :, None], x.shape)], axis=-1)
-    opened = (log_odds(layer.policy, seen) + noise >= 0).astype("float32")
+        projected = seen(layer, features @ layer.projection.get_weights()[0])
+        shown = np.concatenate([shown, np.broadcast_to(projected[:, :, None], x.shape)], axis=-1)
+    opened = (log_odds(layer.policy, shown) + noise >= 0).astype("float32")
     outputs, start = [], 0
     for sub_decoder, number in zip(layer.sub_decoders, layer.num_sub_encoders, strict=True):
         its = slice(start, start + number)

@@ -6,23 +6,35 @@ import keras
 import numpy as np
 
 from keras_mtl.analysis.recurrent.decisions import (
+    OpenCounts,
     decision_network,
     open_counts,
+    probability_network,
     ratio,
     required_encoder,
 )
+from keras_mtl.analysis.task_answers import task_answers
+
+_TINY = 1e-7  # below which a probability of float32 says nothing
 
 
 class OpenConnections(NamedTuple):
     """Mean number of open connections of an example at a step, beside the number there is.
 
-    `decoders` has a number for each task; each of them has `num_decoder` connections.
+    `decoders` has a number for each task; each of them has `num_decoder` connections. In training
+    a connection is drawn: as many as in `expected_encoder` and `expected_decoders` are open then.
+    `spread` is by how much a task's log-odds differ between examples and steps, the standard
+    deviation, mean over sub-encoders: far below 1.8, that of the draws' noise, the task chooses
+    nothing, and inference opens what training opened by chance, for all or for none.
     """
 
     encoder: float
     num_encoder: int
     decoders: dict[str, float]
     num_decoder: int
+    expected_encoder: float
+    expected_decoders: dict[str, float]
+    spread: dict[str, float]
 
 
 def open_connections(model: keras.Model, x: Any) -> Any:
@@ -35,8 +47,8 @@ def open_connections(model: keras.Model, x: Any) -> Any:
         x: As for `keras_mtl.routing_over_time`.
 
     Returns:
-        An `OpenConnections(encoder, num_encoder, decoders, num_decoder)`. With separate data
-        `encoder` is the mean over tasks.
+        An `OpenConnections(encoder, num_encoder, decoders, num_decoder, expected_encoder,
+        expected_decoders, spread)`. With separate data `encoder` is the mean over tasks.
 
     Raises:
         ValueError: As for `keras_mtl.routing_over_time`.
@@ -52,15 +64,37 @@ def open_connections(model: keras.Model, x: Any) -> Any:
     >>> opened.num_encoder, opened.num_decoder  # 2 * 3 + 3 * 2, 3 + 2
     (12, 5)
     """
-    counts = open_counts(model, decision_network(model), x)
+    probable = probability_network(model)
+    encoder, decoders = _means(open_counts(model, decision_network(model), x))
+    expected_encoder, expected_decoders = _means(open_counts(model, probable, x))
+    cell = required_encoder(model).cell
+    return OpenConnections(
+        encoder=encoder,
+        num_encoder=cell.num_connections,
+        decoders=decoders,
+        num_decoder=sum(cell.num_sub_encoders),
+        expected_encoder=expected_encoder,
+        expected_decoders=expected_decoders,
+        spread=_spread(model, probable, x),
+    )
+
+
+def _means(counts: dict[str, OpenCounts]) -> tuple[float, dict[str, float]]:
+    """Returns mean numbers of open connections: the encoder's, and of each task's decoder."""
     means = {
         task: [float(ratio(part.sum(), one.examples.sum())) for part in (one.encoder, one.decoder)]
         for task, one in counts.items()
     }
-    cell = required_encoder(model).cell
-    return OpenConnections(
-        encoder=float(np.mean([encoder for encoder, _ in means.values()])),
-        num_encoder=cell.num_connections,
-        decoders={task: decoder for task, (_, decoder) in means.items()},
-        num_decoder=sum(cell.num_sub_encoders),
-    )
+    encoder = float(np.mean([encoder for encoder, _ in means.values()]))
+    return encoder, {task: decoder for task, (_, decoder) in means.items()}
+
+
+def _spread(model: keras.Model, probable: keras.Model, x: Any) -> dict[str, float]:
+    """Returns the standard deviation of the log-odds of each task's decoder."""
+    found = {}
+    for number, (task, answer) in enumerate(task_answers(model, probable, x), start=1):
+        chance = np.clip(answer[f"decoder_{number}"].astype("float64"), _TINY, 1 - _TINY)
+        odds = np.log(chance / (1 - chance))
+        valid = answer.get("mask", np.ones(odds.shape[:2])).astype(bool)
+        found[task] = float(odds[valid].std(axis=0).mean())
+    return found

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_mtl.analysis.task_answers import task_answers
 from keras_mtl.keras_internals import mask_of
@@ -52,11 +53,39 @@ def decision_network(model: keras.Model) -> Any:
     Its outputs are named as the layers that decide; `mask`, where there is one, is `False` where
     there is only padding.
     """
+    return _network(model, lambda layer: layer.output[1])
+
+
+def probability_network(model: keras.Model) -> Any:
+    """Returns the same with the probabilities that connections are open, not the likelier."""
+    return _network(
+        model,
+        lambda layer: _Probabilities(layer, name=f"{layer.name}_p")(*_as_list(layer.input)),
+    )
+
+
+class _Probabilities(keras.layers.Layer):
+    """What the draws of a layer that decides would be, on average."""
+
+    def __init__(self, layer: keras.Layer, **kwargs: Any) -> None:
+        super().__init__(dtype=layer.dtype_policy, **kwargs)
+        self.layer = layer
+        self.supports_masking = True
+
+    def call(self, *inputs: Any) -> Any:
+        return ops.sigmoid(self.layer.log_odds(*inputs))
+
+
+def _network(model: keras.Model, output_of: Any) -> keras.Model:
     encoder = required_encoder(model)
     decoders = [model.get_layer(f"decoder_{number + 1}") for number in range(len(model.tasks))]
-    outputs = {layer.name: layer.output[1] for layer in [encoder, *decoders]}
+    outputs = {layer.name: output_of(layer) for layer in [encoder, *decoders]}
     mask = mask_of(encoder.output[1])
     return keras.Model(model.input, outputs if mask is None else outputs | {"mask": mask})
+
+
+def _as_list(inputs: Any) -> list[Any]:
+    return inputs if isinstance(inputs, list) else [inputs]
 
 
 def open_counts(model: keras.Model, network: Any, x: Any) -> Any:

@@ -5,13 +5,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mtl.analysis.recurrent.decisions import decision_network, open_counts, ratio
+from keras_mtl.analysis.recurrent.decisions import (
+    decision_network,
+    open_counts,
+    probability_network,
+    ratio,
+)
 
 
-def relatedness_over_time(model: keras.Model, x: Any) -> Any:
+def relatedness_over_time(model: keras.Model, x: Any, decided: bool = False) -> Any:
     """Returns how much the tasks read the same sub-encoders at each step.
 
-    The measure is a weighted Jaccard index of what `keras_mtl.routing_over_time` returns: the
+    The measure is a weighted Jaccard index of how often a task reads each sub-encoder in
+    training, the mean over examples of the probability of its connection: the
     smaller of two tasks' shares, summed over sub-encoders, divided by the sum of the larger. It
     is 1 when both read each sub-encoder equally often, 0 when they read none in common. A task
     that reads nothing has 0 with others and 1 with itself. No examples are paired, so tasks
@@ -23,6 +29,9 @@ def relatedness_over_time(model: keras.Model, x: Any) -> Any:
     Args:
         model: As for `keras_mtl.routing_over_time`.
         x: As for `keras_mtl.routing_over_time`.
+        decided: Whether to compare what is read in inference instead, the shares that
+            `keras_mtl.routing_over_time` returns: connections that are likelier than not. Defaults
+            to `False`.
 
     Returns:
         `(time, tasks, tasks)` array of numbers in [0, 1], tasks in the order of `tasks`. NaN at
@@ -42,7 +51,8 @@ def relatedness_over_time(model: keras.Model, x: Any) -> Any:
     >>> relatedness.shape, relatedness[0, 0, 0].item()
     ((7, 2, 2), 1.0)
     """
-    by_task = [one.shares for one in open_counts(model, decision_network(model), x).values()]
+    network = decision_network(model) if decided else probability_network(model)
+    by_task = [one.shares for one in open_counts(model, network, x).values()]
     longest = max(map(len, by_task))
     shares = np.stack(
         [np.pad(one, ((0, longest - len(one)), (0, 0)), constant_values=np.nan) for one in by_task],

@@ -11,7 +11,9 @@ from keras_mtl import checks
 from keras_mtl.layers.components.mlp import MLP
 from keras_mtl.layers.freezing import FrozenCall
 from keras_mtl.layers.recurrent.sub_encoders import (
+    check_width,
     mean_of_open,
+    normalization,
 )
 from keras_mtl.layers.routers.decisions import log_odds, most_likely
 from keras_mtl.layers.routers.gumbel import GumbelRouter
@@ -39,6 +41,10 @@ class ModularDecoder(keras.layers.Layer):
         policy_units: Sizes of the ReLU layers of the policy network.
         temperature: As in `GumbelRouter`. `None` takes `HalvingSchedule()`. Defaults to `None`.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
+        normalize_policies: Whether what policies see is brought to mean 0 and variance 1, source by
+            source. Without, as in the paper, log-odds stay within a fraction of the noise of their
+            draws: a connection is a coin flip in training, and open or closed for all in
+            inference. Files that do not say were trained without. Defaults to `True`.
 
     Call arguments:
         x: `(batch, steps, sum(num_sub_encoders), width)`, as `RecurrentModular` says it.
@@ -71,9 +77,11 @@ class ModularDecoder(keras.layers.Layer):
         policy_units: Any,
         temperature: Setting | None = None,
         seed: int | None = None,
+        normalize_policies: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.normalize_policies = checks.flag("normalize_policies", normalize_policies)
         self.num_sub_encoders = checks.sizes("num_sub_encoders", num_sub_encoders, length=1)
         self.units = checks.sizes("units", units, length=1)
         self.policy_units = checks.sizes("policy_units", policy_units)
@@ -85,6 +93,7 @@ class ModularDecoder(keras.layers.Layer):
             MLP(units, name=f"sub_decoder_{number}", **own)
             for number in range(1, len(self.num_sub_encoders) + 1)
         ]
+        self.normalization = normalization(**own) if normalize_policies else None
         self.policy = MLP((*policy_units, 2), "linear", name="policy", **own)
         self.router = GumbelRouter(self.temperature, seed=seed, name="router", **own)
 
@@ -103,6 +112,9 @@ class ModularDecoder(keras.layers.Layer):
             self.projection.build(features_shape)
             policy_width *= 2
         self.policy.build((*x_shape[:-1], policy_width))
+        if self.normalization:
+            check_width(self, width)
+            self.normalization.build(x_shape)
         for sub_decoder in self.sub_decoders:
             sub_decoder.build((*x_shape[:-2], width))
         self.router.build(x_shape[:-1])
@@ -115,17 +127,26 @@ class ModularDecoder(keras.layers.Layer):
         return self._decoded(x, projected, lambda network: network, decide)
 
     def _decoded(self, x: Tensor, projected: Any, own: Any, decide: Any) -> tuple[Any, Any]:
-        seen = x
-        if projected is not None:
-            repeated = ops.stack([projected] * sum(self.num_sub_encoders), axis=-2)
-            seen = ops.concatenate([x, repeated], axis=-1)
-        decisions = decide(log_odds(own(self.policy)(seen)))
+        decisions = decide(self._log_odds(x, projected, own))
         indices, outputs = pairwise(accumulate((0, *self.num_sub_encoders))), []
         for sub_decoder, (start, end) in zip(self.sub_decoders, indices, strict=True):
             opened = ops.expand_dims(decisions[..., start:end], axis=-2)
             read = mean_of_open(opened, x[..., start:end, :])[..., 0, :]
             outputs.append(own(sub_decoder)(read))
         return ops.concatenate(outputs, axis=-1), decisions
+
+    def log_odds(self, x: Tensor, features: Tensor | None = None) -> Tensor:
+        """Returns the log-odds of reading each sub-encoder, of the shape of the decisions."""
+        projected = None if features is None else self.projection(features)
+        return self._log_odds(x, projected, lambda network: network)
+
+    def _log_odds(self, x: Tensor, projected: Any, own: Any) -> Tensor:
+        parts = [x]
+        if projected is not None:
+            parts.append(ops.stack([projected] * sum(self.num_sub_encoders), axis=-2))
+        if self.normalization:
+            parts = [own(self.normalization)(part) for part in parts]
+        return log_odds(own(self.policy)(ops.concatenate(parts, axis=-1)))
 
     def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         return [previous_mask, previous_mask]
@@ -148,8 +169,10 @@ class ModularDecoder(keras.layers.Layer):
             "policy_units": self.policy_units,
             "temperature": serialize_setting(self.temperature),
             "seed": self.seed,
+            "normalize_policies": self.normalize_policies,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})
+        temperature = deserialize_setting(config["temperature"])
+        return cls(**{"normalize_policies": False, **config, "temperature": temperature})

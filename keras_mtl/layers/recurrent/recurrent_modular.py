@@ -61,8 +61,14 @@ class RecurrentModular(keras.layers.Layer):
             self.cell.build((shape[0], shape[2]))
 
     def call(self, x: Tensor, mask: Any = None, training: bool = False) -> Any:
-        sources = ops.stack([lstm(x, mask=mask) for lstm in self.cell.lstms], axis=-2)
-        return self.cell.encode(sources, training=training)
+        return self.cell.encode(self._sources(x, mask), training=training)
+
+    def log_odds(self, x: Tensor, mask: Any = None) -> Tensor:
+        """Returns the log-odds of all connections, of the shape of the decisions."""
+        return self.cell.log_odds(self._sources(x, mask))
+
+    def _sources(self, x: Tensor, mask: Any) -> Tensor:
+        return ops.stack([lstm(x, mask=mask) for lstm in self.cell.lstms], axis=-2)
 
     def compute_mask(self, x: Tensor, previous_mask: Any = None) -> Any:
         return [previous_mask, previous_mask]

@@ -41,6 +41,10 @@ class RecurrentModularCell(keras.layers.Layer):
             again. The widths must agree. Defaults to `False`.
         temperature: As in `GumbelRouter`. `None` takes `HalvingSchedule()`. Defaults to `None`.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
+        normalize_policies: Whether what policies see is brought to mean 0 and variance 1, source by
+            source. Without, as in the paper, log-odds stay within a fraction of the noise of their
+            draws: a connection is a coin flip in training, and open or closed for all in
+            inference. Files that do not say were trained without. Defaults to `True`.
 
     Call arguments:
         x: `(batch, features)`, one time step.
@@ -76,9 +80,11 @@ class RecurrentModularCell(keras.layers.Layer):
         tie_layers: bool = False,
         temperature: Setting | None = None,
         seed: int | None = None,
+        normalize_policies: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.normalize_policies = checks.flag("normalize_policies", normalize_policies)
         self.num_cells = num_cells = checks.count("num_cells", num_cells)
         self.cell_units = cell_units = checks.count("cell_units", cell_units)
         self.num_sub_encoders = checks.sizes("num_sub_encoders", num_sub_encoders, length=1)
@@ -119,6 +125,7 @@ class RecurrentModularCell(keras.layers.Layer):
             self.policy_units,
             self.temperature,
             seed_of(self.seed, index),
+            self.normalize_policies,
             dtype=self.dtype_policy,
             name=f"sub_encoders_{index + 1}",
         )
@@ -164,6 +171,14 @@ class RecurrentModularCell(keras.layers.Layer):
             decisions.append(side_by_side(opened))
         return ops.concatenate(outputs, axis=-2), ops.concatenate(decisions, axis=-1)
 
+    def log_odds(self, sources: Any) -> Tensor:
+        """Returns the log-odds of all connections, where each layer reads what is most likely."""
+        odds = []
+        for layer in self.sub_encoders:
+            odds.append(side_by_side(layer.log_odds(sources)))
+            sources, _ = layer(sources)
+        return ops.concatenate(odds, axis=-1)
+
     def get_initial_state(self, batch_size: int | None = None) -> list[Any]:
         return [ops.zeros((batch_size, size), self.compute_dtype) for size in self.state_size]
 
@@ -188,8 +203,10 @@ class RecurrentModularCell(keras.layers.Layer):
             "tie_layers": self.tie_layers,
             "temperature": serialize_setting(self.temperature),
             "seed": self.seed,
+            "normalize_policies": self.normalize_policies,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})
+        temperature = deserialize_setting(config["temperature"])
+        return cls(**{"normalize_policies": False, **config, "temperature": temperature})

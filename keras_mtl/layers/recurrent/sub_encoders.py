@@ -30,6 +30,22 @@ def mean_of_open(decisions: Any, sources: Any) -> Tensor:
     return ops.matmul(decisions / at_least_one(num_open), sources)
 
 
+def normalization(**options: Any) -> keras.Layer:
+    """Returns a layer without weights that brings what a policy sees to one scale."""
+    return keras.layers.LayerNormalization(
+        center=False, scale=False, name="normalization", **options
+    )
+
+
+def check_width(layer: keras.Layer, width: int | None) -> None:
+    """Raises a `ValueError` where normalization leaves a policy nothing to see."""
+    if width == 1:
+        raise ValueError(
+            f"{layer.name!r} reads sources of one unit, which is 0 whenever it is normalized. Give "
+            "them more units, or use normalize_policies=False."
+        )
+
+
 def side_by_side(x: Tensor) -> Tensor:
     """Joins the last two axes; a plain reshape does not know two free axes before them."""
     return ops.concatenate([x[..., index, :] for index in range(x.shape[-2])], axis=-1)
@@ -43,9 +59,9 @@ class SubEncoders(keras.layers.Layer):
     Nothing passes between time steps, so one call serves a step or a whole sequence.
 
     Source: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021, Eqs. 2 to 5. Differs
-    from the paper: the last layer of a policy network is linear, because a clipped score would
-    lose half its range; a sub-encoder without any connection, which the paper does not
-    treat, reads zeros.
+    from the paper: what policies see is normalized; the last layer of a policy network is linear,
+    because a clipped score would lose half its range; a sub-encoder without any connection, which
+    the paper does not treat, reads zeros.
 
     Args:
         num_sub_encoders: Number of sub-encoders.
@@ -53,6 +69,10 @@ class SubEncoders(keras.layers.Layer):
         policy_units: Sizes of the ReLU layers of each policy network, before its two scores.
         temperature: As in `GumbelRouter`. `None` takes `HalvingSchedule()`. Defaults to `None`.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
+        normalize_policies: Whether what policies see is brought to mean 0 and variance 1, source by
+            source. Without, as in the paper, log-odds stay within a fraction of the noise of their
+            draws: a connection is a coin flip in training, and open or closed for all in
+            inference. Files that do not say were trained without. Defaults to `True`.
 
     Call arguments:
         sources: `(batch, ..., sources, features)`.
@@ -80,9 +100,11 @@ class SubEncoders(keras.layers.Layer):
         policy_units: Any,
         temperature: Setting | None = None,
         seed: int | None = None,
+        normalize_policies: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.normalize_policies = checks.flag("normalize_policies", normalize_policies)
         self.num_sub_encoders = checks.count("num_sub_encoders", num_sub_encoders)
         self.units = checks.sizes("units", units, length=1)
         self.policy_units = checks.sizes("policy_units", policy_units)
@@ -93,12 +115,16 @@ class SubEncoders(keras.layers.Layer):
         self.policies = [
             MLP((*policy_units, 2), "linear", name=f"policy_{n}", **own) for n in numbers
         ]
+        self.normalization = normalization(**own) if normalize_policies else None
         self.networks = [MLP(units, name=f"network_{n}", **own) for n in numbers]
         self.router = GumbelRouter(self.temperature, seed=seed, name="router", **own)
 
     def build(self, shape: Shape) -> None:
         for layer in (*self.policies, *self.networks):
             layer.build(shape)
+        if self.normalization:
+            check_width(self, shape[-1])
+            self.normalization.build(shape)
         self.router.build((*shape[:-2], self.num_sub_encoders, shape[-2]))
 
     def call(self, sources: Any, training: bool = False) -> Any:
@@ -107,9 +133,16 @@ class SubEncoders(keras.layers.Layer):
 
         return self._encoded(sources, lambda network: network, decide)
 
+    def log_odds(self, sources: Any) -> Tensor:
+        """Returns the log-odds of each connection, of the shape of the decisions."""
+        return self._log_odds(sources, lambda network: network)
+
+    def _log_odds(self, sources: Any, own: Any) -> Tensor:
+        seen = own(self.normalization)(sources) if self.normalization else sources
+        return ops.stack([log_odds(own(policy)(seen)) for policy in self.policies], axis=-2)
+
     def _encoded(self, sources: Any, own: Any, decide: Any) -> tuple[Any, Any]:
-        odds = [log_odds(own(policy)(sources)) for policy in self.policies]
-        decisions = decide(ops.stack(odds, axis=-2))
+        decisions = decide(self._log_odds(sources, own))
         read = mean_of_open(decisions, sources)
         outputs = [own(network)(read[..., n, :]) for n, network in enumerate(self.networks)]
         return ops.stack(outputs, axis=-2), decisions
@@ -131,8 +164,10 @@ class SubEncoders(keras.layers.Layer):
             "policy_units": self.policy_units,
             "temperature": serialize_setting(self.temperature),
             "seed": self.seed,
+            "normalize_policies": self.normalize_policies,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{**config, "temperature": deserialize_setting(config["temperature"])})
+        temperature = deserialize_setting(config["temperature"])
+        return cls(**{"normalize_policies": False, **config, "temperature": temperature})

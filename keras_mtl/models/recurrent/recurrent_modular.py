@@ -41,11 +41,14 @@ def build_recurrent_modular(
     units: Any = (32, 32),
     decoder_units: Any = None,
     policy_units: Any = None,
-    policy_reads_base: bool = False,
+    policy_reads_base: bool | None = None,
+    normalize_policies: bool = True,
     tie_layers: bool = False,
     temperature: Setting | None = None,
     open_fraction: float = 0.75,
-    sparsity_weight: float = 1.0,
+    decoder_open_fraction: float | None = None,
+    sparsity_weight: Setting = 1.0,
+    decoder_sparsity_weight: Setting | None = None,
     sparsity_scope: str = "batch",
     seed: int | None = None,
     name: str | None = None,
@@ -85,15 +88,23 @@ def build_recurrent_modular(
         policy_units: Sizes of the ReLU layers of each policy network. `None` takes `units`.
             Defaults to `None`.
         policy_reads_base: Whether a task's policy sees the features of its base network too
-            (Eq. 6), or only the sub-encoders (Eq. 7). Defaults to `False`.
+            (Eq. 6), or only the sub-encoders (Eq. 7). `None`: where the base has features of
+            each task's own, as in the paper. Defaults to `None`.
+        normalize_policies: Whether what policies see is brought to mean 0 and variance 1 at
+            each step. Without, as in the paper, log-odds stay within a fraction of the noise of
+            their draws, and every connection is a coin flip. Defaults to `True`.
         tie_layers: Whether all layers of sub-encoders are the same one (rrn-RMN). Defaults to
             `False`.
         temperature: Number above 0, or a schedule. `None` takes `keras_mtl.HalvingSchedule()`,
             100 halved every epoch down to 0.1. Defaults to `None`.
-        open_fraction: Share of connections that is free of penalty, in (0, 1]; 1 is no limit.
-            Defaults to 0.75.
-        sparsity_weight: Weight of the penalties on connections above that share, one for the
-            encoder, one for the decoders; a number or a schedule. Defaults to 1.0.
+        open_fraction: Share of the encoder's connections that is free of penalty, in (0, 1]; 1 is
+            no limit (gamma_1). Defaults to 0.75.
+        decoder_open_fraction: That of the decoders' (gamma_2). `None` takes `open_fraction`.
+            Defaults to `None`.
+        sparsity_weight: Weight of the penalty on the encoder's connections above that share, a
+            number or a schedule (lambda_1). Defaults to 1.0.
+        decoder_sparsity_weight: That of the decoders' (lambda_2). `None` takes
+            `sparsity_weight`. Defaults to `None`.
         sparsity_scope: As `scope` of `keras_mtl.layers.ConnectionPenalty`. With `"step"` decoders
             have been seen to close nearly all connections: look at
             `keras_mtl.analysis.open_connections`. With `"batch"` and separate data each task has
@@ -129,33 +140,48 @@ def build_recurrent_modular(
     if decoder_units is not None:
         checks.sizes("decoder_units", decoder_units, length=1)
     decoder_units = units if decoder_units is None else decoder_units
-    checks.flag("policy_reads_base", policy_reads_base)
+    if policy_reads_base is not None:
+        checks.flag("policy_reads_base", policy_reads_base)
+    checks.flag("normalize_policies", normalize_policies)
     checks.flag("tie_layers", tie_layers)
-    checks.fraction("open_fraction", open_fraction)
-    sparsity_weight = check_setting("sparsity_weight", sparsity_weight)
+    of_decoders = open_fraction if decoder_open_fraction is None else decoder_open_fraction
+    open_fractions = (
+        checks.fraction("open_fraction", open_fraction),
+        checks.fraction("decoder_open_fraction", of_decoders),
+    )
+    of_decoders = sparsity_weight if decoder_sparsity_weight is None else decoder_sparsity_weight
+    weights = (
+        check_setting("sparsity_weight", sparsity_weight),
+        check_setting("decoder_sparsity_weight", of_decoders),
+    )
     checks.word("sparsity_scope", sparsity_scope, tuple(SCOPES))
     base = partial(_lstm_per_task, units=cell_units) if base is None else base
     with seeded(seed):
         network, features, streams = _extended(base, inputs, tasks, task_data, stem, seed)
         cell = RecurrentModularCell(
             num_cells, cell_units, num_sub_encoders, units, policy_units, tie_layers, temperature,
-            seed, name="cell",
+            seed, normalize_policies, name="cell",
         )  # fmt: skip
         encoded, decisions = RecurrentModular(cell, name="encoder")(features)
-        penalty = partial(
-            ConnectionPenalty, open_fraction, sparsity_weight, sparsity_scope, len(tasks)
+        encoder_penalty, penalty = (
+            ConnectionPenalty(
+                fraction, weight, sparsity_scope, len(tasks), name=f"{part}_sparsity_penalty"
+            )
+            for part, fraction, weight in zip(
+                ("encoder", "decoder"), open_fractions, weights, strict=True
+            )
         )
-        encoder_penalty = penalty(name="encoder_sparsity_penalty")
         encoded = encoder_penalty(encoded, decisions, network.task_id)
         decoders = [
             ModularDecoder(
                 num_sub_encoders, decoder_units, policy_units, temperature,
-                seed_of(seed, len(num_sub_encoders) + number),
+                seed_of(seed, len(num_sub_encoders) + number), normalize_policies,
                 name=f"decoder_{number}",
             )
             for number in range(1, len(tasks) + 1)
         ]  # fmt: skip
-        penalty = penalty(name="decoder_sparsity_penalty")
+        if policy_reads_base is None:  # a shared state would say nothing of the task
+            policy_reads_base = len({id(stream) for stream in streams}) > 1
         read = connect(network, encoded, streams, decoders, penalty, policy_reads_base)
         return network.finish(read, name, seed, sequences=True)
 

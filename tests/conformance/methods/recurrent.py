@@ -56,9 +56,12 @@ METHODS = {
             {
                 "decoder_units": [(3,)],
                 "policy_units": [(2,)],
-                "policy_reads_base": [True],
+                "policy_reads_base": [True, False],
+                "normalize_policies": [False],
                 "temperature": [2.0],
                 "open_fraction": [0.4, 1],
+                "decoder_open_fraction": [0.3],
+                "decoder_sparsity_weight": [0.5],
                 "sparsity_weight": [0],
                 "sparsity_scope": ["step", "sequence"],
             }
@@ -67,6 +70,8 @@ METHODS = {
             "base": ["x", 3],
             "temperature": NO_TEMPERATURE,
             "open_fraction": [NAN, INF, 0, -1, 1.5],
+            "decoder_open_fraction": [NAN, INF, 0, -1, 1.5],
+            "decoder_sparsity_weight": [NAN, INF, -1],
         },
     ),
     "build_recursive_routing": Method(

@@ -16,6 +16,7 @@ from tests.layers.modular import (
     mlp,
     normal,
     scrambled,
+    seen,
     sigmoid,
     without_preference,
 )
@@ -122,7 +123,7 @@ def test_a_sub_encoder_is_read_as_often_as_the_sigmoid_of_its_scores():
     number, layer = 4000, layer_of(policy_units=())
     x = np.broadcast_to(0.5 * X[:1, :1], (number, 1, 6, 4)).astype("float32")
     frequency = array(layer(x, training=True)[1]).mean(axis=(0, 1))
-    probability = sigmoid(log_odds(layer.policy, x[0, 0]))
+    probability = sigmoid(log_odds(layer.policy, seen(layer, x[0, 0])))
     assert 0.01 < probability.min() < 0.2 < 0.8 < probability.max() < 0.99
     bound = 4.5 * np.sqrt(probability * (1 - probability) / number)  # 6 of them, 1 in 20,000
     assert np.all(np.abs(frequency - probability) < bound)
@@ -175,7 +176,8 @@ def test_stock_layers_decide_the_same(features):
     stock, names = frozen(layer, X, features)
     for one, two in zip(layer(X, features), stock, strict=True):
         np.testing.assert_allclose(array(one), array(two), rtol=1e-5, atol=1e-6)
-    assert len(set(names)) == len(names) == 2 + 3 * 2 + (features is not None)
+    twice = features is not None  # what the policy sees is normalized part by part
+    assert len(set(names)) == len(names) - twice == 2 + 3 * 2 + 1 + twice
     assert f"{layer.name}_sub_decoder_3_dense_1" in names
 
 

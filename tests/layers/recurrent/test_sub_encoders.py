@@ -17,6 +17,7 @@ from tests.layers.modular import (
     mlp,
     normal,
     scrambled,
+    seen,
     sigmoid,
     sub_encoders,
     without_preference,
@@ -132,10 +133,13 @@ def test_all_open_is_the_plain_mean_and_all_closed_a_constant(opened, training):
 
 def test_a_connection_is_open_as_often_as_the_sigmoid_of_its_scores():
     number, layer = 4000, layer_of(policy_units=())
+    for policy in layer.policies:
+        policy.dense[0].kernel.assign(0.3 * policy.dense[0].kernel)
     sources = np.broadcast_to(0.3 * SOURCES[:1, :1], (number, 1, 4, 6)).astype("float32")
     frequency = array(layer(sources, training=True)[1]).mean(axis=(0, 1))
-    probability = sigmoid([log_odds(policy, sources[0, 0]) for policy in layer.policies])
-    assert 0.05 < probability.min() < 0.35 < 0.65 < probability.max() < 0.95
+    shown = seen(layer, sources[0, 0])
+    probability = sigmoid([log_odds(policy, shown) for policy in layer.policies])
+    assert 0.05 < probability.min() < 0.35 < 0.65 < probability.max() < 0.96
     bound = 4.5 * np.sqrt(probability * (1 - probability) / number)  # 8 of them, 1 in 10,000
     assert np.all(np.abs(frequency - probability) < bound)
 
@@ -160,7 +164,7 @@ def test_a_layer_that_does_not_train_decides_as_in_inference():
 
 
 def test_the_gradient_of_a_policy_by_hand():
-    layer = SubEncoders(1, (1,), (), temperature=2.0)
+    layer = SubEncoders(1, (1,), (), temperature=2.0, normalize_policies=False)
     sources = np.array([[[1.0], [3.0]]], "float32")
     layer.build(sources.shape)
     policy = layer.policies[0].dense[0]
@@ -226,7 +230,8 @@ def test_stock_layers_decide_the_same(prepare):
     stock, names = frozen(layer, SOURCES)
     for one, two in zip(layer(SOURCES), stock, strict=True):
         np.testing.assert_allclose(array(one), array(two), rtol=1e-5, atol=1e-6)
-    assert len(set(names)) == len(names) == 2 * 2 * 2  # networks and policies of two layers each
+    # networks and policies of two layers each, and what policies see
+    assert len(set(names)) == len(names) == 2 * 2 * 2 + 1
     assert f"{layer.name}_policy_2_dense_1" in names
 
 
@@ -238,3 +243,38 @@ def test_a_temperature_is_above_0():
 def test_a_sub_encoder_needs_units():
     with pytest.raises(ValueError, match="units must be a tuple of at least 1 sizes"):
         SubEncoders(2, (), (4,))
+
+
+# What policies see
+
+
+def test_policies_see_sources_on_one_scale():
+    """States of an encoder are small; what they decide must not depend on that."""
+    layer = layer_of()
+    small = np.array(layer(SOURCES * 10)[1])
+    np.testing.assert_array_equal(array(layer(SOURCES * 100)[1]), array(small))
+    literal = SubEncoders(2, (8, 9), (7,), 1.0, normalize_policies=False)
+    literal.build((None, None, 4, 6))
+    scrambled(literal)
+    assert np.any(array(literal(SOURCES)[1]) != array(literal(SOURCES * 0.01)[1]))
+
+
+def test_the_paper_form_is_a_setting():
+    layer = SubEncoders(2, (8, 9), (7,), 1.0, seed=0, normalize_policies=False)
+    layer.build((None, None, 4, 6))
+    scrambled(layer)
+    outputs, decisions = layer(SOURCES)
+    expected, opened = sub_encoders(layer, SOURCES)
+    np.testing.assert_array_equal(array(decisions), opened)
+    np.testing.assert_allclose(array(outputs), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_config_that_does_not_say_is_of_the_paper_form():
+    config = SubEncoders(2, (3,), (4,)).get_config()
+    assert config.pop("normalize_policies") is True
+    assert SubEncoders.from_config(config).normalize_policies is False
+
+
+def test_one_unit_cannot_be_normalized():
+    with pytest.raises(ValueError, match="sources of one unit.*normalize_policies=False"):
+        SubEncoders(2, (3,), (4,)).build((None, None, 4, 1))

@@ -95,8 +95,8 @@ def test_the_new_task_trains_an_lstm_a_decoder_and_a_head_of_its_own(task_data):
     owners = {variable.path.split("/")[0] for variable in grown.trainable_variables}
     head = "language" if task_data == "shared" else "heads"
     assert owners == {"lstm_3", "decoder_3", head}
-    # LSTM, 2 sub-decoders and 2 policy layers of kernel and bias, a head
-    assert len(grown.trainable_variables) == 3 + 2 * 2 + 2 * 2 + 2
+    # LSTM, 2 sub-decoders and 2 policy layers of kernel and bias, what the policy reads, a head
+    assert len(grown.trainable_variables) == 3 + 2 * 2 + 2 * 2 + 1 + 2
 
 
 @pytest.mark.slow

@@ -147,6 +147,7 @@ def test_the_number_of_weights_is_the_papers():
     network_of_two = (5 * 7 + 7) + (7 * 5 + 5)  # r = 82
     sub_decoder = 5 * 4 + 4  # d = 24
     policy = (5 * 3 + 3) + (3 * 2 + 2)  # p = 26
+    size["decoder"] -= 3 * (5 * 5 + 5 * 3)  # Eq. 6: W_k, and twice as much to see
     assert size["encoder"] + size["decoder"] == (
         2 * lstm_cell + 5 * network_of_two + 3 * 2 * sub_decoder + (3 + 5) * policy
     )
@@ -424,7 +425,35 @@ def test_a_policy_that_reads_the_base_decides_by_it():
     before = array(called(decided, PADDED))
     scrambled(by_name(model)["component_1_1"], seed=5)
     assert np.any(array(called(decided, PADDED)) != before)
-    assert all(decoder.projection is None for decoder in decoders(reader(**SMALLEST)))
+    alone = decoders(reader(**SMALLEST, policy_reads_base=False))
+    assert all(decoder.projection is None for decoder in alone)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_policies_read_the_base_where_it_knows_of_tasks(shared):
+    """Eq. 6 where the paper has it: not on one state of all tasks."""
+    build = keras_mtl.build_shared_bottom if shared else keras_mtl.build_no_sharing
+    lstm = partial(layers.LSTM, 4, return_sequences=True)
+    lstms = [lstm] if shared else [[lstm] * 2]
+    model = reader(base=partial(build, layers=lstms))
+    assert [decoder.projection is None for decoder in decoders(model)] == [shared] * 2
+
+
+def test_encoder_and_decoders_have_limits_of_their_own():
+    both = reader(open_fraction=0.5, sparsity_weight=2.0)
+    own = reader(
+        open_fraction=0.5, decoder_open_fraction=0.25, sparsity_weight=2.0,
+        decoder_sparsity_weight=0.5,
+    )  # fmt: skip
+    found = [
+        [
+            (penalty.open_fraction, penalty.weight)
+            for part in ("encoder", "decoder")
+            for penalty in [model.get_layer(f"{part}_sparsity_penalty")]
+        ]
+        for model in (both, own)
+    ]
+    assert found == [[(0.5, 2.0)] * 2, [(0.5, 2.0), (0.25, 0.5)]]
 
 
 # Epochs, seeds, precision, files
