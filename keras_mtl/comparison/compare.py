@@ -47,6 +47,7 @@ def compare(
     all scores and costs are those of the frozen network. A finished run is a file in `folder` and
     not run again: a comparison that was stopped goes on, and more seeds or methods are added by
     asking for them. Seeds are the outer loop, so that a stopped one has as many of each method.
+    Before each network `keras.utils.set_random_seed` is called.
 
     The baselines are `"Single task"` (a network for each task, with all components), shared
     bottom, no sharing (components are dealt out to the tasks in turn) and fixed random routing.
@@ -82,15 +83,14 @@ def compare(
             (`keras_mtl.allocation_optimizer`). Defaults to `None`.
         callbacks: Function of a model that returns a list of callbacks, or `None`. Defaults to
             `None`.
-        monitor: Log whose largest value marks the best epoch, such as `"val_mean_accuracy"`.
-            `None` takes the smallest sum of the tasks' validation losses, without penalties.
-            Defaults to `None`.
+        monitor: Log that marks the best epoch, such as `"val_mean_accuracy"`. `None` takes the
+            sum of the tasks' validation losses, without penalties. Defaults to `None`.
         patience: Epochs without a better one after which training ends, or `None`. Defaults to
             `None`.
         scorers: Dict, name -> function `(y_true, answers)` of NumPy arrays without what is not
             labelled, such as those of scikit-learn. The first is shown. `None` takes the
-            metrics of the tasks. Less is better of names that are `"mae"`, `"mse"`, `"rmse"` or
-            end in `_error`, `_loss` or `_deviance`. Defaults to `None`.
+            metrics of the tasks. Less is better of those, and of a `monitor`, whose names end in
+            `error`, `loss`, `deviance`, `mae`, `mse` or `rmse`. Defaults to `None`.
         findings: Function of a trained model that returns a dict of numbers to be kept with its
             run. Defaults to `None`.
         verbose: 1 prints a line for every run that is finished, 0 nothing. Defaults to 1.

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_mtl.analysis.scores.delta import task_delta
 from keras_mtl.analysis.scores.paired import holm, paired_test
-from keras_mtl.comparison.judging import lower_is_better
+from keras_mtl.comparison.directions import lower_is_better
 from keras_mtl.comparison.methods import SINGLE
 from keras_mtl.comparison.text import comparison_text, transfer_text
 

@@ -60,8 +60,3 @@ def _milliseconds(network: keras.Model, batch: Any) -> float:
         network.predict_on_batch(batch)
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times[3:])
-
-
-def lower_is_better(metric: str) -> bool:
-    """Returns whether a metric is an error, by its name, as scikit-learn names them."""
-    return metric in ("mae", "mse", "rmse") or metric.endswith(("_error", "_loss", "_deviance"))

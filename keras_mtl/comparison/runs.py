@@ -71,11 +71,9 @@ class Experiment:
             found = dict(self.findings(model)) if self.findings else {}
             total["findings"] |= found if task is None else {task: found} if found else {}
             epochs = {name: training.pop(name) for name in ("epochs", "best_epoch")}
-            total |= epochs if task is None else {task: epochs}
+            total.setdefault("training", {})[task or "all tasks"] = epochs
             for name, number in (training | result).items():
                 total[name] = total.get(name, 0) + number
-            del model
-            keras.backend.clear_session()
         return total
 
 

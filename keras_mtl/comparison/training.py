@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_mtl.comparison.data import Arrays, Batches
+from keras_mtl.comparison.directions import lower_is_better
 from keras_mtl.training import MultiTaskModel, allocation_optimizer
 
 TASKS_LOSS = "val_tasks_loss"
@@ -22,8 +23,8 @@ class Recipe:
         batch_size: Of arrays.
         optimizer: Function of the model that returns an optimizer.
         callbacks: Function of the model that returns a list of callbacks.
-        monitor: Name of a log of which the best epoch has the largest value, or `None` for
-            the smallest sum of the task's validation losses.
+        monitor: Name of a log that marks the best epoch, or `None` for the sum of the tasks'
+            validation losses.
         patience: Epochs without a better one before training ends, or `None`.
     """
 
@@ -37,7 +38,8 @@ class Recipe:
     @property
     def objective(self) -> tuple[str, str]:
         """The log that marks the best epoch, and whether "max" or "min" is best."""
-        return (TASKS_LOSS, "min") if self.monitor is None else (self.monitor, "max")
+        log = self.monitor or TASKS_LOSS
+        return log, "min" if lower_is_better(log) else "max"
 
     def early_stopping(self, names: list[str]) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that find the best epoch; `names` are tasks with labels."""

@@ -9,6 +9,7 @@ import pytest
 
 import keras_mtl
 from keras_mtl.comparison import runs
+from keras_mtl.comparison.directions import lower_is_better
 from keras_mtl.training import MultiTaskModel
 
 dense = partial(keras.layers.Dense, 4, activation="tanh")
@@ -156,7 +157,9 @@ def test_records_say_what_was_run(comparison, folder):
     files = sorted(folder.glob("single_task_*.json"))
     record = json.loads(files[0].read_text())
     assert record["seed"] == 0 and record["method"] == "Single task"
-    assert record["income"]["epochs"] == record["height"]["epochs"] == 2
+    assert {task: own["epochs"] for task, own in record["training"].items()} == dict.fromkeys(
+        TASKS, 2
+    )
     assert record["experiment"]["backend"] == keras.backend.backend()
     assert record["versions"]["keras"] == keras.__version__
     assert record["seconds"] > 0 and record["milliseconds"] > 0
@@ -197,7 +200,7 @@ def test_the_best_epoch_is_that_of_the_tasks_losses(tmp_path):
         tmp_path, {"penalized": penalized}, seeds=1, epochs=3, baselines=False,
         optimizer=lambda _: keras_mtl.allocation_optimizer(keras.optimizers.SGD(0.05), 1e-6),
     )  # fmt: skip
-    assert found.runs["penalized"][0]["best_epoch"] == 3
+    assert found.runs["penalized"][0]["training"]["all tasks"]["best_epoch"] == 3
 
 
 def test_training_ends_without_a_better_epoch(tmp_path):
@@ -205,8 +208,25 @@ def test_training_ends_without_a_better_epoch(tmp_path):
         tmp_path, seeds=1, epochs=6, patience=1, baselines=False,
         optimizer=lambda model: keras.optimizers.SGD(50.0),
     )  # fmt: skip
-    (run,) = found.runs["MMoE"]
+    run = found.runs["MMoE"][0]["training"]["all tasks"]
     assert run["epochs"] == run["best_epoch"] + 1 < 6
+
+
+@pytest.mark.parametrize(
+    ("log", "less"),
+    [("val_loss", True), ("val_income_loss", True), ("mae", True), ("val_mean_mae", True)]
+    + [("mean_squared_error", True), ("val_mean_accuracy", False), ("lossless", False)],
+)
+def test_names_say_which_way_is_better(log, less):
+    assert lower_is_better(log) == less
+
+
+def test_a_monitored_loss_is_best_where_it_is_least(tmp_path):
+    found = compared(
+        tmp_path, seeds=1, epochs=3, monitor="val_height_loss", baselines=False,
+        optimizer=lambda model: keras.optimizers.SGD(0.05),
+    )  # fmt: skip
+    assert found.runs["MMoE"][0]["training"]["all tasks"]["best_epoch"] > 1
 
 
 @pytest.mark.slow

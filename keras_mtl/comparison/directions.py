@@ -1,0 +1,11 @@
+"""Which way is better: what a metric's name says."""
+
+_ERRORS = ("error", "loss", "deviance", "mae", "mse", "rmse")
+
+
+def lower_is_better(name: str) -> bool:
+    """Returns whether less is better of a metric or log, by the last word of its name.
+
+    scikit-learn and Keras name errors so: `..._error`, `..._loss`, `..._deviance`, `mae`.
+    """
+    return name.split("_")[-1] in _ERRORS
