@@ -1,7 +1,5 @@
 """What a trained network is worth, and what it costs, once it is frozen for serving."""
 
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,11 +7,11 @@ import keras
 
 from keras_mtl.comparison.data import Arrays, Batches
 from keras_mtl.layers.flops import layer_flops
+from keras_mtl.layers.timing import milliseconds
 from keras_mtl.serving.freezing.freeze import frozen_network
 from keras_mtl.serving.freezing.frozen_score import judged
 from keras_mtl.training import MultiTaskModel
 
-_TIMED_CALLS = 15
 Scorers = Mapping[str, Callable[[Any, Any], float]]
 
 
@@ -34,7 +32,7 @@ def judge(
         "scores": scores,
         "parameters": frozen.count_params(),
         "flops": sum(flops or 0 for flops in costs),
-        "milliseconds": _milliseconds(frozen, test.batch(batch_size)),
+        "milliseconds": milliseconds(frozen, test.batch(batch_size)),
     }
 
 
@@ -49,14 +47,10 @@ def _own_metrics(
         if owners and not log.endswith("_loss"):
             owner = max(owners, key=len)
             by_task[owner][log.removeprefix(f"{owner}_")] = float(value)
+    silent = [name for name, values in by_task.items() if not values]
+    if silent:
+        raise ValueError(
+            f"Nothing but the loss is logged of {', '.join(map(repr, silent))}, so there is no "
+            "score. Give the tasks metrics, or scorers."
+        )
     return by_task
-
-
-def _milliseconds(network: keras.Model, batch: Any) -> float:
-    """Returns the median time of one batch, once it is compiled."""
-    times = []
-    for _ in range(3 + _TIMED_CALLS):
-        start = time.perf_counter()
-        network.predict_on_batch(batch)
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times[3:])

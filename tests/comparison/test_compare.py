@@ -178,6 +178,15 @@ def test_scorers_see_what_is_labelled(tmp_path):
     assert sorted(seen.values()) == [((num_known,),) * 2, ((13,),) * 2]
 
 
+def test_a_task_needs_a_score(tmp_path):
+    tasks = {"income": "binary", "height": keras_mtl.Task("regression", metrics=[])}
+    with pytest.raises(ValueError, match="Nothing but the loss is logged of 'height'.*scorers"):
+        keras_mtl.compare(
+            {"MMoE": keras_mtl.build_mmoe}, keras.Input((3,)), tasks, [[dense] * 2], train=TRAIN,
+            validation=VALIDATION, test=TEST, folder=tmp_path, epochs=1, baselines=False,
+        )  # fmt: skip
+
+
 @pytest.mark.slow
 def test_findings_are_kept_and_given_baselines_not_added(tmp_path):
     found = compared(

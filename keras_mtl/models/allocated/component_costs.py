@@ -1,7 +1,5 @@
 """What the components of a network cost, in the unit of a budget."""
 
-import statistics
-import time
 from typing import Any
 
 import keras
@@ -9,6 +7,7 @@ import numpy as np
 
 from keras_mtl.layers.components.parallel_components import ParallelComponents
 from keras_mtl.layers.flops import layer_flops
+from keras_mtl.layers.timing import milliseconds
 from keras_mtl.types import Tensor
 
 UNITS = {
@@ -26,7 +25,7 @@ _NO_PRODUCTS = (  # a number or two for each feature, which nobody counts
     _LAYERS.PReLU,
     _LAYERS.RMSNormalization,
 )
-_TIMED_CALLS, _TIMED_EXAMPLES = 9, 16
+_TIMED_EXAMPLES = 16
 
 
 def component_costs(network: Any, features: Tensor, unit: str) -> list[list[float]] | None:
@@ -86,9 +85,4 @@ def _milliseconds(component: keras.Layer, x: Tensor) -> float:
     network = keras.Model(inputs, component(inputs))
     shape = [_TIMED_EXAMPLES if size is None else size for size in x.shape]
     batch = np.zeros(shape, keras.backend.standardize_dtype(x.dtype))
-    times = []
-    for _ in range(3 + _TIMED_CALLS):
-        start = time.perf_counter()
-        network.predict_on_batch(batch)
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times[3:])
+    return milliseconds(network, batch)
