@@ -1,14 +1,10 @@
 """Recurrent modular networks: each task routes itself through shared parts, step by step."""
 
-import random
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import keras
-
 from keras_mtl import checks
-from keras_mtl.keras_internals import call_outputs
 from keras_mtl.layers import (
     ConnectionPenalty,
     LayerConcat,
@@ -19,11 +15,10 @@ from keras_mtl.layers import (
 )
 from keras_mtl.layers.penalties.connection_penalty import SCOPES
 from keras_mtl.models.construction import seeded
-from keras_mtl.models.graph import Network, streams_before_heads
-from keras_mtl.models.recurrent.sequences import sequence_after
+from keras_mtl.models.recurrent.base_network import extended, lstm_per_task
 from keras_mtl.schedules import check_setting
 from keras_mtl.seeds import seed_of
-from keras_mtl.tasks import Task, as_tasks
+from keras_mtl.tasks import as_tasks
 from keras_mtl.training import MultiTaskModel
 from keras_mtl.types import NewLayer, Setting, Tasks, Tensor
 
@@ -155,9 +150,9 @@ def build_recurrent_modular(
         check_setting("decoder_sparsity_weight", of_decoders),
     )
     checks.word("sparsity_scope", sparsity_scope, tuple(SCOPES))
-    base = partial(_lstm_per_task, units=cell_units) if base is None else base
+    base = partial(lstm_per_task, units=cell_units) if base is None else base
     with seeded(seed):
-        network, features, streams = _extended(base, inputs, tasks, task_data, stem, seed)
+        network, features, streams = extended(base, inputs, tasks, task_data, stem, seed)
         cell = RecurrentModularCell(
             num_cells, cell_units, num_sub_encoders, units, policy_units, tie_layers, temperature,
             seed, normalize_policies, name="cell",
@@ -207,61 +202,3 @@ def connect(
     else:
         (decisions,) = decided
     return penalty(read, decisions, network.task_id)
-
-
-def _lstm_per_task(
-    inputs: Any,
-    tasks: Tasks,
-    *,
-    task_data: str,
-    stem: Sequence[NewLayer],
-    seed: int | None,
-    units: Any,
-) -> Any:
-    """Builds an LSTM for each task, which share nothing but the stem (NS-MTL)."""
-    with seeded(seed):
-        network = Network(inputs, tasks, task_data)
-        features = sequence_after(stem, network.inputs)
-        streams = [
-            keras.layers.LSTM(units, return_sequences=True, name=f"component_1_{number}")(features)
-            for number in range(1, len(network.tasks) + 1)
-        ]
-        return network.finish(streams, None, seed)
-
-
-def _extended(
-    base: Any, inputs: Any, tasks: Tasks, task_data: str, stem: Sequence[NewLayer], seed: int | None
-) -> tuple[Any, Any, Any]:
-    """Builds the base network and returns what is built on it.
-
-    That is a `Network`, what the stem returns, and each task's features at every step.
-    """
-    tags = {task: Task("tagging", 2) for task in tasks}  # so that it has features at every step
-    its_seed = None if seed is None else random.getrandbits(31)  # else its LSTMs start as ours do
-    if isinstance(base, keras.Model) or not callable(base):
-        raise ValueError(
-            "base must be a function with the arguments of a builder, such as "
-            f"functools.partial(keras_mtl.build_sluice, layers=...). Received: {base!r}"
-        )
-    model = base(inputs, tags, task_data=task_data, stem=stem, seed=its_seed)
-    if not isinstance(model, MultiTaskModel):
-        raise ValueError(f"base must return a network of keras_mtl. It returned: {model!r}")
-    network = Network.on(model.input, tasks, task_data)
-    last_of_stem = f"stem_{len(stem)}"
-    if stem and last_of_stem not in {layer.name for layer in model.layers}:
-        raise ValueError(
-            "The base network must keep the stem as it is, because the encoder reads it too, but "
-            f"it has no layer {last_of_stem!r}. Use keras_mtl.build_no_sharing for networks that "
-            "share nothing else."
-        )
-    features = network.inputs
-    if stem:  # of a nested model, `.output` is a tensor inside it
-        (features,) = call_outputs(model.get_layer(last_of_stem))
-    streams = streams_before_heads(model)
-    for task, stream in zip(tasks, streams, strict=True):
-        if len(stream.shape) != 3:
-            raise ValueError(
-                f"The base network must have features (batch, steps, features) for task {task!r}. "
-                f"Received: {stream.shape}"
-            )
-    return network, features, streams
