@@ -39,7 +39,7 @@ def plot_gains(gains: Any, ax: Any = None) -> Any:
     tasks = list(next(iter(gains.values())))
     if any(list(by_task) != tasks for by_task in gains.values()):
         raise ValueError("All methods must have gains of the same tasks, in one order.")
-    ax = given_or_new(ax, 6, 0.6 + 0.22 * len(tasks) * len(gains))
+    ax = given_or_new(ax, 7.5, 0.6 + 0.22 * len(tasks) * len(gains))
     rows = np.arange(len(tasks), dtype=float)
     for number, (method, by_task) in enumerate(gains.items()):
         intervals = [mean_interval(by_task[task]) for task in tasks]
@@ -50,5 +50,7 @@ def plot_gains(gains: Any, ax: Any = None) -> Any:
     ax.set_yticks(rows, tasks)
     ax.invert_yaxis()
     ax.set_xlabel("gain")
-    ax.legend()
+    for row in rows[1:]:
+        ax.axhline(row - 0.5, color="0.9", linewidth=1)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return ax
