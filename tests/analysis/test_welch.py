@@ -38,3 +38,12 @@ def test_variances_may_differ():
 def test_wrong_numbers_are_named(results, message):
     with pytest.raises(ValueError, match=message):
         welch_test(results, [2.0, 2.0])
+
+
+def test_students_test_by_hand():
+    """The paper's table: 96.4 and 96.2, deviations .18 and .20 over 5 runs each, t = 1.66."""
+    fixed, none = (runs(96.4, 0.18), runs(96.2, 0.20))
+    found = welch_test(fixed, none, equal_variances=True)
+    assert found.t == pytest.approx(0.2 / np.sqrt((0.18**2 + 0.20**2) / 5))
+    assert found.p == pytest.approx(0.0677, abs=1e-3)  # at df 8
+    assert found.p < welch_test(fixed, none).p  # at df 7.9

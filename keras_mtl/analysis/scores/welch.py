@@ -12,20 +12,22 @@ class WelchTest(NamedTuple):
     p: float
 
 
-def welch_test(results: Any, baseline: Any) -> Any:
+def welch_test(results: Any, baseline: Any, equal_variances: bool = False) -> Any:
     """Tests whether results are larger than a baseline's, whose variance may be another.
 
     `t` has the sign of `mean(results) - mean(baseline)`; `p` is the chance of a t as large if
     the means were equal. Give a number per run, not rounded: of a table's rounded means and
     deviations another t may come out.
 
-    Source: Welch's t-test, used in "Re-examining Routing Networks for Multi-task Learning", ICLR
-    2020 submission, section 3. Differs from the source: its statistics are printed with the
-    other sign.
+    Source: Welch's t-test; with `equal_variances=True` Student's, as in "Re-examining Routing
+    Networks for Multi-task Learning", ICLR 2020 submission, A.2, whose 8 degrees of freedom are
+    his. Differs from the source: its statistics are printed with the other sign.
 
     Args:
         results: At least two numbers, one per run; larger is better.
         baseline: The same of what they are compared with.
+        equal_variances: Whether to take both variances as one (Student's test). Defaults to
+            `False`.
 
     Returns:
         `WelchTest(t, p)`.
@@ -47,7 +49,7 @@ def welch_test(results: Any, baseline: Any) -> Any:
             "with. Give runs with different seeds."
         )
     found = scipy_stats("Welch's test").ttest_ind(
-        results, baseline, equal_var=False, alternative="greater"
+        results, baseline, equal_var=equal_variances, alternative="greater"
     )
     return WelchTest(float(found.statistic), float(found.pvalue))
 
