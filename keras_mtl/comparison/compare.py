@@ -128,7 +128,7 @@ def compare(
     tasks = as_tasks(tasks)
     checks.word("task_data", task_data, ("shared", "separate"))
     parts = {"train": train, "validation": validation, "test": test}
-    data = {name: as_data(name, part, task_data) for name, part in parts.items()}
+    data = {name: as_data(name, part, tasks, task_data) for name, part in parts.items()}
     seeds = _seeds(seeds)
     common = {"task_data": task_data, "stem": stem, "tower_units": tower_units}
     common = {name: value for name, value in common.items() if value is not None}

@@ -102,8 +102,19 @@ class Batches:
         return f"{len(self.batches)} batches, {_fingerprint(self.batches[0])}"
 
 
-def as_data(name: str, given: Any, task_data: str) -> Arrays | Batches:
+def as_data(name: str, given: Any, tasks: dict[str, Task], task_data: str) -> Arrays | Batches:
     """Returns the data that an argument holds; `name` is what it is called."""
+    data = _data(name, given, task_data)
+    known = data.y if isinstance(data, Arrays) else data.batches.task_names
+    if set(known) != set(tasks):
+        raise ValueError(
+            f"{name} must have labels of all tasks, {', '.join(tasks)}, and of no others. It has "
+            f"those of {', '.join(known) or 'none'}."
+        )
+    return data
+
+
+def _data(name: str, given: Any, task_data: str) -> Arrays | Batches:
     if task_data == "separate":
         if not isinstance(given, TaskBatches):
             raise ValueError(

@@ -291,6 +291,7 @@ def test_a_baseline_that_cannot_be_built_is_a_row_with_its_reason(tmp_path):
         ({"methods": {"x": lambda *_, **__: keras.Sequential()}}, "'x' must return a network"),
         ({"train": TRAIN[0]}, r"train must be \(x, y\)"),
         ({"test": (TEST[0], TEST[1]["income"])}, "test must be .* y a dict"),
+        ({"test": (TEST[0], {"income": TEST[1]["income"]})}, "of all tasks.* those of income"),
         ({"task_data": "separate"}, "train must be what keras_mtl.task_batches returns"),
         ({"trials": 2, "optimizer": lambda model: "sgd"}, "Leave one of the two out"),
         ({"seeds": 0}, "seeds must be an integer of at least 1"),

@@ -8,6 +8,7 @@ import pytest
 
 import keras_mtl
 from keras_mtl.comparison.data import as_data
+from keras_mtl.tasks import as_tasks
 
 dense = partial(keras.layers.Dense, 4, activation="tanh")
 TASKS = {
@@ -41,8 +42,14 @@ def test_networks_of_one_task_see_its_examples_as_often():
     assert np.concatenate([y for _, y in sequential]).tolist() == expected[:, 1:].tolist()
 
 
+def test_all_tasks_must_have_examples():
+    few = keras_mtl.task_batches(TASKS, {"animal": examples(0)["animal"]}, batch_size=4, seed=0)
+    with pytest.raises(ValueError, match="train must have labels of all.*has those of animal"):
+        as_data("train", few, as_tasks(TASKS), "separate")
+
+
 def test_scorers_see_each_tasks_own_columns():
-    data = as_data("test", batches(1, "sequential"), "separate")
+    data = as_data("test", batches(1, "sequential"), as_tasks(TASKS), "separate")
     model = keras_mtl.build_shared_bottom(
         keras.Input((3,)), TASKS, [dense], task_data="separate", seed=0
     )

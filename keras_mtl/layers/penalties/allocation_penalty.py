@@ -26,6 +26,22 @@ def binary_entropy(probability: Any) -> Any:
     )
 
 
+def _checked_costs(costs: Any) -> list[list[float]] | None:
+    """Returns costs as plain numbers."""
+    if costs is None:
+        return None
+    rows = costs if isinstance(costs, list | tuple) else [costs]
+    if not rows or not all(isinstance(row, list | tuple) and row for row in rows):
+        raise ValueError(
+            "costs must be a list with a list of numbers for each routed layer, or None. "
+            f"Received: {costs!r}"
+        )
+    checked = [[float(checks.number("costs", cost, least=0)) for cost in row] for row in rows]
+    if not sum(map(sum, checked)):
+        raise ValueError(f"costs must not all be 0. Received: {costs!r}")
+    return checked
+
+
 @keras.saving.register_keras_serializable("keras_mtl")
 class AllocationPenalty(ChargingLayer):
     """Adds penalties on allocation probabilities to the loss; passes features through.
@@ -98,7 +114,7 @@ class AllocationPenalty(ChargingLayer):
         )
         self.budget_scope = checks.word("budget_scope", budget_scope, ("task", "global"))
         self.num_repeats = checks.count("num_repeats", num_repeats)
-        self.costs = costs
+        self.costs = _checked_costs(costs)
         self.supports_masking = True
 
     @property

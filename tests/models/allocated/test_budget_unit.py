@@ -95,6 +95,12 @@ def test_costs_are_of_the_components_that_there_are():
         penalty(keras.ops.ones((3, 1)), keras.ops.zeros((3,), "int32"), [keras.ops.ones((1, 3))])
 
 
+@pytest.mark.parametrize("costs", [float("nan"), [], [[]], [[1.0, -1.0]], [["x"]], object(), [[0]]])
+def test_costs_are_numbers_of_at_least_0(costs):
+    with pytest.raises(ValueError, match="costs must"):
+        AllocationPenalty(budget=0.5, costs=costs)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_frozen_network_meets_a_budget_of_flops_that_the_plain_one_misses(seed):
