@@ -251,8 +251,8 @@ def test_a_sub_encoder_needs_units():
 def test_policies_see_sources_on_one_scale():
     """States of an encoder are small; what they decide must not depend on that."""
     layer = layer_of()
-    small = np.array(layer(SOURCES * 10)[1])
-    np.testing.assert_array_equal(array(layer(SOURCES * 100)[1]), array(small))
+    small = array(layer(SOURCES * 10)[1])
+    np.testing.assert_array_equal(array(layer(SOURCES * 100)[1]), small)
     literal = SubEncoders(2, (8, 9), (7,), 1.0, normalize_policies=False)
     literal.build((None, None, 4, 6))
     scrambled(literal)
