@@ -11,6 +11,7 @@ import pytest
 
 import keras_mtl
 from tests.conformance.configurations import BUILDERS, configurations
+from tests.conformance.matrix import PRECISE
 from tests.conformance.ways import scale_of
 
 pytestmark = pytest.mark.slow
@@ -104,7 +105,11 @@ def check_everywhere(model, x, folder, export):
 
 
 def outcome_of(configuration, folder, export):
-    """Returns what became of a configuration: `"built"`, `"refused"` or what is wrong."""
+    """Returns what became of a configuration: `"built"`, `"refused"` or what is wrong.
+
+    In double precision: normalizations of near values make much of the last place.
+    """
+    keras.config.set_dtype_policy(PRECISE)
     try:
         try:
             model = configuration.build()
@@ -119,6 +124,8 @@ def outcome_of(configuration, folder, export):
         check_everywhere(model, configuration.examples(), folder, export)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
+    finally:
+        keras.config.set_dtype_policy("float32")
     return "built"
 
 
