@@ -181,7 +181,7 @@ def test_relatedness_is_what_two_tasks_read_in_common(shared):
 
 @pytest.mark.slow
 def test_a_task_that_reads_nothing_is_related_to_itself_alone(shared):
-    relatedness = relatedness_over_time(shared, TOKENS)[:3]
+    relatedness = relatedness_over_time(shared, TOKENS, decided=True)[:3]
     assert (relatedness[:, [0, 1, 2], [0, 1, 2]] == 1).all()
     assert (relatedness[:, 2, :2] == 0).all()
 
@@ -194,7 +194,7 @@ def test_relatedness_follows_what_tasks_choose_at_a_step():
     put(model.get_layer("encoder"), "sub_encoders_2/network_1/dense_1", 0, 0)
     put(model.get_layer("encoder"), "sub_encoders_1/network_3/dense_1", 0, 0)
     put(model.get_layer("encoder"), "sub_encoders_1/network_2/dense_1", 0, 0)
-    relatedness = relatedness_over_time(model, np.hstack([positive, negative]))
+    relatedness = relatedness_over_time(model, np.hstack([positive, negative]), decided=True)
     np.testing.assert_allclose(relatedness[:, 0, 1], [1 / 5, 0])  # one of five; none
 
 
