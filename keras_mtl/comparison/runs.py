@@ -15,8 +15,9 @@ import numpy as np
 from keras_mtl.comparison.data import Arrays, Batches
 from keras_mtl.comparison.judging import Scorers, judge
 from keras_mtl.comparison.methods import Given, Method
-from keras_mtl.comparison.search import searched, taken_apart
+from keras_mtl.comparison.search import searched
 from keras_mtl.comparison.training import Recipe, train
+from keras_mtl.tuning.settings import taken_apart
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,15 +3,11 @@
 import pathlib
 from typing import Any
 
-import keras
-
 from keras_mtl.comparison.data import Arrays, Batches
 from keras_mtl.comparison.methods import Given, Method, function_of, takes_layers
 from keras_mtl.comparison.training import Recipe
-from keras_mtl.training import allocation_optimizer
 from keras_mtl.tuning import hypermodel
-
-_RATES = ("learning_rate", "allocation_learning_rate")
+from keras_mtl.tuning.spaces import is_ours, learning_rate_alone
 
 
 def searched(
@@ -29,13 +25,12 @@ def searched(
     """
     import keras_tuner
 
-    is_ours = function_of(method.builder).__module__.startswith("keras_mtl.models.")
     hyper = hypermodel(
         method.builder,
         given.inputs,
         given.tasks,
         given.layers if takes_layers(method.builder) else None,
-        space=None if is_ours else _learning_rate,
+        space=None if is_ours(function_of(method.builder)) else learning_rate_alone,
         **given.common,
         seed=0,
     )
@@ -55,16 +50,3 @@ def searched(
         verbose=0,
     )
     return dict(tuner.get_best_hyperparameters(1)[0].values)
-
-
-def taken_apart(settings: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Returns the arguments of the builder among settings, and the optimizer of the rates."""
-    arguments = {name: value for name, value in settings.items() if name not in _RATES}
-    adam = keras.optimizers.Adam(settings["learning_rate"])
-    if "allocation_learning_rate" in settings:
-        return arguments, allocation_optimizer(adam, settings["allocation_learning_rate"])
-    return arguments, adam
-
-
-def _learning_rate(hp: Any) -> dict[str, Any]:
-    return {"learning_rate": hp.Float("learning_rate", 1e-4, 1e-2, sampling="log", default=1e-3)}

@@ -5,8 +5,9 @@ import importlib.util
 import inspect
 from typing import Any
 
+from keras_mtl.tuning.settings import RATES
+
 _NEEDED = ("keras_tuner", "tensorboard", "sklearn", "scipy")
-_RATES = ("learning_rate", "allocation_learning_rate")  # which no builder takes
 
 
 def hypermodel(
@@ -115,7 +116,7 @@ def _check_fits(builder: Any, given: Any, arguments: Any) -> None:
             f"hypermodel({name}, inputs, tasks, layers)."
         )
     try:
-        signature.bind_partial(*given, **{k: v for k, v in arguments.items() if k not in _RATES})
+        signature.bind_partial(*given, **{k: v for k, v in arguments.items() if k not in RATES})
     except TypeError as error:
         raise ValueError(
             f"{name} does not take what hypermodel would hand over: {error}. It takes: "

@@ -209,13 +209,22 @@ SPACES = {
 }
 
 
+def is_ours(builder: Any) -> bool:
+    """Returns whether a function is a builder of this package."""
+    return getattr(builder, "__module__", "").startswith("keras_mtl.models.")
+
+
+def learning_rate_alone(hp: Any) -> dict[str, Any]:
+    """Draws what every network has to search."""
+    return {name: draw(hp, None) for name, draw in _WEIGHTS_ONLY.items()}
+
+
 def default_space(builder: Any, layers: Any, fixed: Any) -> Callable[..., Any]:
     """Returns the function hp -> settings that searches all that is not `fixed`.
 
     A builder of this package without a row in `SPACES` has a learning rate to search.
     """
-    is_ours = getattr(builder, "__module__", "").startswith("keras_mtl.models.")
-    space = SPACES.get(builder, _WEIGHTS_ONLY if is_ours else None)
+    space = SPACES.get(builder, _WEIGHTS_ONLY if is_ours(builder) else None)
     if space is None:
         name = getattr(builder, "__name__", repr(builder))
         raise ValueError(

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_mtl.training import allocation_optimizer
+from keras_mtl.tuning.settings import taken_apart
 
 
 class BuilderHyperModel(keras_tuner.HyperModel):
@@ -31,13 +31,8 @@ class BuilderHyperModel(keras_tuner.HyperModel):
         with _errors_end_the_search("build"):
             drawn = self.space(hp)
             _check_disjoint(drawn, self.arguments)
-            settings = {**self.arguments, **drawn}
-            optimizer = keras.optimizers.Adam(settings.pop("learning_rate", 1e-3))
-            if "allocation_learning_rate" in settings:
-                optimizer = allocation_optimizer(
-                    optimizer, settings.pop("allocation_learning_rate")
-                )
-            model = self.builder(*self.inputs_tasks_layers, **settings)
+            arguments, optimizer = taken_apart({**self.arguments, **drawn})
+            model = self.builder(*self.inputs_tasks_layers, **arguments)
             model.compile(optimizer)
             optimizer.build(model.trainable_variables)  # so that the best model's state loads
             return model
