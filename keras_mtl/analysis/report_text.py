@@ -54,8 +54,8 @@ def _facts(report: Any) -> Iterator[Any]:
     if report.empty:
         yield _wrapped(f"* Sees zeros, without a component in a layer: {_places(report.empty)}")
     if report.kept_below_half:
-        indices = _places(report.kept_below_half)
-        yield _wrapped(f"* Has components by min_components only: {indices}")
+        places = _places(report.kept_below_half)
+        yield _wrapped(f"* Has components by min_components only: {places}")
     if report.not_counted:
         yield _wrapped(f"FLOPs not counted: {', '.join(report.not_counted)}")
 

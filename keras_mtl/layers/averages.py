@@ -30,11 +30,11 @@ def as_dtype(x: Tensor, dtype: str) -> Any:
 
 def mean_of_places(x: Tensor, mask: Any = None) -> Any:
     """Returns the mean over space or time, `(batch, features)`; of valid steps, with a mask."""
-    indices = tuple(range(1, len(x.shape) - 1))
-    if not indices:
+    axes = tuple(range(1, len(x.shape) - 1))
+    if not axes:
         return x
     if mask is None:
-        return ops.mean(x, axis=indices)
+        return ops.mean(x, axis=axes)
     valid = ops.expand_dims(ops.cast(mask, "float32"), axis=-1)
     # Sums of many steps, whose number 16 bits cannot count
     return as_dtype(mean_of_valid(as_dtype(x, "float32"), valid, axis=1), x.dtype)

@@ -50,8 +50,8 @@ def plot_beta(model: keras.Model, ax: Any = None) -> Any:
     colors = colormaps["Blues"](np.linspace(_PALEST, _DARKEST, num_layers))
     width = 0.8 / num_layers
     for index, (by_task, color) in enumerate(zip(weights.T, colors, strict=True)):
-        indices = np.arange(num_tasks) + (index - (num_layers - 1) / 2) * width
-        ax.bar(indices, by_task, width, color=color, label=f"layer {index + 1}")
+        positions = np.arange(num_tasks) + (index - (num_layers - 1) / 2) * width
+        ax.bar(positions, by_task, width, color=color, label=f"layer {index + 1}")
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(range(num_tasks), task_names(model, num_tasks))
     ax.tick_params(axis="x", length=0)

@@ -113,8 +113,8 @@ def plot_executed_blocks(executed: Any, ax: Any = None) -> Any:
     ax = given_or_new(ax, 3 + 0.12 * len(numbers) * len(executed), 3)
     for index, (task, shares) in enumerate(executed.items()):
         counts, _ = np.histogram(shares.sum(axis=1), bins=np.arange(num_blocks + 2) - 0.5)
-        indices = numbers - 0.4 + (index + 0.5) * width
-        ax.bar(indices, counts / len(shares), width=width, label=task)
+        positions = numbers - 0.4 + (index + 0.5) * width
+        ax.bar(positions, counts / len(shares), width=width, label=task)
     ax.set_xticks(numbers, numbers)
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.set_xlabel("blocks executed")

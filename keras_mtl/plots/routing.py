@@ -94,10 +94,10 @@ def plot_sub_encoder_usage(usage: Any, ax: Any = None) -> Any:
     usage = by_task("plot_sub_encoder_usage", usage, made_by)
     there = ~np.isnan(next(iter(usage.values())))
     sizes = there.sum(axis=1).tolist()
-    indices, bottom = range(sum(sizes)), np.zeros(sum(sizes))
+    positions, bottom = range(sum(sizes)), np.zeros(sum(sizes))
     ax = given_or_new(ax, 3 + 0.4 * sum(sizes), 3)
     for task, shares in usage.items():
-        ax.bar(indices, shares[there], bottom=bottom, width=0.8, label=task)
+        ax.bar(positions, shares[there], bottom=bottom, width=0.8, label=task)
         bottom += shares[there]
     separate_layers(ax, [f"layer {index + 1}" for index in range(len(sizes))], sizes)
     ax.set_xlim(-0.5, sum(sizes) - 0.5)

@@ -86,9 +86,9 @@ def _described(tasks: Any) -> list[Any]:
 
 def _check_tasks(saved: Any, own: Any) -> None:
     """Raises a `ValueError` where a task that both know has another index or kind."""
-    indices = {name: (index, kind) for index, (name, kind) in enumerate(own)}
+    known = {name: (index, kind) for index, (name, kind) in enumerate(own)}
     for index, (name, kind) in enumerate(saved):
-        if indices.get(name, (index, kind)) != (index, kind):
+        if known.get(name, (index, kind)) != (index, kind):
             raise ValueError(
                 f"These weights were trained for the tasks {dict(saved)} in this order, but the "
                 f"network has {dict(own)}: task {name!r} has another index or another kind. Build "

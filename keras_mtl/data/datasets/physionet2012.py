@@ -177,7 +177,7 @@ def _read_values(name: str, record: Any) -> Iterator[Any]:
 
 def _columns_of(values: Any) -> Any:
     masks = ~np.isnan(values[..., : len(MEASURED)])
-    indices = [len(MEASURED) - 1, len(MEASURED), -1]  # ventilation stands between the two
-    quantities, _, known, unit = np.split(forward_fill(values), indices, axis=-1)
+    ends = [len(MEASURED) - 1, len(MEASURED), -1]  # ventilation stands between the two
+    quantities, _, known, unit = np.split(forward_fill(values), ends, axis=-1)
     units = unit == np.arange(1, len(UNITS) + 1)
     return np.concatenate([quantities, masks, known, units], axis=-1).astype("float32")

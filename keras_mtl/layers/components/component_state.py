@@ -89,12 +89,12 @@ def _for_places(rows: Any, inputs: Any) -> Tensor:
     by_step = len(rows.shape) > 1
     if by_step and (len(inputs.shape) < 3 or inputs.shape[1] != rows.shape[1]):
         rows = ops.any(rows, axis=1)
-    indices, number = ops.shape(inputs)[:-1], 1
-    for size in indices:
+    shape, number = ops.shape(inputs)[:-1], 1
+    for size in shape:
         number = number * size
     rows = ops.reshape(rows, (-1, 1))
     num_rows = ops.shape(rows)[0]
-    return ops.reshape(ops.broadcast_to(rows, (num_rows, number // num_rows)), indices)
+    return ops.reshape(ops.broadcast_to(rows, (num_rows, number // num_rows)), shape)
 
 
 def _values(variables: Any) -> list[Any]:

@@ -100,11 +100,11 @@ class InstanceGate(keras.layers.Layer):
                 f"features). Received: {tuple(shape)}. To decide once for each example take "
                 "per_step=False, or gates_per_step=False in keras_mtl.build_dynashare."
             )
-        *indices, _ = self.compute_output_shape(shape)
-        self.hidden.build((*indices, shape[-1]))
+        *outer, _ = self.compute_output_shape(shape)
+        self.hidden.build((*outer, shape[-1]))
         for layer in (self.normalization, self.scores):
-            layer.build((*indices, self.units))
-        self.router.build((*indices, 1))
+            layer.build((*outer, self.units))
+        self.router.build((*outer, 1))
 
     def call(self, x: Tensor, mask: Any = None, training: bool = False) -> Any:
         hidden = self.hidden(self._mean(x, mask))

@@ -114,9 +114,9 @@ class ConnectionPenalty(ChargingLayer):
         belongs = ops.one_hot(task_id, self.num_tasks, axis=0, dtype="float32")
         return tuple(ops.sum(belongs * each, axis=1) for each in sums)
 
-    def _excess(self, total: Any, indices: Any, rows: Any) -> Any:
+    def _excess(self, total: Any, steps: Any, rows: Any) -> Any:
         """Returns how many connections too many are open, on average."""
-        mean = total / at_least_one(indices)
+        mean = total / at_least_one(steps)
         if self.scope == "batch":
             mean = ops.relu(mean - self.open_fraction * self.num_connections)
         return mean_of_valid(mean, rows)

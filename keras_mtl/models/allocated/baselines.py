@@ -208,10 +208,10 @@ def _per_task(inputs: Any, stem: Sequence[Any], layers: Sequence[Any], names: Se
     """Returns stem and layers with everything that has weights once per task."""
     check_lists(stem=stem, layers=layers)
     features = new_input(inputs)
-    indices = [(f"stem[{i}]", entry) for i, entry in enumerate(stem)]
-    indices += [(f"layers[{i}]", entry) for i, entry in enumerate(layers)]
+    entries = [(f"stem[{i}]", entry) for i, entry in enumerate(stem)]
+    entries += [(f"layers[{i}]", entry) for i, entry in enumerate(layers)]
     towers = []
-    for where, entry in indices:
+    for where, entry in entries:
         alone = not isinstance(entry, list | tuple)
         if not alone and len(entry) != len(names):
             raise ValueError(
