@@ -31,7 +31,13 @@ class Records:
         file = self._file(method, seed)
         if not file.exists():
             return None
-        record = json.loads(file.read_text())
+        try:
+            record = json.loads(file.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"{file} is damaged: {error}. Delete it, and the run of {method!r} with seed {seed} "
+                "is made again."
+            ) from error
         there = record["experiment"]
         other = [
             f"{name} ({there.get(name)} there, {experiment.get(name)} now)"

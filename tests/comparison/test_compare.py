@@ -10,6 +10,7 @@ import pytest
 import keras_mtl
 from keras_mtl.comparison import runs
 from keras_mtl.comparison.directions import lower_is_better
+from keras_mtl.comparison.records import Records
 from keras_mtl.training import MultiTaskModel
 
 dense = partial(keras.layers.Dense, 4, activation="tanh")
@@ -151,6 +152,15 @@ def test_seeds_and_methods_are_added_to_what_is_there(comparison, folder, monkey
 def test_runs_of_another_comparison_are_not_mixed_in(comparison, folder, options, message):
     with pytest.raises(ValueError, match=message):
         compared(folder, **options)
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    records = Records(tmp_path)
+    records.keep({"method": "MMoE", "seed": 3, "experiment": {}})
+    (file,) = tmp_path.iterdir()
+    file.write_text(file.read_text()[:20])
+    with pytest.raises(ValueError, match=f"{file.name} is damaged.*Delete it.*'MMoE' with seed 3"):
+        records.found("MMoE", 3, {})
 
 
 def test_records_say_what_was_run(comparison, folder):
