@@ -35,8 +35,8 @@ class Records:
             record = json.loads(file.read_text())
         except ValueError as error:
             raise ValueError(
-                f"{file} is damaged: {error}. Delete it, and the run of {method!r} with seed {seed} "
-                "is made again."
+                f"{file} is damaged: {error}. Delete it, and the run of {method!r} with seed "
+                f"{seed} is made again."
             ) from error
         there = record["experiment"]
         other = [
