@@ -10,6 +10,7 @@ import keras_mtl
 
 MAIN, AUXILIARY = "main", "pos"
 UNITS, LEARNING_RATE = 64, 2e-3
+ORTHOGONALITY = 0.1  # of the subspaces of sluice networks, as in the example of the authors' code
 bilstm = partial(keras_mtl.layers.BiLSTM, UNITS, direction="concat")
 STACK, TOWERS = [bilstm] * 3, [[bilstm] * 2] * 3
 
@@ -53,6 +54,8 @@ class Weighted(keras.utils.PyDataset):
 
 
 def sluice(inputs, tasks, **settings):
+    """Returns a sluice network, with the penalty on subspaces that is part of the method."""
+    settings = {"orthogonality_weight": ORTHOGONALITY, **settings}
     return keras_mtl.build_sluice(inputs, tasks, TOWERS, **settings)
 
 
@@ -70,6 +73,12 @@ METHODS = {
     "sluice": sluice,
     "plain Keras": by_hand,
 }
+paper_sluice = partial(sluice, preset="paper", tower_units=(100,))
+VARIANTS = {
+    "sluice, no penalty": partial(sluice, orthogonality_weight=0.0),
+    "sluice, paper": paper_sluice,
+    "sluice, paper, SGD": paper_sluice,  # with --batch_size 1 the paper's recipe
+}
 
 
 def both_towers(inputs, tasks, **settings):
@@ -80,7 +89,13 @@ def both_towers(inputs, tasks, **settings):
 def grid_cell(alpha, connections, num_subspaces):
     """Returns a sluice network of Table 6: alpha "constant" or "learned"."""
     preset = "hard_sharing" if alpha == "constant" else None
-    return partial(sluice, num_subspaces=num_subspaces, connections=connections, preset=preset)
+    return partial(
+        sluice,
+        num_subspaces=num_subspaces,
+        connections=connections,
+        preset=preset,
+        orthogonality_weight=ORTHOGONALITY * (num_subspaces > 1),
+    )
 
 
 ABLATION = {"hard sharing, both towers": both_towers}
@@ -103,14 +118,17 @@ def word_features(encoder, dropout):
     return keras.Model(inputs, keras.layers.Concatenate()([words, characters]))
 
 
-def compiled(method, encoder, tasks, seed, dropout=0.3):
+def compiled(method, encoder, tasks, seed, steps_per_epoch, dropout=0.3):
     """Returns the compiled network of one method."""
     stem = [partial(word_features, encoder, dropout), partial(keras.layers.Dropout, dropout)]
-    build = {**METHODS, **ABLATION}[method]
+    build = {**METHODS, **VARIANTS, **ABLATION}[method]
     model = build(encoder.inputs(), tasks, stem=stem, seed=seed)
     if method == "plain Keras":
         loss = keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight")
         model.compile(keras.optimizers.Adam(LEARNING_RATE), loss, weighted_metrics=["accuracy"])
+    elif method.endswith("SGD"):
+        rate = keras.optimizers.schedules.InverseTimeDecay(0.1, steps_per_epoch, 0.05)
+        model.compile(keras.optimizers.SGD(rate))
     else:
         model.compile(keras.optimizers.Adam(LEARNING_RATE))
     return model

@@ -65,6 +65,10 @@ class Corpus:
         batches = sentence_batches(self.x[part], labels, self.batch_size, BOUNDARIES, seed)
         return batches if hasattr(model, "tasks") else Weighted(batches)
 
+    def steps_per_epoch(self):
+        """Returns roughly how many batches the training part has."""
+        return -(-len(self.y["train"][MAIN]) // self.batch_size)
+
     def scores(self, model, part):
         """Returns what a model scores on the main task, and its accuracy on the other."""
         predicted = model.predict(self.x[part], batch_size=100, verbose=0)
@@ -105,7 +109,7 @@ def conll(path):
 def train(corpus, method, seed, epochs, patience):
     """Trains one network with early stopping on the main task and returns it."""
     keras.utils.set_random_seed(seed)
-    model = compiled(method, corpus.encoder, corpus.tasks, seed)
+    model = compiled(method, corpus.encoder, corpus.tasks, seed, corpus.steps_per_epoch())
     score = f"val_{MAIN}_accuracy" if hasattr(model, "tasks") else "val_accuracy"
     start = time.time()
     history = model.fit(
@@ -138,7 +142,7 @@ def run_conll(arguments, keep):
             size = round(fraction * len(parts["train"]["word"]))
             parts["train"] = {c: values[:size] for c, values in parts["train"].items()}
             corpus = None
-            for method in METHODS:
+            for method in arguments.only or METHODS:
                 key = {"experiment": "conll", "fraction": fraction, "method": method, "seed": seed}
                 if keep.has(key):
                     continue
@@ -207,7 +211,9 @@ def run_noise(arguments, keep):
             if keep.has(key):
                 continue
             keras.utils.set_random_seed(seed)
-            model = compiled(method, corpus.encoder, corpus.tasks, seed, dropout=0.0)
+            model = compiled(
+                method, corpus.encoder, corpus.tasks, seed, corpus.steps_per_epoch(), dropout=0.0
+            )
             history = model.fit(
                 corpus.batches("train", model, seed), epochs=10 * arguments.epochs, verbose=0
             )
@@ -226,6 +232,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=5, help="at most, on all of CoNLL-2000")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.1, 1.0], help="of CoNLL")
+    parser.add_argument("--only", nargs="+", help="methods of CoNLL, or VARIANTS of networks.py")
     parser.add_argument("--sources", nargs="+", help="genres to train on; all, if not given")
     parser.add_argument("--results", type=pathlib.Path, required=True)
     arguments = parser.parse_args()

@@ -12,7 +12,12 @@ from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.penalties.orthogonality import PARTS, lstm_orthogonality
 from keras_mtl.models.construction import check_lists
 from keras_mtl.models.towers.parallel import build_towers
-from keras_mtl.models.towers.sluice_presets import check_preset, checked_levels, stitch_settings
+from keras_mtl.models.towers.sluice_presets import (
+    PAPER_ORTHOGONALITY,
+    check_preset,
+    checked_levels,
+    stitch_settings,
+)
 from keras_mtl.tasks import as_tasks
 from keras_mtl.training import MultiTaskModel
 from keras_mtl.types import NewLayer, Tasks, TowerUnits
@@ -49,8 +54,11 @@ def build_sluice(
 
     Source: Ruder et al., "Learning what to share between loosely related tasks", 2017,
     https://arxiv.org/abs/1705.08142. Differs from the paper: weights start at the normalized
-    values of `keras_mtl.layers.Sluice`; heads have no layer before them, where the paper has
-    `tower_units=(100,)`.
+    values of `keras_mtl.layers.Sluice`, without the penalty that is part of the paper's method;
+    heads have no layer before them. The paper's recipe is `preset="paper", tower_units=(100,)`,
+    batches of one task at a time (`task_data="separate"`, 1 sentence), and `keras.optimizers.SGD`
+    at 0.1 with decay, such as `keras.optimizers.schedules.InverseTimeDecay(0.1, steps, 0.05)` for
+    epochs of `steps` updates.
 
     Args:
         layers: List of callables that return a new Keras layer, and of lists of these with
@@ -64,18 +72,19 @@ def build_sluice(
             `"mixture"`.
         beta: Start of the mixture, as in `keras_mtl.layers.LayerMixture`. Defaults to
             `"imbalanced"`.
-        preset: A method that sluice networks contain, as fixed or tied weights in place of
-            `alpha`: `"hard_sharing"` (all weights equal, for good: all tasks have the same
-            features, from all towers), `"group_lasso"` (nothing between tasks),
-            `"easy_adaptation"` (a private subspace per task and one that is the same for
-            all), `"low_supervision"` (see `levels`), `"cross_stitch"` (no subspaces, heads
-            read the last layer) or `"single_task"` (no weights between towers or subspaces).
-            Defaults to `None`.
+        preset: `"paper"`: the alpha that the reference code starts two tasks with, and an
+            orthogonality weight of 0.1. Or a method that sluice networks contain, as fixed or
+            tied weights in place of `alpha`: `"hard_sharing"` (all weights equal, for good: all
+            tasks have the same features, from all towers), `"group_lasso"` (nothing between
+            tasks), `"easy_adaptation"` (a private subspace per task and one that is the same for
+            all), `"low_supervision"` (see `levels`), `"cross_stitch"` (no subspaces, heads read
+            the last layer) or `"single_task"` (no weights between towers or subspaces). Defaults
+            to `None`.
         levels: For low supervision: dict, task -> the list of `layers`, from 1, that it is
             predicted from. Up to the lowest all is shared, above it nothing. Defaults to
             `None`.
         orthogonality_weight: Weight of the penalty on subspaces that learn the same; logs
-            name it `orthogonality_penalty`. Defaults to 0.0.
+            name it `orthogonality_penalty`. Defaults to 0.0, with `preset="paper"` to 0.1.
         orthogonality: Which weights of an LSTM it reads: `"input_gate_recurrent"`,
             `"input_kernel"` or `"all"`. Dense and convolution layers have one kernel.
             Defaults to `"input_gate_recurrent"`.
@@ -109,6 +118,8 @@ def build_sluice(
     check_preset(preset, alpha, normalize_alpha, connections, beta)
     if preset == "cross_stitch":
         num_subspaces, connections = 1, "none"
+    if preset == "paper":
+        orthogonality_weight = orthogonality_weight or PAPER_ORTHOGONALITY
     names = list(as_tasks(tasks))
     num_lists = sum(isinstance(entry, list | tuple) for entry in layers)
     predicted_from = checked_levels(preset, levels, names, num_lists, num_subspaces)

@@ -1,6 +1,6 @@
-"""Methods that sluice networks contain, as settings of their weights.
+"""Sluice networks as the paper trains them, and methods that they contain, as settings.
 
-Source: Ruder et al. 2017, https://arxiv.org/abs/1705.08142, section 3.
+Source: Ruder et al. 2017, https://arxiv.org/abs/1705.08142, sections 2.3, 3 and 5.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import numpy as np
 from keras_mtl import checks
 
 PRESETS = (
+    "paper",
     "hard_sharing",
     "group_lasso",
     "easy_adaptation",
@@ -18,6 +19,11 @@ PRESETS = (
     "cross_stitch",
     "single_task",
 )
+_OF_TWO_SUBSPACES = {
+    "paper": "two subspaces a task",
+    "easy_adaptation": "a private and a shared subspace",
+}
+PAPER_ORTHOGONALITY = 0.1  # the example of the reference code; the paper prints no weight
 
 
 def stitch_settings(
@@ -25,6 +31,8 @@ def stitch_settings(
 ) -> Any:
     """Returns what a preset asks of the `Sluice` after list `index`: its arguments."""
     size = num_tasks * num_subspaces
+    if preset == "paper":
+        return {"alpha": "sluice2"}
     if preset == "hard_sharing" or (preset == "low_supervision" and index <= min(levels)):
         return {"alpha": "balanced", "trainable": False}
     if preset in ("single_task", "low_supervision"):
@@ -90,10 +98,16 @@ def checked_levels(
     preset: Any, levels: Any, names: Sequence[str], num_lists: Any, num_subspaces: int
 ) -> list[Any]:
     """Returns the list number that each task is predicted from, after a check of the levels."""
-    if preset == "easy_adaptation" and num_subspaces != 2:
+    if preset in _OF_TWO_SUBSPACES and num_subspaces != 2:
         raise ValueError(
-            'preset="easy_adaptation" has a private and a shared subspace, so it needs '
-            f"num_subspaces=2. Received: {num_subspaces}"
+            f'preset="{preset}" has {_OF_TWO_SUBSPACES[preset]}, so it needs num_subspaces=2. '
+            f"Received: {num_subspaces}"
+        )
+    if preset == "paper" and len(names) != 2:
+        raise ValueError(
+            'preset="paper" starts alpha as the reference code does, which knows two tasks. Leave '
+            f"preset out, and give orthogonality_weight={PAPER_ORTHOGONALITY}. Received tasks: "
+            f"{', '.join(names)}"
         )
     if (preset == "low_supervision") != (levels is not None):
         raise ValueError(

@@ -51,7 +51,7 @@ METHODS = {
             "alpha": ["x", [1], [[NAN]]],
             "connections": NO_WORD,
             "beta": ["x", [1] * 9, 3],
-            "preset": ["x", 3, NAN],
+            "preset": ["x", 3, NAN, "paper"],  # which has two tasks
             "levels": [{"a": 1}, 3, "x"],
         },
         refusals=[("*", "*", "grown", OWN_TASKS.format(r"(stitch|mask)_1"))],

@@ -300,6 +300,31 @@ def test_presets_answer_equally_in_both_forms_of_data(preset):
     assert_equal_answers(answers(shared), answers(separate), 1e-5)
 
 
+def test_the_preset_of_the_paper_has_its_start_and_its_penalty(task_data):
+    model = tagger(build_sluice, [[lstm] * 2] * 2, preset="paper", task_data=task_data)
+    fresh = keras.models.clone_model(model)
+    start = [[0.05, 0.95] * 2] * 2 + [[0.95, 0.05] * 2] * 2  # of the other's first or second half
+    for alpha in alphas(fresh):
+        np.testing.assert_allclose(alpha, start)
+    by_hand = tagger(
+        build_sluice,
+        [[lstm] * 2] * 2,
+        alpha="sluice2",
+        orthogonality_weight=0.1,
+        task_data=task_data,
+    )
+    np.testing.assert_allclose([float(x) for x in model.losses], [float(x) for x in by_hand.losses])
+
+
+def test_the_penalty_of_the_paper_may_weigh_more():
+    models = [
+        tagger(build_sluice, [[lstm] * 2], preset="paper", **given)
+        for given in ({}, {"orthogonality_weight": 0.3})
+    ]
+    usual, more = (sum(float(loss) for loss in model.losses) for model in models)
+    np.testing.assert_allclose(more, 3 * usual, rtol=1e-5)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_saved(preset, tmp_path):
     model = sluice(preset)
@@ -660,7 +685,7 @@ def test_a_list_has_a_component_per_task():
         ),
         (
             {"preset": "soft_sharing"},
-            'preset must be None, "hard_sharing", "group_lasso",.*Received: \'soft_shar',
+            'preset must be None, "paper", "hard_sharing", "group_lasso",.*Received: \'soft_shar',
         ),
         ({"alpha": "sluice2"}, 'alpha="sluice2" .*2 tasks and 2 subspaces. Received 3 tasks and 2'),
         ({"alpha": np.eye(3)}, r"array of shape \(6, 6\).*Received: \(3, 3\)"),
@@ -672,6 +697,10 @@ def test_a_list_has_a_component_per_task():
         (
             {"preset": "easy_adaptation", "num_subspaces": 1},
             'preset="easy_adaptation" .*needs num_subspaces=2. Received: 1',
+        ),
+        (
+            {"preset": "paper"},
+            'preset="paper" starts alpha .* two tasks.*Received tasks: color, animal, shape',
         ),
         ({"preset": "group_lasso", "normalize_alpha": True}, "decides what normalize_alpha would"),
         ({"preset": "low_supervision"}, 'preset="low_supervision" needs levels'),
@@ -727,6 +756,7 @@ def test_another_regularizer_beside_the_penalty_is_no_error():
 @pytest.mark.parametrize(
     ("preset", "given"),
     [
+        ("paper", {"alpha": "balanced"}),
         ("hard_sharing", {"alpha": "balanced"}),
         ("group_lasso", {"alpha": 0.5}),
         ("easy_adaptation", {"alpha": np.eye(6)}),
