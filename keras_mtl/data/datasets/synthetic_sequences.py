@@ -12,12 +12,14 @@ PRESETS = {
     "more": [(1.0, 0.8, 0.8), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), (0.8, 1.0, 0.8)],
     "less": [(1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 1.0, 0.0)],
 }
+TRAIN, TEST = 1, 2  # parts of what a seed draws
 
 
 def synthetic_sequences(
     relatedness: str = "more",
     *,
     kind: str = "classes",
+    switch: str = "position",
     num_train: int = 500,
     num_test: int = 500,
     num_steps: int = 28,
@@ -51,6 +53,11 @@ def synthetic_sequences(
         kind: `"classes"`: one label for the sequence, the same c in all segments. `"tagging"`:
             a new c in each segment, the label of all its steps, so that the outputs of each
             step are judged by what is related there. Defaults to `"classes"`.
+        switch: What says which segment a step is of. `"position"`: the number of the step.
+            `"content"`: every training sequence has the segments in an order of its own, and
+            `num_segments` more columns of `x` are 1 for the segment and else 0; test sequences
+            have them in order, so that what is found at a step can be held against the
+            relatedness there. Defaults to `"position"`.
         num_train: Number of training examples of each task. Defaults to 500.
         num_test: Number of test examples of each task. Defaults to 500.
         num_steps: Number of time steps, at least one a segment. Defaults to 28.
@@ -83,6 +90,7 @@ def synthetic_sequences(
     >>> batches = keras_mtl.task_batches(tasks, train, batch_size=32, seed=0)
     """
     checks.word("kind", kind, ("classes", "tagging"))
+    checks.word("switch", switch, ("position", "content"))
     checks.count("num_train", num_train)
     checks.count("num_test", num_test)
     checks.seed("seed", seed)
@@ -102,17 +110,23 @@ def synthetic_sequences(
         return {
             f"task_{task + 1}": _draw(
                 planes[:, task],
-                segments,
+                orders(part, task, num_examples)[:, segments],
                 num_classes,
-                num_examples,
                 signal,
                 one_label=kind == "classes",
+                marked=switch == "content",
                 rng=np.random.default_rng((seed, part, task)),
             )
             for task in range(num_tasks)
         }
 
-    train, test = draw(1, num_train), draw(2, num_test)
+    def orders(part, task, num_examples):
+        in_order = np.tile(np.arange(num_segments), (num_examples, 1))
+        if switch == "position" or part == TEST:
+            return in_order
+        return np.random.default_rng((seed, part, task, 0)).permuted(in_order, axis=1)
+
+    train, test = draw(TRAIN, num_train), draw(TEST, num_test)
     return dict.fromkeys(train, Task(kind, num_classes)), train, test, matrices[segments]
 
 
@@ -167,20 +181,27 @@ def _draw(
     planes: Any,
     segments: Any,
     num_classes: Any,
-    num_examples: int,
     signal: Any,
     one_label: Any,
+    marked: bool,
     rng: np.random.Generator,
 ) -> tuple[Any, Any]:
+    """Returns sequences and labels; `segments` are those of each example's steps."""
+    num_examples, num_steps = segments.shape
     num_segments, input_dim, num_planes = planes.shape
     turns = rng.integers(num_classes, size=(num_examples, num_segments, num_planes))
     if one_label:
         turns[:, :, 0] = turns[:, :1, 0]
     factors = signal * np.exp(2j * np.pi * turns / num_classes)
-    x = rng.standard_normal((len(segments), num_examples, input_dim))  # the noise, at first
-    for step in range(1, len(segments)):
-        bases = planes[segments[step]]
-        turned = (x[step - 1] @ bases) * factors[:, segments[step]]
-        x[step] = (turned @ bases.conj().T).real + np.sqrt(1 - signal**2) * x[step]
-    labels = turns[:, 0, 0] if one_label else turns[:, segments, 0]
-    return x.swapaxes(0, 1).astype("float32"), labels.astype("int32")
+    rows = np.arange(num_examples)
+    x = rng.standard_normal((num_steps, num_examples, input_dim))  # the noise, at first
+    for step in range(1, num_steps):
+        bases = planes[segments[:, step]]
+        turned = np.einsum("ni,nip->np", x[step - 1], bases) * factors[rows, segments[:, step]]
+        turned = np.einsum("np,nip->ni", turned, bases.conj()).real
+        x[step] = turned + np.sqrt(1 - signal**2) * x[step]
+    x = x.swapaxes(0, 1)
+    if marked:
+        x = np.concatenate([x, np.eye(num_segments)[segments]], axis=-1)
+    labels = turns[:, 0, 0] if one_label else turns[rows[:, None], segments, 0]
+    return x.astype("float32"), labels.astype("int32")

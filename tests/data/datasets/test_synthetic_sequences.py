@@ -234,3 +234,44 @@ def test_sizes_that_do_not_fit_are_refused():
         synthetic_sequences(seed=-1)
     with pytest.raises(ValueError, match=r"signal must be in \[0, 1\].*1.5"):
         synthetic_sequences(signal=1.5)
+
+
+# Segments in an order of each sequence's own
+
+
+def test_content_says_which_segment_a_step_is_of():
+    _, train, test, relatedness = synthetic_sequences(
+        THREE_SEGMENTS, switch="content", num_train=40, num_test=4, num_steps=9, input_dim=4
+    )
+    x, _ = train["task_1"]
+    assert x.shape == (40, 9, 4 + 3) and relatedness.shape == (9, 2, 2)
+    marks = x[:, :, 4:]
+    assert (marks.sum(axis=-1) == 1).all() and (marks.sum(axis=1) == 3).all()
+    segments = marks.argmax(axis=-1).reshape(40, 3, 3)
+    assert (segments == segments[:, :, :1]).all()  # three steps in a row
+    assert len(np.unique(segments[:, :, 0], axis=0)) == 6  # all orders there are
+    assert (test["task_2"][0][:, :, 4:].argmax(axis=-1) == [0, 0, 0, 1, 1, 1, 2, 2, 2]).all()
+
+
+def test_what_follows_from_the_step_before_goes_with_the_mark():
+    """Sorted by their marks, sequences have the statistics of sequences in order."""
+    settings = {"num_train": 20000, "num_steps": 9, "input_dim": 4, "signal": 0.8}
+    found = {}
+    for switch in ("position", "content"):
+        _, train, _, _ = synthetic_sequences(THREE_SEGMENTS, switch=switch, **settings)
+        x, _ = train["task_2"]
+        if switch == "content":
+            order = np.argsort(x[:, :, 4:].argmax(axis=-1), axis=1, kind="stable")
+            x = np.take_along_axis(x, order[:, :, None], axis=1)[:, :, :4]
+        found[switch] = lag_matrices(x, 3)
+    np.testing.assert_allclose(found["content"], found["position"], atol=0.03)
+
+
+def test_tags_follow_the_segments():
+    _, train, _, _ = synthetic_sequences(
+        THREE_SEGMENTS, kind="tagging", switch="content", num_train=50, num_steps=9, input_dim=4
+    )
+    x, y = train["task_1"]
+    blocks = y.reshape(50, 3, 3)
+    assert (blocks == blocks[:, :, :1]).all() and len(np.unique(y)) == 3
+    assert x.shape[:2] == y.shape
