@@ -18,6 +18,10 @@ from keras_mtl.data.datasets.physionet2012 import load_physionet2012 as load_phy
 from keras_mtl.data.datasets.synthetic import SyntheticTask as SyntheticTask
 from keras_mtl.data.datasets.synthetic import synthetic_pairs as synthetic_pairs
 from keras_mtl.data.datasets.synthetic_clusters import synthetic_clusters as synthetic_clusters
+from keras_mtl.data.datasets.synthetic_depths import synthetic_depths as synthetic_depths
+from keras_mtl.data.datasets.synthetic_depths import (
+    synthetic_example_depths as synthetic_example_depths,
+)
 from keras_mtl.data.datasets.synthetic_sequences import synthetic_sequences as synthetic_sequences
 from keras_mtl.data.datasets.synthetic_views import synthetic_views as synthetic_views
 from keras_mtl.data.datasets.universal_dependencies import (
