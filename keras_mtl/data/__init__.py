@@ -17,6 +17,7 @@ from keras_mtl.data.datasets.mimic3 import read_mimic3_benchmark as read_mimic3_
 from keras_mtl.data.datasets.physionet2012 import load_physionet2012 as load_physionet2012
 from keras_mtl.data.datasets.synthetic import SyntheticTask as SyntheticTask
 from keras_mtl.data.datasets.synthetic import synthetic_pairs as synthetic_pairs
+from keras_mtl.data.datasets.synthetic_bandits import synthetic_bandits as synthetic_bandits
 from keras_mtl.data.datasets.synthetic_sequences import synthetic_sequences as synthetic_sequences
 from keras_mtl.data.datasets.universal_dependencies import (
     load_universal_dependencies as load_universal_dependencies,
