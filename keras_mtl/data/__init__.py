@@ -17,6 +17,7 @@ from keras_mtl.data.datasets.mimic3 import read_mimic3_benchmark as read_mimic3_
 from keras_mtl.data.datasets.physionet2012 import load_physionet2012 as load_physionet2012
 from keras_mtl.data.datasets.synthetic import SyntheticTask as SyntheticTask
 from keras_mtl.data.datasets.synthetic import synthetic_pairs as synthetic_pairs
+from keras_mtl.data.datasets.synthetic_bandits import synthetic_bandits as synthetic_bandits
 from keras_mtl.data.datasets.synthetic_clusters import synthetic_clusters as synthetic_clusters
 from keras_mtl.data.datasets.synthetic_depths import synthetic_depths as synthetic_depths
 from keras_mtl.data.datasets.synthetic_depths import (
