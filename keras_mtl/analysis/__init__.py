@@ -37,6 +37,7 @@ from keras_mtl.analysis.scores.paired import PairedTest as PairedTest
 from keras_mtl.analysis.scores.paired import holm as holm
 from keras_mtl.analysis.scores.paired import mean_interval as mean_interval
 from keras_mtl.analysis.scores.paired import paired_test as paired_test
+from keras_mtl.analysis.scores.pareto import pareto_front as pareto_front
 from keras_mtl.analysis.scores.tagging import TaggingScores as TaggingScores
 from keras_mtl.analysis.scores.tagging import tagging_scores as tagging_scores
 from keras_mtl.analysis.scores.tagging_callback import TaggingRecorder as TaggingRecorder

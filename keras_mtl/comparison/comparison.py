@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from keras_mtl import checks
 from keras_mtl.analysis.scores.delta import task_delta
 from keras_mtl.analysis.scores.paired import holm, paired_test
+from keras_mtl.analysis.scores.pareto import pareto_front
 from keras_mtl.comparison.directions import lower_is_better
 from keras_mtl.comparison.methods import SINGLE
-from keras_mtl.comparison.text import comparison_text, transfer_text
+from keras_mtl.comparison.text import COSTS, comparison_text, transfer_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +102,66 @@ class Comparison:
             return float("nan")
         lower = [task for task in self.tasks if lower_is_better(self.metrics[task])]
         return task_delta(mean, single, lower_is_better=lower).mean
+
+    def pareto(self, cost: str = "flops") -> list[str]:
+        """Returns the methods than which none is cheaper and better, the cheapest first.
+
+        Better is a larger `delta`; without single-task networks to compare with, a larger mean
+        of the scores of all tasks, which must then be of one kind. A sweep over budgets is a
+        comparison whose methods are budgets:
+
+            keras_mtl.compare(
+                {f"{budget:.0%}": partial(keras_mtl.build_gumbel_matrix, budget=budget,
+                                          budget_unit="flops") for budget in (0.25, 0.5, 0.75)},
+                ...).pareto()
+
+        Args:
+            cost: `"parameters"`, `"flops"`, `"seconds"` or `"milliseconds"`. Defaults to
+                `"flops"`.
+
+        Raises:
+            ValueError: An unknown cost, or scores that cannot be added up.
+        """
+        return pareto_front(*self._costs_and_scores(cost))
+
+    def plot_costs(self, cost: str = "flops", ax: Any = None) -> Any:
+        """Draws what each method costs and how good it is, as `keras_mtl.plots.plot_compute`.
+
+        Args:
+            cost: As for `pareto`. Defaults to `"flops"`.
+            ax: Matplotlib axes, or `None` for a new figure. Defaults to `None`.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: As for `pareto`.
+        """
+        from keras_mtl.plots import plot_compute
+
+        ax = plot_compute(*self._costs_and_scores(cost), ax, cost=COSTS[cost])
+        ax.set_ylabel("Delta, %" if self._has_delta else "mean score")
+        return ax
+
+    @property
+    def _has_delta(self) -> bool:
+        return not any(np.isnan(self.delta(method)) for method in self.methods)
+
+    def _costs_and_scores(self, cost: str) -> tuple[dict[str, float], dict[str, float]]:
+        checks.word("cost", cost, tuple(COSTS))
+        costs = {method: self.costs(method, cost) for method in self.methods}
+        if self._has_delta:
+            return costs, {method: self.delta(method) for method in self.methods}
+        (metric, *others) = set(self.metrics.values())
+        if others:
+            raise ValueError(
+                "The scores of tasks are of several kinds, which cannot be added up: "
+                f"{', '.join(sorted([metric, *others]))}. With baselines=True methods are compared "
+                f"with {SINGLE!r} instead."
+            )
+        sign = -1 if lower_is_better(metric) else 1
+        return costs, {
+            method: sign * float(np.mean([self.scores(method, task) for task in self.tasks]))
+            for method in self.methods
+        }
 
     def gains(self, method: str, task: str, baseline: str) -> np.ndarray:
         """Returns by how much a method is better than another, seed by seed."""

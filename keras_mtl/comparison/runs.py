@@ -56,7 +56,8 @@ class Experiment:
             if self.trials:
                 folder = search_folder / (task or "all_tasks")
                 settings = searched(method, own, data, recipe, self.trials, folder)
-                arguments, optimizer = taken_apart(settings)
+                layers, arguments, optimizer = taken_apart(settings, own.layers)
+                own = dataclasses.replace(own, layers=layers)
                 recipe = dataclasses.replace(recipe, optimizer=functools.partial(_given, optimizer))
                 total.setdefault("settings", {})[task or "all tasks"] = settings
             keras.utils.set_random_seed(seed)

@@ -6,8 +6,8 @@ from typing import Any
 
 from keras_mtl.analysis.scores.paired import mean_interval
 
-_COSTS = {"parameters": ",.0f", "flops": ",.0f", "seconds": ".1f", "milliseconds": ".2f"}
-_NAMES = {
+_FORMS = {"parameters": ",.0f", "flops": ",.0f", "seconds": ".1f", "milliseconds": ".2f"}
+COSTS = {
     "parameters": "parameters",
     "flops": "FLOPs",
     "seconds": "training, s",
@@ -24,11 +24,11 @@ def comparison_text(comparison: Any) -> str:
             method,
             *(_mean(comparison.scores(method, task)) for task in tasks),
             _number(comparison.delta(method), "+.2f"),
-            *(_number(comparison.costs(method, name), form) for name, form in _COSTS.items()),
+            *(_number(comparison.costs(method, name), form) for name, form in _FORMS.items()),
         ]
         for method in comparison.methods
     ]
-    rows += [[method, *["-"] * (len(heads) - 1 + len(_COSTS))] for method in comparison.not_built]
+    rows += [[method, *["-"] * (len(heads) - 1 + len(_FORMS))] for method in comparison.not_built]
     seeds = len(next(iter(comparison.runs.values())))
     notes = [
         f"Mean of {seeds} seed{'s' * (seeds > 1)}"
@@ -36,7 +36,7 @@ def comparison_text(comparison: Any) -> str:
         "Delta: mean gain over single task. Served: a batch.",
         *(f"{method} was not built: {why}" for method, why in comparison.not_built.items()),
     ]
-    return "\n".join([*_markdown([*heads, *_NAMES.values()], rows), "", *notes])
+    return "\n".join([*_markdown([*heads, *COSTS.values()], rows), "", *notes])
 
 
 def transfer_text(transfers: Sequence[Any]) -> str:

@@ -5,7 +5,9 @@ import importlib.util
 import inspect
 from typing import Any
 
-from keras_mtl.tuning.settings import RATES
+from keras_mtl import checks
+from keras_mtl.tasks import as_tasks
+from keras_mtl.tuning.settings import RATES, SIZES
 
 _NEEDED = ("keras_tuner", "tensorboard", "sklearn", "scipy")
 
@@ -17,6 +19,7 @@ def hypermodel(
     layers: Any = None,
     *,
     space: Any = None,
+    cost: str | None = None,
     **arguments: Any,
 ) -> Any:
     """Makes a builder searchable by any tuner of keras_tuner.
@@ -28,7 +31,14 @@ def hypermodel(
     Each method comes with a search space: the learning rate, for the Gumbel-Matrix also the
     learning rate of its allocation and `init_probability`, for fixed random routing
     `components_per_task`, for recurrent modular networks `num_cells`, `open_fraction` and
-    `sparsity_weight`. What `arguments` fixes is not searched.
+    `sparsity_weight`. For experts these are sizes: how many of the given ones
+    (`num_components`), how wide, as a factor, where each is a `functools.partial` of a layer
+    with units or filters (`width`), and a dense layer before the head (`tower_width`, 0 for
+    none), beside what their gates choose. What `arguments` fixes is not searched.
+
+    With `cost` there are two objectives, such as
+    `[keras_tuner.Objective("val_mean_accuracy", "max"), keras_tuner.Objective("cost", "min")]`;
+    `keras_mtl.tuning.pareto_trials` then returns the trials that no other beats in both.
 
     The first error in a trial ends the search with that error. So does an objective that the
     logs do not have. keras_tuner by itself would go on with the next trials.
@@ -47,6 +57,10 @@ def hypermodel(
             builder arguments, with `learning_rate` (else 0.001) and, for a rate of its own,
             `allocation_learning_rate`. `None` takes the method's own space. Defaults to
             `None`.
+        cost: `"parameters"` or `"flops"`: what to log as `cost`, the mean over tasks of what they
+            need of the network as it would be frozen, as a share of an untrained one with the
+            defaults of the space. The space of the Gumbel-Matrix has a `budget` then. Defaults
+            to `None`.
         arguments: Fixed arguments of the builder; `learning_rate` and
             `allocation_learning_rate` can be fixed too.
 
@@ -77,14 +91,17 @@ def hypermodel(
             f"A search needs {', '.join(missing)}, which cannot be imported. "
             'Install all it needs with: pip install "keras_mtl[tune]"'
         )
+    from keras_mtl.tuning.costs import COSTS
+    from keras_mtl.tuning.draws import Given
     from keras_mtl.tuning.spaces import default_space
     from keras_mtl.tuning.trials import BuilderHyperModel
 
+    checks.word("cost", cost, (None, *COSTS))
     builder, layers, arguments = _taken_apart(builder, layers, arguments)
     given = (inputs, tasks) if layers is None else (inputs, tasks, layers)
     _check_fits(builder, given, arguments)
-    space = space or default_space(builder, layers, fixed=arguments)
-    return BuilderHyperModel(builder, given, space, arguments)
+    space = space or default_space(builder, Given(layers, len(as_tasks(tasks))), arguments, cost)
+    return BuilderHyperModel(builder, given, space, arguments, cost)
 
 
 def _taken_apart(builder: Any, layers: Any, arguments: Any) -> tuple[Any, Any, Any]:
@@ -116,7 +133,9 @@ def _check_fits(builder: Any, given: Any, arguments: Any) -> None:
             f"hypermodel({name}, inputs, tasks, layers)."
         )
     try:
-        signature.bind_partial(*given, **{k: v for k, v in arguments.items() if k not in RATES})
+        signature.bind_partial(
+            *given, **{k: v for k, v in arguments.items() if k not in RATES + SIZES}
+        )
     except TypeError as error:
         raise ValueError(
             f"{name} does not take what hypermodel would hand over: {error}. It takes: "

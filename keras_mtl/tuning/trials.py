@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_mtl.tuning.costs import CostLog, cost_of
 from keras_mtl.tuning.settings import taken_apart
 
 
@@ -18,30 +19,41 @@ class BuilderHyperModel(keras_tuner.HyperModel):
         inputs_tasks_layers: Its first three arguments.
         space: Function hp -> dict of builder arguments and learning rates.
         arguments: Dict of fixed ones.
+        cost: What to log as `cost`, a key of `keras_mtl.tuning.costs.COSTS`, or `None`.
     """
 
-    def __init__(self, builder: Any, inputs_tasks_layers: Any, space: Any, arguments: Any) -> None:
+    def __init__(
+        self, builder: Any, inputs_tasks_layers: Any, space: Any, arguments: Any, cost: Any
+    ) -> None:
         super().__init__()
         self.builder = builder
         self.inputs_tasks_layers = inputs_tasks_layers
         self.space = space
         self.arguments = arguments
+        self.cost = cost
+        self.whole = 0.0  # the cost of the first, which has all defaults
 
     def build(self, hp: Any) -> Any:
         with _errors_end_the_search("build"):
             drawn = self.space(hp)
             _check_disjoint(drawn, self.arguments)
-            arguments, optimizer = taken_apart({**self.arguments, **drawn})
-            model = self.builder(*self.inputs_tasks_layers, **arguments)
+            settings = {**self.arguments, **drawn}
+            inputs, tasks, *layers = self.inputs_tasks_layers
+            changed, arguments, optimizer = taken_apart(settings, *layers or [None])
+            model = self.builder(inputs, tasks, *[changed] * len(layers), **arguments)
             model.compile(optimizer)
             optimizer.build(model.trainable_variables)  # so that the best model's state loads
+            if self.cost and not self.whole:
+                self.whole = cost_of(model, self.cost)
             return model
 
     def fit(
         self, hp: Any, model: keras.Model, *args: Any, callbacks: Any = (), **kwargs: Any
     ) -> Any:
+        logged = [CostLog(self.cost, self.whole)] if self.cost else []
+        callbacks = [*logged, *callbacks, _objective_check(callbacks)]
         with _errors_end_the_search("fit"):
-            return model.fit(*args, callbacks=[*callbacks, _objective_check(callbacks)], **kwargs)
+            return model.fit(*args, callbacks=callbacks, **kwargs)
 
 
 def _check_disjoint(drawn: Any, fixed: Any) -> None:

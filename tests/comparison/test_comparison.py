@@ -85,3 +85,45 @@ def test_plot():
     assert bars.lines[0].get_xdata() == pytest.approx([0.2, -0.25])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["income", "height"]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mine"]
+
+
+# Costs against scores
+
+
+def costly(accuracy, flops):
+    scores = {task: {"accuracy": accuracy} for task in ("a", "b")}
+    return [{"scores": scores, "parameters": 1, "flops": flops, "seconds": 1, "milliseconds": 1}]
+
+
+SWEEP = {"dear": costly(0.9, 300), "middle": costly(0.6, 200), "cheap": costly(0.7, 100)}
+
+
+def test_pareto_by_mean_scores():
+    comparison = Comparison(("a", "b"), SWEEP, {})
+    assert comparison.pareto() == ["cheap", "dear"]
+    assert comparison.pareto("parameters") == ["dear"]
+
+
+def test_pareto_by_delta_where_there_are_single_tasks():
+    runs = {name: [run(0.5 + gain, 0.25)] for name, gain in (("mine", 0.1), ("Single task", 0))}
+    comparison = Comparison(("income", "height"), runs, {})
+    assert comparison.pareto() == ["mine"]
+    ax = comparison.plot_costs("parameters")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("parameters", "Delta, %")
+    np.testing.assert_allclose(ax.collections[0].get_offsets(), [[10, 10], [10, 0]])
+
+
+def test_scores_of_several_kinds_are_not_added_up():
+    alone = Comparison(("income", "height"), {"mine": RUNS["mine"]}, {})
+    with pytest.raises(ValueError, match="several kinds.*: accuracy, mae. With baselines=True"):
+        alone.pareto()
+    with pytest.raises(ValueError, match='cost must be "parameters", "flops", .*watts'):
+        COMPARISON.pareto("watts")
+
+
+def test_errors_are_better_where_they_are_less():
+    runs = {
+        name: [{"scores": {"a": {"mae": error}}, "flops": flops}]
+        for name, error, flops in (("good", 0.1, 2), ("bad", 0.3, 2), ("cheap", 0.3, 1))
+    }
+    assert Comparison(("a",), runs, {}).pareto() == ["cheap", "good"]

@@ -89,6 +89,14 @@ def test_each_network_is_a_point_by_its_name():
     assert ax.xaxis.get_major_formatter()(4000) == "4 k"
 
 
+def test_a_line_joins_the_networks_that_none_beats():
+    flops = {"cheap": 1.0, "beaten": 2.0, "dear": 3.0}
+    ax = plots.plot_compute(flops, {"cheap": 0.5, "beaten": 0.4, "dear": 0.9}, cost="milliseconds")
+    (line,) = ax.lines
+    np.testing.assert_allclose(line.get_xydata(), [[1, 0.5], [3, 0.9]])
+    assert ax.get_xlabel() == "milliseconds"
+
+
 @pytest.mark.slow
 def test_what_a_network_does_is_drawn():
     x = np.random.default_rng(0).normal(size=(20, 5)).astype("float32")

@@ -15,6 +15,8 @@ from tests.public_api import builders
 keras_tuner = pytest.importorskip("keras_tuner")
 
 TASKS = {"upright": 3, "rotated": 4}
+TOWERS = {"learning_rate": 1e-3, "width": 1.0, "tower_width": 0}
+EXPERTS = TOWERS | {"num_components": 2}
 BUILDERS = {getattr(keras_mtl, name): {"learning_rate": 1e-3} for name in builders()} | {
     keras_mtl.build_gumbel_matrix: {
         "learning_rate": 1e-3,
@@ -42,17 +44,21 @@ BUILDERS = {getattr(keras_mtl, name): {"learning_rate": 1e-3} for name in builde
     },
     keras_mtl.build_dynashare: {"learning_rate": 1e-3, "gate_units": 16},
     keras_mtl.build_recursive_routing: {"learning_rate": 1e-3, "num_functions": 4},
+    keras_mtl.build_shared_bottom: TOWERS,
+    keras_mtl.build_single_tasks: TOWERS,
+    keras_mtl.build_mmoe: EXPERTS,
+    keras_mtl.build_ple: TOWERS | {"task_experts": 1},
     keras_mtl.build_dselect_k: {
-        "learning_rate": 1e-3,
-        "num_selected": 2,
+        **EXPERTS,
+        "num_selected": 1,
         "entropy_weight": 0.01,
     },
     keras_mtl.build_mmoeex: {
-        "learning_rate": 1e-3,
+        **EXPERTS,
         "exclusivity": 0.5,
         "mode": "exclusivity",
     },
-    keras_mtl.build_moe: {"learning_rate": 1e-3, "top_k": 2, "balance_weight": 0.1},
+    keras_mtl.build_moe: {**EXPERTS, "top_k": 1, "balance_weight": 0.1},
     keras_mtl.build_routing_network: {
         "learning_rate": 1e-3,
         "policy_learning_rate": 0.05,

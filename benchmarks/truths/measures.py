@@ -1,0 +1,89 @@
+"""How much of a known structure a trained network found, whatever the method says it by."""
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+import keras_mtl
+from keras_mtl.analysis import alphas, executed_blocks, expert_usage, relatedness_over_time
+from keras_mtl.analysis.stitches import stitch_layers
+
+
+def component_weights(model, x):
+    """Returns how much each task uses each component of each list: `(tasks, components)` arrays.
+
+    Probabilities of allocations, routes and policies, or mean weights of experts; `None` where a
+    method says neither.
+    """
+    for read in (
+        lambda: keras_mtl.allocation_probabilities(model),
+        lambda: [np.stack(rows) for rows in zip(*expert_usage(model, x).values(), strict=True)],
+    ):
+        try:
+            return [np.abs(weights) for weights in read()]
+        except ValueError:  # in which the network says what it is instead
+            continue
+    return None
+
+
+def similarity(model, x):
+    """Returns how alike tasks are in what they use, or in what their towers read; or `None`."""
+    if stitch_layers(model):
+        mass = np.mean([_between_tasks(alpha, len(model.tasks)) for alpha in alphas(model)], axis=0)
+        return mass + mass.T
+    weights = component_weights(model, x)
+    if weights is None:
+        return None
+    rows = np.concatenate(weights, axis=1).astype("float64")
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12)
+    return rows @ rows.T
+
+
+def _between_tasks(alpha, num_tasks):
+    parts = len(alpha) // num_tasks
+    blocks = np.abs(alpha).reshape(num_tasks, parts, num_tasks, parts, -1)
+    return blocks.sum(axis=(1, 3, 4))
+
+
+def groups_found(model, x, clusters):
+    """Chance that two tasks of a cluster are more alike than two that are not: 1/2 by luck."""
+    alike = similarity(model, x)
+    if alike is None:
+        return None
+    first, second = np.triu_indices(len(clusters), 1)
+    together = (clusters[first] == clusters[second]) & (clusters[first] >= 0)
+    return float(roc_auc_score(together, alike[first, second].round(6)))
+
+
+def own_component(model, x, owners):
+    """Share of a task's weight in the first list that lies on its own component."""
+    weights = component_weights(model, x)
+    if weights is None:
+        return None
+    shares = weights[0] / weights[0].sum(axis=1, keepdims=True).clip(1e-12)
+    return float(shares[np.arange(len(owners)), owners].mean())
+
+
+def deep_tasks_found(model, x, deep):
+    """Chance that a task in need of depth executes more blocks than one that is not."""
+    blocks = {
+        task: float(rows.sum(axis=1).mean()) for task, rows in executed_blocks(model, x).items()
+    }
+    pairs = [
+        np.sign(blocks[more] - blocks[less])
+        for more in deep if deep[more]
+        for less in deep if not deep[less]
+    ]  # fmt: skip
+    return float(np.mean(pairs) / 2 + 0.5)
+
+
+def deep_examples_found(model, x, deep):
+    """Chance that an example in need of depth executes more blocks than one that is not."""
+    (blocks,) = executed_blocks(model, x).values()
+    return float(roc_auc_score(deep, blocks.sum(axis=1)))
+
+
+def relatedness_found(model, x, truth):
+    """Correlation of relatedness over time with the truth, over steps and pairs of tasks."""
+    pairs = np.triu_indices(truth.shape[1], 1)
+    found = relatedness_over_time(model, x)[:, *pairs].ravel()
+    return 0.0 if np.ptp(found) == 0 else float(np.corrcoef(found, truth[:, *pairs].ravel())[0, 1])

@@ -1,0 +1,90 @@
+"""Which methods find a structure that was planted for them, and what do they gain by it?
+
+All methods that apply, with their defaults, over seeds that change data and weights; everything is
+measured on the frozen network at the epoch that validation chooses.
+
+    KERAS_BACKEND=jax python -m benchmarks.truths.run --folder truths
+    KERAS_BACKEND=jax python -m benchmarks.truths.run --folder truths --only views bandit --seeds 1
+
+A finished run is kept in the folder and not made again.
+"""
+
+import argparse
+import pathlib
+
+import keras
+import numpy as np
+
+import keras_mtl
+from benchmarks.truths.methods import METHODS
+from benchmarks.truths.problems import PROBLEMS
+
+
+def run(name, seed, folder):
+    """Returns the problem of a seed, and the runs of all methods on it."""
+    problem = PROBLEMS[name](seed)
+
+    def findings(model):
+        found = problem.found(model) if len(model.tasks) == len(problem.tasks) else None
+        return {} if found is None else {"found": found}
+
+    comparison = keras_mtl.compare(
+        METHODS[name],
+        problem.inputs,
+        problem.tasks,
+        problem.layers,
+        **problem.data,
+        folder=folder / name.replace(" ", "_") / str(seed),
+        seeds=[seed],
+        epochs=problem.epochs,
+        batch_size=96,
+        task_data=problem.task_data,
+        optimizer=optimizer,
+        findings=findings,
+        baselines=problem.layers is not None,
+    )
+    return problem, comparison
+
+
+def optimizer(model):
+    """Adam, five times as fast for allocations, as in `keras_mtl.compare`."""
+    return keras_mtl.allocation_optimizer(keras.optimizers.Adam(5e-3), 2.5e-2)
+
+
+def table(name, seeds):
+    """Yields the lines of a problem's table; `seeds` are pairs of a problem and its comparison."""
+    problem, first = seeds[0]
+    judged = problem.judged or tuple(problem.tasks)
+    yield f"\n| {name} | found | accuracy, % |"
+    yield "|---|---|---|"
+    for method in first.methods:
+        found = [run["findings"].get("found") for _, one in seeds for run in one.runs[method]]
+        accuracy = [
+            100 * np.mean([one.scores(method, task, "accuracy") for task in judged])
+            for _, one in seeds
+        ]
+        shown = "" if None in found else _mean(found, ".2f")
+        yield f"| {method} | {shown} | {_mean(accuracy, '.1f')} |"
+    for who, (found, accuracy) in (("chance", problem.chance), ("oracle", problem.oracle)):
+        yield f"| {who} | {found:.2f} | {100 * accuracy:.1f} |"
+
+
+def _mean(values, form):
+    """Returns the mean of seeds ± its standard error."""
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return f"{np.mean(values):{form}}" + ("" if np.isnan(error) else f" ± {error:{form}}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=pathlib.Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    arguments = parser.parse_args()
+    for name in arguments.only:
+        seeds = [run(name, seed, arguments.folder) for seed in range(arguments.seeds)]
+        print("\n".join(table(name, seeds)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
