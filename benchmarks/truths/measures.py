@@ -8,21 +8,25 @@ from keras_mtl.analysis import alphas, executed_blocks, expert_usage, relatednes
 from keras_mtl.analysis.stitches import stitch_layers
 
 
+def said(read):
+    """Returns what `read` returns, or `None` where a network has nothing of the kind to say."""
+    try:
+        return read()
+    except ValueError:
+        return None
+
+
 def component_weights(model, x):
     """Returns how much each task uses each component of each list: `(tasks, components)` arrays.
 
     Probabilities of allocations, routes and policies, or mean weights of experts; `None` where a
     method says neither.
     """
-    for read in (
-        lambda: keras_mtl.allocation_probabilities(model),
-        lambda: [np.stack(rows) for rows in zip(*expert_usage(model, x).values(), strict=True)],
-    ):
-        try:
-            return [np.abs(weights) for weights in read()]
-        except ValueError:  # in which the network says what it is instead
-            continue
-    return None
+    weights = said(lambda: keras_mtl.allocation_probabilities(model))
+    if weights is None:
+        usage = said(lambda: expert_usage(model, x))
+        weights = usage and [np.stack(rows) for rows in zip(*usage.values(), strict=True)]
+    return weights and [np.abs(one) for one in weights]
 
 
 def similarity(model, x):
@@ -65,9 +69,10 @@ def own_component(model, x, owners):
 
 def deep_tasks_found(model, x, deep):
     """Chance that a task in need of depth executes more blocks than one that is not."""
-    blocks = {
-        task: float(rows.sum(axis=1).mean()) for task, rows in executed_blocks(model, x).items()
-    }
+    executed = said(lambda: executed_blocks(model, x))
+    if executed is None:
+        return None
+    blocks = {task: float(rows.sum(axis=1).mean()) for task, rows in executed.items()}
     pairs = [
         np.sign(blocks[more] - blocks[less])
         for more in deep if deep[more]
@@ -78,12 +83,17 @@ def deep_tasks_found(model, x, deep):
 
 def deep_examples_found(model, x, deep):
     """Chance that an example in need of depth executes more blocks than one that is not."""
-    (blocks,) = executed_blocks(model, x).values()
+    executed = said(lambda: executed_blocks(model, x))
+    if executed is None:
+        return None
+    (blocks,) = executed.values()
     return float(roc_auc_score(deep, blocks.sum(axis=1)))
 
 
 def relatedness_found(model, x, truth):
     """Correlation of relatedness over time with the truth, over steps and pairs of tasks."""
     pairs = np.triu_indices(truth.shape[1], 1)
-    found = relatedness_over_time(model, x)[:, *pairs].ravel()
+    found = said(lambda: relatedness_over_time(model, x)[:, *pairs].ravel())
+    if found is None:
+        return None
     return 0.0 if np.ptp(found) == 0 else float(np.corrcoef(found, truth[:, *pairs].ravel())[0, 1])
