@@ -6,8 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.routes.data import load, one_vs_rest
+from benchmarks.routes.data import held_out, load, one_vs_rest
 from benchmarks.routes.run import main
+from benchmarks.routes.tables import print_tables
+from keras_mtl.comparison import Comparison
 
 tfds = pytest.importorskip("tensorflow_datasets")
 FINE = np.arange(100)
@@ -69,20 +71,50 @@ def test_one_class_is_told_from_a_tenth_as_many_of_every_other():
         ]
 
 
+def test_a_tenth_is_held_out():
+    parts = {"a": (np.arange(20), np.arange(20) % 2), "b": (np.arange(50), np.arange(50) % 2)}
+    rest, held = held_out(parts)
+    for task, (images, labels) in parts.items():
+        assert len(held[task][0]) == len(images) // 10
+        both = np.concatenate([rest[task][0], held[task][0]])
+        assert sorted(both) == images.tolist()
+        np.testing.assert_array_equal(held[task][1], labels[held[task][0]])
+
+
 @pytest.mark.slow
 def test_the_script_runs_on_cifar100(mock, monkeypatch, tmp_path, capsys):
-    results = tmp_path / "cifar.jsonl"
-    settings = ["--dataset", "cifar100", "--epochs", "3", "--seeds", "1"]
-    methods = ["fixed random, conv 3", "routing, conv 1"]
-    monkeypatch.setattr(
-        sys, "argv", ["run.py", "--results", str(results), *settings, "--methods", *methods]
-    )
+    pytest.importorskip("scipy")
+    mock["train"] = cifar100(4)
+    settings = ["--dataset", "cifar100", "--epochs", "1", "--seeds", "1", "--filters", "2"]
+    methods = ["routing, conv 1"]
+    given = ["run.py", "--folder", str(tmp_path), *settings, "--methods", *methods]
+    monkeypatch.setattr(sys, "argv", given)
     main()
-    runs = [json.loads(line) for line in results.read_text().splitlines()]
-    assert [run["method"] for run in runs] == methods
-    for run in runs:
-        assert np.shape(run["policies"]) == (1, 20, 20)
-        assert 0 <= run["accuracy"] <= 100 and len(run["by_task"]) == 20
-    assert np.shape(runs[1]["perplexity"]) == (4, 1)  # before each epoch, and after the last
-    # A task has one batch in an epoch: after the first it knows one component and prefers none.
-    assert 1 < runs[1]["perplexity"][3][0] < 20
+    assert capsys.readouterr().out.count("| routing, conv 1 | ") == 2  # a row in each table
+    (record,) = tmp_path.glob("**/*.json")
+    found = json.loads(record.read_text())["findings"]
+    assert np.shape(found["policies"]) == (1, 20, 20)
+    assert np.shape(found["perplexity"]) == (2, 1)  # before the first epoch and after it
+    assert 1 < found["perplexity"][-1][0] < 20
+
+
+def test_tables_by_hand(capsys):
+    pytest.importorskip("scipy")
+
+    def run(accuracy, **findings):
+        scores = {"a": {"accuracy": accuracy}, "b": {"accuracy": accuracy + 0.02}}
+        return {"scores": scores, "parameters": 1234, "seconds": 2, "findings": findings}
+
+    policy = [[[0.9, 0.1], [0.2, 0.8]]]
+    runs = {
+        "shared bottom": [run(0.5), run(0.52), run(0.54)],
+        "routing": [
+            run(value, policies=policy, perplexity=[[2.0], [1.5]]) for value in (0.56, 0.58, 0.6)
+        ],
+    }
+    print_tables(Comparison(("a", "b"), runs, {}))
+    lines = capsys.readouterr().out.splitlines()
+    # sd .02 each: t = .06 / (.02 sqrt(2 / 3)) = 3.674 at 4 degrees of freedom in both tests
+    assert "| routing | 59.00 ± 1.15 | 61.00 | 1,234 | +3.67 | 0.011 | 0.011 | 2 |" in lines
+    assert "| shared bottom | 53.00 ± 1.15 | 55.00 | 1,234 | | | | 2 |" in lines
+    assert "| routing | 1.00 | 2.00 | 2.00; 1.50 |" in lines

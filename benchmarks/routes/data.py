@@ -31,6 +31,16 @@ def load(dataset, data_dir, grouping="superclass"):
     return tasks, *parts
 
 
+def held_out(parts, share=0.1):
+    """Returns training data without, and with nothing but, a share of each task's examples."""
+    rest, held = {}, {}
+    for task, (images, labels) in parts.items():
+        order = np.random.default_rng(0).permutation(len(labels))
+        first, cut = order[: round(share * len(order))], order[round(share * len(order)) :]
+        held[task], rest[task] = (images[first], labels[first]), (images[cut], labels[cut])
+    return rest, held
+
+
 def one_vs_rest(name, split):
     """Returns a task for each class: its images, and a tenth as many of every other class."""
     rng = np.random.default_rng(0)  # the same examples for every seed of the training
