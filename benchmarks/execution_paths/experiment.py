@@ -100,7 +100,7 @@ class Experiment:
         }
 
     def learned(self, seed):
-        """Returns AdaShare's network after its phases."""
+        """Returns AdaShare's network at the cycle that validation chooses."""
         x, y = self.train
         order = np.random.default_rng(seed).permutation(len(x))
         cut = int((1 - POLICY_PART) * len(x))
@@ -116,7 +116,11 @@ class Experiment:
         weights, policy = keras.optimizers.Adam(self.learning_rate), keras.optimizers.Adam(0.01)
         model.compile(keras_mtl.alternating_optimizer(weights, policy, self.phases))
         batches = alternating_batches(*parts, self.phases, self.batch_size, seed)
-        model.fit(batches, epochs=self.cycles, verbose=0)
+        score = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: logs.update(val_score=self.validate(model))
+        )
+        best = keras_mtl.BestPolicy("val_score", mode="max")
+        model.fit(batches, epochs=self.cycles, callbacks=[score, best], verbose=0)
         return model
 
     def policies(self, seed, target_rates):
