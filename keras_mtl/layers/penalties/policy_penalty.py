@@ -97,7 +97,8 @@ class PolicyPenalty(ChargingLayer):
         logits = ops.stack([ops.cast(block, "float32") for block in logits])
         learned = ops.cast(self.updates >= ops.convert_to_tensor(self.starts), "float32")
         learned = ops.expand_dims(learned, axis=-1)
-        scale = 1.0 if self.relative_to is None else ops.convert_to_tensor(self.task_loss)
+        # A copy: what the batch was charged by stays when `see_task_loss` changes the variable.
+        scale = 1.0 if self.relative_to is None else ops.add(self.task_loss, 0.0)
         self.charge(
             "sparsity_penalty",
             self.sparsity_weight,

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_mtl import RampSchedule
 from keras_mtl.layers import PolicyPenalty
@@ -136,7 +137,7 @@ def test_weights_are_relative_to_the_mean_loss_of_some_batches():
     found = []
     for loss in (9.0, 2.0, 4.0, 7.0):
         layer(FEATURES, logits_of(ALPHAS), training=True)
-        layer.see_task_loss(loss)
+        layer.see_task_loss(ops.convert_to_tensor(loss))
         found.append(float(array(layer.task_loss)))
     assert found == [0, 2, 3, 3]
     layer(FEATURES, logits_of(ALPHAS))
