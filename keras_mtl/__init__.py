@@ -43,6 +43,7 @@ from keras_mtl.models import build_soft_ordering as build_soft_ordering
 from keras_mtl.models import build_task_routing as build_task_routing
 from keras_mtl.phases import CycleTemperature as CycleTemperature
 from keras_mtl.phases import PolicyPhases as PolicyPhases
+from keras_mtl.schedules import AnnealingSchedule as AnnealingSchedule
 from keras_mtl.schedules import HalvingSchedule as HalvingSchedule
 from keras_mtl.schedules import RampSchedule as RampSchedule
 from keras_mtl.schedules import TemperatureSchedule as TemperatureSchedule
@@ -55,6 +56,7 @@ from keras_mtl.serving import streaming as streaming
 from keras_mtl.tasks import Task as Task
 from keras_mtl.training import AllocationRecorder as AllocationRecorder
 from keras_mtl.training import AtomicBackup as AtomicBackup
+from keras_mtl.training import BestPolicy as BestPolicy
 from keras_mtl.training import CAGrad as CAGrad
 from keras_mtl.training import CopyComponents as CopyComponents
 from keras_mtl.training import DynamicWeightAverage as DynamicWeightAverage

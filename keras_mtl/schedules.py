@@ -1,4 +1,4 @@
-"""Values that change with the number of training batches, or epochs, seen."""
+"""Values that change with the number of training batches, or epochs, or their share, seen."""
 
 from typing import Any
 
@@ -87,6 +87,68 @@ class HalvingSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
+class AnnealingSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Cools by the part of training that is done: `initial * (final / initial)**part`.
+
+    However long training is, it ends at `final`. How many batches there will be `fit` of a model
+    that a builder made says: those so far and those of the epochs that are left, so that a second
+    `fit` is a longer training, which begins warmer than the first one ended. Outside of `fit`
+    `num_steps` says it; before it is known, the temperature is `initial`.
+
+    Source: Sun et al., "AdaShare", NeurIPS 2020, and its code, where the temperature falls by a
+    factor with every cycle, and how far it falls depends on their number.
+
+    Args:
+        initial: Temperature of the first batch, above 0, no unit. Defaults to 5.0.
+        final: Temperature of the last batch, above 0. Defaults to 0.1.
+        start: Training batches at the beginning that do not count. Defaults to 0.
+        num_steps: Length of training in batches, those of `start` too; `None` asks `fit`. Defaults
+            to `None`.
+
+    Raises:
+        ValueError: `initial` or `final` is not above 0, a negative `start`, no batch after it.
+
+    Example:
+
+    >>> schedule = AnnealingSchedule(start=50, num_steps=250)
+    >>> [round(float(schedule(step)), 3) for step in (0, 50, 150, 250, 999)]
+    [5.0, 5.0, 0.707, 0.1, 0.1]
+    """
+
+    asks_length = True
+
+    def __init__(
+        self,
+        initial: float = 5.0,
+        final: float = 0.1,
+        start: int = 0,
+        num_steps: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.initial = float(checks.number("initial", initial, above=0))
+        self.final = float(checks.number("final", final, above=0))
+        self.start = checks.count("start", start, least=0)
+        if num_steps is not None:
+            num_steps = checks.count("num_steps", num_steps, least=self.start + 1)
+        self.num_steps = num_steps
+
+    def __call__(self, step: Any, length: Any = 0) -> Any:
+        """Returns the temperature of a batch, which count from 0; a `length` of 0 is unknown."""
+        length = self.num_steps or length
+        done, length = (ops.cast(x, "float32") - self.start for x in (step, length))
+        part = ops.where(length > 0, done / ops.maximum(length, 1.0), 0.0)
+        return self.initial * (self.final / self.initial) ** ops.clip(part, 0.0, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "initial": self.initial,
+            "final": self.final,
+            "start": self.start,
+            "num_steps": self.num_steps,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_mtl")
 class RampSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Raises a penalty's weight from 0: `final * (step / num_steps) ** power`.
 
@@ -134,9 +196,19 @@ def check_setting(name: str, setting: Any, above: Any = None) -> Any:
     return checks.number(name, setting, above=above, least=least, or_else=" or a schedule")
 
 
-def value_at(setting: Any, step: Any) -> Any:
-    """Returns the value of `setting`, a number or a schedule, at a training step."""
-    return setting(step) if callable(setting) else setting
+def value_at(setting: Any, step: Any, length: Any = None) -> Any:
+    """Returns the value of `setting`, a number or a schedule, at a training step.
+
+    `length` is that of training, in steps, for a schedule that asks for it.
+    """
+    if not callable(setting):
+        return setting
+    return setting(step, length) if asks_length(setting) else setting(step)
+
+
+def asks_length(setting: Any) -> bool:
+    """Returns whether `setting` is a schedule that asks how long training is."""
+    return getattr(setting, "asks_length", False)
 
 
 def serialize_setting(setting: Any) -> Any:

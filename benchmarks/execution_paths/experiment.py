@@ -63,6 +63,7 @@ class Experiment:
     patience: int
     sparsity_weight: float = 0.001  # both as in AdaShare's code for Taskonomy
     sharing_weight: float = 0.005
+    by_cycles: bool = True  # as in that code; else weights are relative, and draws sharp at the end
     stem: list = dataclasses.field(default_factory=list)
 
     def build(self, builder, seed, tasks=None, **settings):
@@ -100,7 +101,7 @@ class Experiment:
         }
 
     def learned(self, seed):
-        """Returns AdaShare's network after its phases."""
+        """Returns AdaShare's network after its phases, or at the cycle that validation chooses."""
         x, y = self.train
         order = np.random.default_rng(seed).permutation(len(x))
         cut = int((1 - POLICY_PART) * len(x))
@@ -108,15 +109,22 @@ class Experiment:
             (x[rows], {task: label[rows] for task, label in y.items()})
             for rows in (order[:cut], order[cut:])
         ]
+        as_in_code = {"temperature": keras_mtl.CycleTemperature(self.phases), "relative": False}
         model = self.build(
             keras_mtl.build_adashare, seed, phases=self.phases,
             cycles_per_block=self.cycles_per_block,
             sparsity_weight=self.sparsity_weight, sharing_weight=self.sharing_weight,
+            **(as_in_code if self.by_cycles else {}),
         )  # fmt: skip
         weights, policy = keras.optimizers.Adam(self.learning_rate), keras.optimizers.Adam(0.01)
         model.compile(keras_mtl.alternating_optimizer(weights, policy, self.phases))
         batches = alternating_batches(*parts, self.phases, self.batch_size, seed)
-        model.fit(batches, epochs=self.cycles, verbose=0)
+        score = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: logs.update(val_score=self.validate(model))
+        )
+        best = keras_mtl.BestPolicy("val_score", mode="max")
+        callbacks = [] if self.by_cycles else [score, best]
+        model.fit(batches, epochs=self.cycles, callbacks=callbacks, verbose=0)
         return model
 
     def policies(self, seed, target_rates):

@@ -74,6 +74,9 @@ class ChargingLayer(keras.layers.Layer):
         if training and self.updates is not None:
             self.updates.assign_add(1)
 
+    def see_task_loss(self, loss: Any) -> None:
+        """Hears the mean task loss of a training batch; most layers do not ask."""
+
     def get_config(self) -> dict[str, Any]:
         weights = {name: serialize_setting(getattr(self, name)) for name in self._names_of_weights}
         return {**super().get_config(), **weights}
@@ -97,3 +100,16 @@ def settled_charges() -> list[Any]:
     charges, step.charges = step.charges, []
     sums = over_replicas([sums for sums, _ in charges]) if charges else []
     return [settle(whole) for whole, (_, settle) in zip(sums, charges, strict=True)]
+
+
+def tell_task_loss(layers: Any, loss: Any, num_tasks: int) -> None:
+    """Tells layers whose price is relative to the tasks' losses what these are in a batch.
+
+    Args:
+        layers: Layers of a model.
+        loss: Loss of a training batch, without penalties.
+        num_tasks: Number of tasks, for the mean.
+    """
+    for layer in layers:
+        if isinstance(layer, ChargingLayer):
+            layer.see_task_loss(loss / num_tasks)

@@ -17,6 +17,7 @@ from keras_mtl.training.callbacks.allocation_recorder import (
     AllocationRecorder as AllocationRecorder,
 )
 from keras_mtl.training.callbacks.atomic_backup import AtomicBackup as AtomicBackup
+from keras_mtl.training.callbacks.best_policy import BestPolicy as BestPolicy
 from keras_mtl.training.callbacks.copy_components import CopyComponents as CopyComponents
 from keras_mtl.training.callbacks.task_monitor import TaskMonitor as TaskMonitor
 from keras_mtl.training.model import MultiTaskModel as MultiTaskModel

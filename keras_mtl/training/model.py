@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_mtl.keras_internals import untrack, with_inner_layers
 from keras_mtl.layers import TaskHead, TaskHeads
-from keras_mtl.layers.charging import settled_charges
+from keras_mtl.layers.charging import settled_charges, tell_task_loss
 from keras_mtl.replicas import num_replicas, over_replicas
 from keras_mtl.training.backend_step import BackendStep
 from keras_mtl.training.balancing.base import BatchLosses, check_balancing, check_batches
@@ -140,6 +140,8 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
             loss = super().compute_loss(x, y, y_pred, sample_weight, training)
             charges = settled_charges()
             self._track_penalties()
+            if training:
+                tell_task_loss(self.layers, loss - sum(self.losses), len(self.tasks))
             return loss + sum(charges, 0.0) / num_replicas()
         check_form(self, y, sample_weight, y_pred)
         decisions = taken_decisions(self.layers)
@@ -155,6 +157,7 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
         loss = batch.total(weights, totals, counts)
         rest = sum(ops.sum(ops.cast(term, "float32")) for term in charges)
         if training:
+            tell_task_loss(self.layers, loss, len(self.tasks))
             rest = rest + learn_from_rewards(decisions, batch)
         if training and self.balancing is not None:
             means, shares = means_of(totals, counts), batch.shares(weights, counts)

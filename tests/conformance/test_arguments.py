@@ -57,10 +57,12 @@ phases = keras_mtl.PolicyPhases
 OTHERS = {
     "TemperatureSchedule": dict,
     "HalvingSchedule": dict,
+    "AnnealingSchedule": dict,
     "RampSchedule": lambda: {"final": 2.0, "num_steps": 9},
     "CycleTemperature": lambda: {"phases": phases()},
     "PolicyPhases": dict,
     "Task": lambda: {"kind": "multilabel", "size": 3},
+    "BestPolicy": dict,
     "AtomicBackup": lambda: {"backup_dir": "somewhere"},
     "CopyComponents": lambda: {"epoch": 3},
     "allocation_optimizer": lambda: {

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mtl import HalvingSchedule, RampSchedule, TemperatureSchedule
+from keras_mtl import AnnealingSchedule, HalvingSchedule, RampSchedule, TemperatureSchedule
 from keras_mtl.schedules import (
     check_setting,
     deserialize_setting,
@@ -28,6 +28,43 @@ def test_a_minimum_above_the_start_holds_from_the_start(schedule):
     assert float(schedule(initial=1.0, minimum=3.0)(0)) == 3.0
 
 
+@pytest.mark.parametrize("length", [1, 7, 1000])
+def test_annealing_ends_at_its_final_value_however_long_training_is(length):
+    schedule = AnnealingSchedule(initial=8.0, final=0.5)
+    temperatures = [float(schedule(step, length)) for step in (0, length / 4, length / 2, length)]
+    np.testing.assert_allclose(temperatures, [8, 4, 2, 0.5], rtol=1e-5)
+    assert float(schedule(2 * length, length)) == pytest.approx(0.5)
+
+
+def test_annealing_begins_after_its_start():
+    temperatures = [float(AnnealingSchedule(8.0, 2.0, start=10)(step, 20)) for step in (0, 10, 15)]
+    np.testing.assert_allclose(temperatures, [8, 8, 4], rtol=1e-6)
+
+
+def test_annealing_waits_for_a_length_and_prefers_its_own():
+    assert float(AnnealingSchedule(8.0, 2.0)(99, 0)) == float(AnnealingSchedule(8.0, 2.0)(99)) == 8
+    assert float(AnnealingSchedule(8.0, 2.0, start=30)(25, 20)) == 8
+    assert float(AnnealingSchedule(8.0, 2.0, num_steps=4)(2, 100)) == pytest.approx(4)
+
+
+def test_annealing_may_rise():
+    assert float(AnnealingSchedule(1.0, 4.0)(5, 10)) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"initial": 0}, "initial must be a number above 0"),
+        ({"final": -1.0}, "final must be a number above 0"),
+        ({"start": -1}, "start must be an integer of at least 0"),
+        ({"start": 5, "num_steps": 5}, "num_steps must be an integer of at least 6"),
+    ],
+)
+def test_annealing_needs_temperatures_and_steps(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        AnnealingSchedule(**wrong)
+
+
 def test_a_ramp_rises_with_its_power_and_stays():
     ramp = RampSchedule(final=8.0, num_steps=10, power=2.0)
     values = [float(ramp(step)) for step in (0, 5, 10, 99)]
@@ -43,7 +80,12 @@ def test_schedules_count_with_integer_variables():
 
 @pytest.mark.parametrize(
     "schedule",
-    [TemperatureSchedule(7.0, 0.25), HalvingSchedule(9.0, 0.5), RampSchedule(3.0, 20, power=0.5)],
+    [
+        TemperatureSchedule(7.0, 0.25),
+        HalvingSchedule(9.0, 0.5),
+        RampSchedule(3.0, 20, power=0.5),
+        AnnealingSchedule(7.0, 0.25, 3, 20),
+    ],
 )
 def test_a_schedule_survives_serialization(schedule):
     copy = deserialize_setting(serialize_setting(schedule))

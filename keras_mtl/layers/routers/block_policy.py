@@ -13,6 +13,8 @@ from keras_mtl.phases import checked_phases
 from keras_mtl.schedules import deserialize_setting
 from keras_mtl.types import Setting, Shape, Tensor
 
+_SHARP = 0.2  # at this temperature four of five even draws are within .1 of 0 or 1
+
 
 @keras.saving.register_keras_serializable("keras_mtl")
 class BlockPolicy(LearnedAllocation):
@@ -112,6 +114,15 @@ class BlockPolicy(LearnedAllocation):
     def _or_all(self, rows: Any) -> Tensor:
         """Returns rows, or ones as long as no task may skip the block."""
         return ops.where(self.batches >= self.start, rows, ops.ones_like(rows))
+
+    def why_not_yet(self) -> str | None:
+        """Returns why the policy should not be taken yet, or `None` where it may be."""
+        if int(self.batches.numpy()) < self.start:
+            return f"no task may skip its block before training batch {self.start}"
+        temperature = float(ops.convert_to_numpy(self.router.temperature_now()))
+        if self.router.hard or temperature <= _SHARP:
+            return None
+        return f"at its temperature, {temperature:.2g}, training executes blocks in part"
 
     def compute_output_shape(self, task_id_shape: Shape) -> Any:
         return (task_id_shape[0], 1), (self.num_tasks, 2)

@@ -9,6 +9,7 @@ from keras_mtl import checks
 from keras_mtl.replicas import drawn_by_row
 from keras_mtl.schedules import (
     TemperatureSchedule,
+    asks_length,
     check_setting,
     deserialize_setting,
     serialize_setting,
@@ -92,9 +93,9 @@ class GumbelRouter(keras.layers.Layer):
 
     Args:
         temperature: Number above 0, or a schedule over training batches; shapes the
-            gradient, not the decisions. A `HalvingSchedule` is over epochs, and needs the
-            `fit` of a model that a builder made. `None` takes `TemperatureSchedule()`.
-            Defaults to `None`.
+            gradient, not the decisions. A `HalvingSchedule` is over epochs, an
+            `AnnealingSchedule` over all batches to come: they need the `fit` of a model that a
+            builder made. `None` takes `TemperatureSchedule()`. Defaults to `None`.
         stochastic: Whether to draw in inference too. Defaults to `False`.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
         hard: Whether draws in training are 0 or 1; else they are relaxed, numbers between, the
@@ -110,6 +111,8 @@ class GumbelRouter(keras.layers.Layer):
     Weights:
         updates: `()`, int32, not trainable: training batches seen.
         epochs: for a schedule over epochs in its place, not trainable: the epochs that are over.
+        length: for an `AnnealingSchedule`, `()`, int32, not trainable: the training batches that
+            `fit` expects, those seen too; 0 where nobody said.
 
     Raises:
         ValueError: `temperature` is not above 0.
@@ -149,11 +152,16 @@ class GumbelRouter(keras.layers.Layer):
             shape=(), dtype="int32", initializer="zeros", trainable=False, name=self.counts
         )
         setattr(self, self.counts, counter)
+        self.length = None
+        if asks_length(self.temperature):
+            self.length = self.add_weight(
+                shape=(), dtype="int32", initializer="zeros", trainable=False, name="length"
+            )
 
     def call(self, logits: Tensor, training: bool = False) -> Any:
         learning = training and self.trainable
         counter = getattr(self, self.counts)
-        temperature = ops.maximum(value_at(self.temperature, counter), _LOWEST_TEMPERATURE)
+        temperature = ops.maximum(self.temperature_now(), _LOWEST_TEMPERATURE)
         noise = None
         if learning or self.stochastic:
             shape = ops.shape(logits)
@@ -165,6 +173,10 @@ class GumbelRouter(keras.layers.Layer):
             counter.assign_add(1)
         decide = relaxed if learning and not self.hard else straight_through
         return ops.cast(decide(logits, temperature, noise), self.compute_dtype)
+
+    def temperature_now(self) -> Any:
+        """Returns the temperature of the next batch of training."""
+        return value_at(self.temperature, getattr(self, self.counts), self.length)
 
     def compute_output_shape(self, logits_shape: Shape) -> Any:
         return logits_shape

@@ -24,7 +24,7 @@ from keras_mtl.schedules import check_setting
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import as_tasks
 from keras_mtl.training import MultiTaskModel
-from keras_mtl.types import NewLayer, Tasks, TowerUnits
+from keras_mtl.types import NewLayer, Setting, Tasks, TowerUnits
 
 
 def build_dynashare(
@@ -40,6 +40,7 @@ def build_dynashare(
     target_weight: float = 25.0,
     normalize: bool = False,
     gate_units: int = 16,
+    gate_temperature: Setting = 1.0,
     gates_per_step: bool = False,
     stochastic: bool = False,
     start_from: Any = None,
@@ -67,6 +68,8 @@ def build_dynashare(
             25.0.
         normalize: Whether the penalty is divided by the number of gates. Defaults to `False`.
         gate_units: Hidden units of a gate. Defaults to 16.
+        gate_temperature: As in `keras_mtl.layers.InstanceGate`: a number, or a schedule such as
+            `keras_mtl.AnnealingSchedule(1.0, 0.1)`. Defaults to 1.0, as in both codes.
         gates_per_step: Whether gates decide at every step of a sequence, from the steps so
             far, instead of once from all of them. Where labels at a step may depend on the past
             alone, they must: causal blocks do not look ahead, but the gate of a whole sequence
@@ -104,6 +107,7 @@ def build_dynashare(
     target_weight = check_setting("target_weight", target_weight)
     checks.flag("normalize", normalize)
     gate_units = checks.count("gate_units", gate_units)
+    check_setting("gate_temperature", gate_temperature, above=0)
     checks.flag("gates_per_step", gates_per_step)
     checks.flag("stochastic", stochastic)
     with seeded(seed):
@@ -119,6 +123,7 @@ def build_dynashare(
             its_seed = seed_of(seed, number)
             return InstanceGate(
                 gate_units,
+                gate_temperature,
                 stochastic=stochastic,
                 seed=its_seed,
                 per_step=gates_per_step,

@@ -16,6 +16,8 @@ IN_ORDER = (AlternatingBatches, ArrayBatches, TaskBatches)  # they decide on the
 class FollowEpochs(keras.callbacks.Callback):
     """Tells batches, routers that cool by epoch and balancing which epoch begins.
 
+    Routers that cool by the part of training that is done hear how long training will be.
+
     `fit` counts from its `initial_epoch`, which is 0 in a second call too. Routers know how many
     epochs are over, the optimizer knows how many batches; both are saved with the network, so that
     a resumed run goes on as an uninterrupted one does. What `fit` says counts where it is more.
@@ -28,14 +30,19 @@ class FollowEpochs(keras.callbacks.Callback):
         super().__init__()
         self._batches = batches
         self._epochs_before: Any = None
+        self._num_batches = 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if isinstance(self._batches, IN_ORDER):
             self._turn_to(epoch)
         for router in self._cooling_routers():
             router.epochs.assign(max(epoch, int(router.epochs.numpy())))
+        self._tell_length(epoch)
         if self.model.balancing is not None:
             self.model.balancing.begin_epoch()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._num_batches = batch + 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for router in self._cooling_routers():
@@ -54,9 +61,18 @@ class FollowEpochs(keras.callbacks.Callback):
             self._epochs_before = max(trained // steps - epoch, 0)
         self._batches.epoch = self._epochs_before + epoch
 
+    def _tell_length(self, epoch: int) -> None:
+        steps = self.params["steps"] or self._num_batches  # 0 in the first epoch of a generator
+        for router in self._routers():
+            if router.length is not None and steps:
+                seen = int(router.updates.numpy())
+                router.length.assign(seen + (self.params["epochs"] - epoch) * steps)
+
     def _cooling_routers(self) -> list[Any]:
-        layers = with_inner_layers(self.model)
-        return [x for x in layers if isinstance(x, GumbelRouter) and x.counts == "epochs"]
+        return [router for router in self._routers() if router.counts == "epochs"]
+
+    def _routers(self) -> list[Any]:
+        return [x for x in with_inner_layers(self.model) if isinstance(x, GumbelRouter)]
 
 
 def _take_turns(batches: Any, optimizer: Any) -> bool:

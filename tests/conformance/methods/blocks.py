@@ -1,7 +1,7 @@
 """Methods of `keras_mtl.models.blocks`."""
 
 import keras_mtl
-from keras_mtl import TemperatureSchedule
+from keras_mtl import AnnealingSchedule, TemperatureSchedule
 from tests.conformance.methods.method import (
     INF,
     NAN,
@@ -28,12 +28,13 @@ METHODS = {
                 "phases": [keras_mtl.PolicyPhases(0, 3, 1)],
                 "cycles_per_block": [0, 1],
                 "init_probability": [0.2, 0.9],
-                "temperature": [2.0, TemperatureSchedule(9.0)],
+                "temperature": [2.0, TemperatureSchedule(9.0), AnnealingSchedule()],
                 "hard": [True],
                 "sparsity_weight": [0, 0.3],
                 "sharing_weight": [0, 0.3],
                 "sparsity": ["log_alpha"],
                 "sharing": ["reference"],
+                "relative": [False],
             }
         ],
         invalid={
@@ -52,11 +53,13 @@ METHODS = {
         valid=[
             {"policy": policy, "normalize": [True]},
             {"target_rates": target_rates, "target_weight": [1.0], "gate_units": [3]},
+            {"target_rates": target_rates, "gate_temperature": [2.0, AnnealingSchedule()]},
             {"policy": policy, "target_rates": target_rates},
         ],
         invalid={
             "policy": [0.5, [[2]], [1], NAN],
             "target_rates": [NAN, 0, 1.5, [0.5] * 9],
+            "gate_temperature": NO_TEMPERATURE,
             "start_from": ["x", 3],
         },
     ),

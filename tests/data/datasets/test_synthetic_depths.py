@@ -40,21 +40,31 @@ def test_a_linear_model_reads_off_the_linear_tasks_alone():
             assert linear_accuracy(x, label) > 0.9
 
 
-def test_twins_differ_by_flipped_labels_of_training_alone():
-    _, (_, train), (_, test), _ = synthetic_depths(num_train=20000, flipped=0.1)
+def test_twins_differ_by_draws_of_training_alone():
+    _, (_, train), (_, test), _ = synthetic_depths()
     for task in ("linear", "product"):
         np.testing.assert_array_equal(test[task], test[f"{task}_twin"])
-        differ = (train[task] != train[f"{task}_twin"]).mean()
-        assert differ == pytest.approx(2 * 0.1 * 0.9, abs=0.01)
+        assert 0.03 < (train[task] != train[f"{task}_twin"]).mean() < 0.3
+
+
+def test_labels_are_drawn_with_the_log_odds_of_their_function():
+    _, (x, y), _, _ = synthetic_depths(num_train=40000, sharpness=2.0, seed=1)
+    _, (_, sure), _, _ = synthetic_depths(num_train=40000, sharpness=1e6, seed=1)
+    truth = products(x)
+    found = truth[:, np.abs(truth.T @ (2 * sure["product"] - 1)).argmax()]
+    for low, high in ((-0.6, -0.4), (0.2, 0.4), (0.9, 1.1)):
+        inside = (found > low) & (found < high)
+        expected = 1 / (1 + np.exp(-2 * (low + high) / 2))
+        assert y["product"][inside].mean() == pytest.approx(expected, abs=0.04)
 
 
 def test_the_first_input_says_which_examples_need_depth():
-    _, train, test, deep = synthetic_example_depths(num_train=8000, share=0.3, flipped=0)
+    _, train, test, deep = synthetic_example_depths(num_train=8000, share=0.3)
     for (x, _), is_deep in zip((train, test), deep, strict=True):
         np.testing.assert_array_equal(is_deep, x[:, 0] > 0)
         assert is_deep.mean() == pytest.approx(0.3, abs=0.04)
-    x, label = train[0], train[1]["label"]
-    is_deep, rest = deep[0], x[:, 1:]
+    x, label = test[0], test[1]["label"]
+    is_deep, rest = deep[1], x[:, 1:]
     assert linear_accuracy(rest[~is_deep], label[~is_deep]) > 0.9
     assert linear_accuracy(rest[is_deep], label[is_deep]) < 0.6
     assert linear_accuracy(products(rest[is_deep]), label[is_deep]) > 0.95
@@ -82,8 +92,8 @@ def test_sizes_that_do_not_fit_are_refused(make):
         make(input_dim=2)
     with pytest.raises(ValueError, match="num_factors must be an integer of at least 2.*1"):
         make(num_factors=1)
-    with pytest.raises(ValueError, match=r"flipped must be a number .*0.5"):
-        make(flipped=0.5)
+    with pytest.raises(ValueError, match="sharpness must be a number above 0"):
+        make(sharpness=0)
     with pytest.raises(ValueError, match="num_train must be an integer of at least 1.*0"):
         make(num_train=0)
     with pytest.raises(ValueError, match="seed must be an integer from 0 to .*-1"):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_mtl import RampSchedule
 from keras_mtl.layers import PolicyPenalty
@@ -126,3 +127,25 @@ def test_it_survives_the_config_round_trip():
 def test_forms_and_weights_are_checked(wrong, message):
     with pytest.raises(ValueError, match=message):
         PolicyPenalty([0], **wrong)
+
+
+# Relative to the tasks' losses
+
+
+def test_weights_are_relative_to_the_mean_loss_of_some_batches():
+    layer = PolicyPenalty([0, 0, 0], 1.0, 1.0, relative_to=(1, 2))
+    found = []
+    for loss in (9.0, 2.0, 4.0, 7.0):
+        layer(FEATURES, logits_of(ALPHAS), training=True)
+        layer.see_task_loss(ops.convert_to_tensor(loss))
+        found.append(float(array(layer.task_loss)))
+    assert found == [0, 2, 3, 3]
+    layer(FEATURES, logits_of(ALPHAS))
+    relative = [float(array(layer.penalties[f"{n}_penalty"])) for n in ("sparsity", "sharing")]
+    np.testing.assert_allclose(relative, 3 * np.array(penalties(ALPHAS)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [3, (1,), (-1, 2), (0, 0), (0.5, 2), (1, 2, 3), "ab"])
+def test_what_weights_are_relative_to_is_a_pair_of_numbers_of_batches(wrong):
+    with pytest.raises(ValueError, match=r"relative_to must be \(first, number\) of training"):
+        PolicyPenalty([0], relative_to=wrong)

@@ -144,7 +144,7 @@ def test_a_block_that_a_task_skips_learns_nothing_from_it():
 
 @pytest.mark.slow
 def test_a_policy_is_drawn_by_its_probabilities():
-    model = network(keras_mtl.build_adashare, init_probability=0.3, cycles_per_block=0)
+    model = learning(phases=PolicyPhases(), init_probability=0.3)
     draws = np.array([keras_mtl.sample_policy(model, seed=seed) for seed in range(300)])
     assert draws.shape == (300, 3, 3) and set(draws.flatten()) == {0, 1}
     np.testing.assert_allclose(draws.mean(axis=0), 0.3, atol=4 * np.sqrt(0.21 / 300))
@@ -173,6 +173,53 @@ def test_it_starts_from_a_network_of_the_same_layers():
     for wrong in (other, "learned"):
         with pytest.raises(ValueError, match="start_from must be a network of .*build_adashare"):
             network(start_from=wrong)
+
+
+def learning(temperature=0.1, **settings):
+    phases = PolicyPhases(warm_up=1, weights=2, policy=1)
+    settings = {"phases": phases, "cycles_per_block": 0, "temperature": temperature} | settings
+    return network(keras_mtl.build_adashare, **settings)
+
+
+def test_penalties_are_relative_to_the_weighted_losses_after_the_warm_up(task_data):
+    tasks = {"animal": keras_mtl.Task("classes", 3, weight=4.0), "alive": "binary", "kind": 3}
+    model = learning(tasks=tasks, task_data=task_data)
+    model.compile(keras.optimizers.SGD(0.0))
+    labels = {"animal": np.arange(6) % 3, "alive": np.arange(6) % 2, "kind": np.arange(6) % 3}
+    x, y = X, labels
+    if task_data == "separate":
+        x = {"inputs": X, "task_id": TASK_ID}
+        kinds = {
+            "classes": np.where(TASK_ID == 1, -1, np.arange(6) % 3),
+            "binary": np.arange(6) % 2,
+        }
+        y = {
+            "classes": kinds["classes"].astype("int32"),
+            "binary": np.where(TASK_ID == 1, kinds["binary"], np.nan).astype("float32"),
+        }
+    means = []
+    for _ in range(4):
+        logs = model.train_on_batch(x, y, return_dict=True)
+        model.reset_metrics()
+        penalty = model.get_layer("penalty")
+        charged = sum(float(array(value)) for value in penalty.penalties.values())
+        means.append((float(logs["loss"]) - charged) / 3)
+    assert float(array(penalty.task_loss)) == pytest.approx(np.mean(means[1:3]), rel=1e-4)
+    absolute = learning(tasks=tasks, task_data=task_data, relative=False).get_layer("penalty")
+    assert absolute.relative_to is None
+
+
+def test_a_policy_that_is_taken_early_is_warned_of():
+    blocks_wait = network(keras_mtl.build_adashare, phases=PolicyPhases(7), temperature=0.1)
+    with pytest.warns(
+        UserWarning, match="of 'policy_3' no task may skip its block before .*batch 7"
+    ):
+        keras_mtl.sample_policy(blocks_wait)
+    model = learning(0.21)
+    for number in (1, 2, 3):
+        model.get_layer(f"policy_{number}").batches.assign(1)
+    with pytest.warns(UserWarning, match="of 'policy_1', 'policy_2', 'policy_3' at its temp.*0.21"):
+        keras_mtl.sample_policy(model)
 
 
 # Gates
@@ -321,6 +368,7 @@ def test_there_is_a_rate_for_each_block():
         network(target_rates=[0.5, 0.5])
 
 
+@pytest.mark.filterwarnings("ignore:The policy is taken early")
 def test_blocks_that_nobody_may_skip_yet_are_executed_in_every_analysis():
     model = network(keras_mtl.build_adashare, phases=PolicyPhases(7), init_probability=0.01)
     policies = [layer for layer in model.layers if isinstance(layer, BlockPolicy)]
@@ -339,4 +387,4 @@ def test_only_a_learned_policy_can_be_sampled():
     with pytest.raises(ValueError, match="learns no policy over blocks"):
         keras_mtl.sample_policy(network(policy=POLICY))
     with pytest.raises(ValueError, match='discretize must be "sample" or "argmax"'):
-        keras_mtl.sample_policy(network(keras_mtl.build_adashare), "best")
+        keras_mtl.sample_policy(learning(), "best")
