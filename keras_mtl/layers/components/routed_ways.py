@@ -95,8 +95,8 @@ def equals_on_their_rows(layer: keras.Layer, x: Tensor, weights: Any, training: 
 def in_sorted_blocks(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Any:
     """Runs equal components on rows that are sorted into blocks of one component, of fixed size.
 
-    A block costs a copy of a kernel, a row more than is in it a computation. So blocks have as
-    many rows as have as many places as the kernel has outputs: with convolutions as a rule one.
+    A block costs a copy of a kernel, and computes its empty rows too. So it has rows with about as
+    many places as a kernel has outputs: with convolutions as a rule one row.
     """
     components, num_rows = layer.components, weights.shape[0]
     indices = ops.cast(ops.argmax(weights, axis=-1), "int32")
