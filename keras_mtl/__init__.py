@@ -67,5 +67,6 @@ from keras_mtl.training import PCGrad as PCGrad
 from keras_mtl.training import RandomLossWeighting as RandomLossWeighting
 from keras_mtl.training import TaskMonitor as TaskMonitor
 from keras_mtl.training import UncertaintyWeighting as UncertaintyWeighting
+from keras_mtl.training import VisitedAdam as VisitedAdam
 from keras_mtl.training import allocation_optimizer as allocation_optimizer
 from keras_mtl.training import alternating_optimizer as alternating_optimizer

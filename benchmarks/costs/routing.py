@@ -6,7 +6,7 @@ with `shared` data all tasks read it. The step is compared with that of one comp
 which every task uses. Medians of interleaved rounds, compile time apart.
 
     python -m benchmarks.costs.routing                      # TensorFlow, graph
-    python -m benchmarks.costs.routing --optimizer sgd      # without Adam's work on idle ones
+    python -m benchmarks.costs.routing --optimizer visited  # without Adam's work on idle ones
     python -m benchmarks.costs.routing --jit                # TensorFlow, XLA
     KERAS_BACKEND=jax python -m benchmarks.costs.routing    # JAX
 """
@@ -47,7 +47,7 @@ def step_of(build, settings, number, task_data, tasks, jit, optimizer):
     model = build(
         keras.Input((32, 32, 3)), tasks, layers_of(number), task_data=task_data, **settings
     )
-    model.compile(optimizer, jit_compile=jit)
+    model.compile(keras_mtl.VisitedAdam() if optimizer == "visited" else optimizer, jit_compile=jit)
     rng = np.random.default_rng(0)
     batch = SIZES[task_data]
     x = rng.normal(size=(batch, 32, 32, 3)).astype("float32")
@@ -62,7 +62,7 @@ def main():
     parser.add_argument("--data", nargs="+", default=list(FORMS), choices=FORMS)
     parser.add_argument("--components", type=int, default=20)
     parser.add_argument("--jit", action="store_true", help="compile TensorFlow graphs with XLA")
-    parser.add_argument("--optimizer", default="adam", help="what Keras calls it")
+    parser.add_argument("--optimizer", default="adam", help="Keras's name, or: visited")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=2)
     arguments = parser.parse_args()

@@ -27,3 +27,4 @@ from keras_mtl.training.optimizers.present_tasks import (
     PresentTasksOptimizer as PresentTasksOptimizer,
 )
 from keras_mtl.training.optimizers.present_tasks import allocation_optimizer as allocation_optimizer
+from keras_mtl.training.optimizers.visited_adam import VisitedAdam as VisitedAdam

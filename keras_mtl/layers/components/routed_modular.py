@@ -28,9 +28,10 @@ class RoutedModular(ParallelComponents):
       convolutions run with the kernels of the drawn ones.
     - rows of examples in any order: where all use the same component, such as in a batch of
       one task, equal Dense or convolutions run with its kernel. Else each convolution runs on
-      its own rows; on JAX, whose shapes are fixed, rows are sorted into blocks of one component,
-      and about two are computed for each. Every Dense layer runs on all rows: one large product,
-      which is as fast as sorting.
+      its own rows, and every Dense layer on all rows, in one large product. On JAX, whose shapes
+      are fixed, both are products with a kernel for each row, or for each of the blocks of one
+      component into which rows are sorted where kernels are larger than rows; convolutions
+      have what they read at each place laid out in memory first, as large as their kernel is.
 
     Components that differ, or are neither Dense nor convolutions, all run on all rows, unless
     their routes are known. Those with state, such as batch statistics, run on their own rows in
@@ -135,8 +136,10 @@ class RoutedModular(ParallelComponents):
             return routed_ways.kernels_of_blocks
         dense, free = isinstance(self.components[0], keras.layers.Dense), may_depend_on_draws()
         apart = routed_ways.all_on_all_rows
-        if not dense and self.num_repeats == 1:
-            apart = routed_ways.each_on_its_rows if free else routed_ways.in_sorted_blocks
+        if self.num_repeats == 1 and not free:
+            apart = routed_ways.in_sorted_blocks
+        elif self.num_repeats == 1 and not dense:
+            apart = routed_ways.equals_on_their_rows
         branches = self.num_blocks is None and (dense or free)
         return routed_ways.one_kernel_or(apart) if branches else apart
 

@@ -4,14 +4,20 @@ A way is a function `(layer, x, weights, training)` that returns what `layer.mix
 a `RoutedModular`. It leaves out what nobody asked for, as far as that can be known.
 """
 
+import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mtl.layers.components.block_kernels import in_blocks, kernels_at, with_kernel
+from keras_mtl.layers.components.block_kernels import (
+    in_blocks,
+    in_parts,
+    kernels_at,
+    with_kernel,
+)
 from keras_mtl.layers.components.component_state import has_state, kept_where
-from keras_mtl.layers.components.row_blocks import row_blocks
+from keras_mtl.layers.components.row_blocks import row_blocks, sorted_rows
 from keras_mtl.types import Tensor
 
 
@@ -79,20 +85,37 @@ def each_on_its_rows(layer: keras.Layer, x: Tensor, weights: Any, training: bool
     return _in_order(ops.concatenate(answers), ops.argsort(ops.concatenate(chosen)), weights)
 
 
+def equals_on_their_rows(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Any:
+    """Runs equal components without state, each on its own rows, however many chose it."""
+    indices = ops.cast(ops.argmax(weights, axis=-1), "int32")
+    rows, components, slots = sorted_rows(indices, len(layer.components))
+    return _in_order(in_parts(layer.components, x, rows, components), slots, weights)
+
+
 def in_sorted_blocks(layer: keras.Layer, x: Tensor, weights: Any, training: bool) -> Any:
-    """Runs equal components on rows that are sorted into blocks of one component, of fixed size."""
-    indices = ops.argmax(weights, axis=-1)
-    rows, slots, components = row_blocks(indices, len(layer.components))
-    sorted_x = ops.take(x, rows, axis=0)
-    outputs = in_blocks(layer.components, sorted_x, components, 2 * len(layer.components))
+    """Runs equal components on rows that are sorted into blocks of one component, of fixed size.
+
+    A block costs a copy of a kernel, and computes its empty rows too. So it has rows with about as
+    many places as a kernel has outputs: with convolutions as a rule one row.
+    """
+    components, num_rows = layer.components, weights.shape[0]
+    indices = ops.cast(ops.argmax(weights, axis=-1), "int32")
+    *places, num_outputs = components[0].compute_output_shape(x.shape)[1:]
+    most = -(-num_rows // len(components))
+    size = max(1, min(most, num_outputs // max(1, math.prod(places))))
+    if size == 1:
+        outputs = in_blocks(components, x, indices, num_rows)
+        return _in_order(outputs, None, weights)
+    rows, slots, of_blocks = row_blocks(indices, len(components), size)
+    outputs = in_blocks(components, ops.take(x, rows, axis=0), of_blocks, of_blocks.shape[0])
     return _in_order(outputs, slots, weights)
 
 
 def _in_order(outputs: Any, slots: Any, weights: Any) -> Any:
-    """Puts what was answered for rows back in their order."""
+    """Puts what was answered for rows back in their order, which `None` says they have."""
     total = ops.sum(weights, axis=-1)  # 1, or NaN
     total = ops.reshape(total, (-1, *[1] * (len(outputs.shape) - 1)))
-    return ops.take(outputs, slots, axis=0) * total
+    return (outputs if slots is None else ops.take(outputs, slots, axis=0)) * total
 
 
 def _on_rows(component: keras.Layer, x: Tensor, rows: Any) -> Any:

@@ -13,6 +13,8 @@ from keras_mtl.layers.routers.simplex import PROJECTIONS
 from keras_mtl.replicas import drawn_by_row
 from keras_mtl.types import Shape, Tensor
 
+_CHANCES = 0.05  # that rows leave to all components together, unless they are told
+
 
 class ChoicePolicy(Allocation):
     """Abstract: one component for each task, drawn in training, the likeliest in inference.
@@ -26,7 +28,8 @@ class ChoicePolicy(Allocation):
         num_components: Number of components in this layer (columns).
         projection: How a row stays a row of probabilities: `"clip"`, `"euclidean"` (`simplex.py`)
             or `"softmax"`.
-        epsilon: Least probability of a component, below `1 / num_components`.
+        epsilon: Least probability of a component, below `1 / num_components`; `None` for 0.05 in
+            all, of a softmax none.
         draws: `"example"` or `"task"`: one draw serves all of a task's examples in the batch.
         seed: Integer seed of the draws, or `None`.
     """
@@ -36,7 +39,7 @@ class ChoicePolicy(Allocation):
         num_tasks: int,
         num_components: int,
         projection: str,
-        epsilon: float,
+        epsilon: float | None,
         draws: str,
         seed: int | None,
         **kwargs: Any,
@@ -49,6 +52,8 @@ class ChoicePolicy(Allocation):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def _checked_epsilon(self, epsilon: Any) -> Any:
+        if epsilon is None:
+            return 0.0 if self.projection == "softmax" else _CHANCES / self.num_components
         epsilon = checks.number("epsilon", epsilon, least=0)
         if epsilon * self.num_components >= 1:
             raise ValueError(

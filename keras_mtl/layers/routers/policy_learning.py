@@ -4,11 +4,11 @@ from typing import Any
 
 from keras import ops
 
-from keras_mtl.layers.averages import at_least_one
 from keras_mtl.replicas import over_replicas
 from keras_mtl.types import Tensor
 
 _MOST_ROWS = 2000  # that an estimate of a return rests on; older ones are forgotten
+_KEPT = 0.99  # of the weight of all that came before, with each batch of a task
 
 
 def sums_by_choice(
@@ -38,7 +38,9 @@ def sums_by_choice(
 def with_batch(returns: Any, num_returns: Any, count: Any, total: Any) -> tuple[Any, Any]:
     """Returns estimates of returns after a batch, and how many rows each rests on.
 
-    A running mean, which forgets once it rests on 2000 rows.
+    A running mean, which forgets once it rests on 2000 rows, and with each batch of the task a
+    hundredth of what it rests on: what a rare choice returned while the network knew nothing yet
+    would count for good.
 
     Args:
         returns: (T, C) estimates before the batch.
@@ -46,8 +48,9 @@ def with_batch(returns: Any, num_returns: Any, count: Any, total: Any) -> tuple[
         count: (T, C) rows of the batch.
         total: (T, C) sums of their returns.
     """
-    seen = num_returns + count
-    step = (total - count * returns) / at_least_one(seen)
+    present = ops.any(count > 0, axis=1, keepdims=True)
+    seen = ops.where(present, _KEPT * num_returns, num_returns) + count
+    step = (total - count * returns) / ops.where(seen > 0, seen, 1.0)
     return returns + step, ops.minimum(seen, _MOST_ROWS)
 
 

@@ -32,8 +32,9 @@ class RoutingPolicy(ChoicePolicy):
     components whose return, the reward of all that followed, is above the task's baseline.
 
     What a component returns is a running mean over the rows that a task sent there, the last 2000
-    or so; its advantage is that less what the task's row expects. It has none before the task was
-    ever sent there: a return of 0 would be a guess. A batch moves the row once:
+    at most, weighted by 0.99 for each of the task's batches since; its advantage is that less
+    what the task's row expects. It has none before the task was ever sent there: a return of 0
+    would be a guess. A batch moves the row once:
     `policy += learning_rate * weight * advantage`, projected back on the simplex. The weight is
     `1 - policy` of an advantage above 0 and `policy` of others (`"wpl"`). The gradient of the
     expected return (`"reinforce"`) has no weight, and the mean return in the batch itself, of
@@ -66,7 +67,9 @@ class RoutingPolicy(ChoicePolicy):
             its last 256 decisions, of all tasks, times the size of the final reward. Defaults
             to 0.0.
         epsilon: Least probability of a component, below `1 / num_components`: at 0 it may
-            never be drawn again. Rows that are there stay where they are. Defaults to 0.0.
+            never be drawn again, and what is best for a network that has learned nothing yet may
+            be worst later. Rows that are there stay where they are. `None`: `0.05 /
+            num_components`, of a softmax none. Defaults to `None`.
         draws: `"example"` or `"task"`: one draw serves all of a task's examples in the batch.
             Defaults to `"example"`.
         warm_up: Training batches in which all tasks use the first component and no policy
@@ -91,8 +94,9 @@ class RoutingPolicy(ChoicePolicy):
         batches: `()`, int32, not trainable: training batches seen.
         recent: `(256,)`, int32, not trainable: last decisions, -1 for none, where there is a
             `collaboration`.
-        num_returns: `(num_tasks, num_components)`, not trainable: rows behind each estimate, 2000
-            at most. At 0 nothing is known, as after reading a file from before there was one.
+        num_returns: `(num_tasks, num_components)`, not trainable: weight of the rows behind each
+            estimate, 2000 at most. At 0 nothing is known, as after reading a file from before
+            there was one.
 
     Raises:
         ValueError: An unknown choice, a number out of its range.
@@ -118,7 +122,7 @@ class RoutingPolicy(ChoicePolicy):
         reward: str = "accuracy",
         learning_rate: float = 0.05,
         collaboration: float = 0.0,
-        epsilon: float = 0.0,
+        epsilon: float | None = None,
         draws: str = "example",
         warm_up: int = 0,
         seed: int | None = None,
@@ -198,7 +202,8 @@ class RoutingPolicy(ChoicePolicy):
     def _lesson(self, policy: Any, count: Any, total: Any) -> Any:
         """Moves the estimates of returns, and returns by how much to raise each choice."""
         before = ops.convert_to_tensor(self.returns)
-        returns, num_returns = with_batch(before, self.num_returns, count, total)
+        num_before = ops.convert_to_tensor(self.num_returns)
+        returns, num_returns = with_batch(before, num_before, count, total)
         compared = before
         if self.baseline == "row":
             compared = expected_return(policy, returns, num_returns)
@@ -230,4 +235,5 @@ class RoutingPolicy(ChoicePolicy):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{name: value for name, value in config.items() if name != "returns_rate"})
+        own = {name: value for name, value in config.items() if name != "returns_rate"}
+        return cls(**{"epsilon": 0.0, **own})

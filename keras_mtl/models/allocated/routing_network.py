@@ -28,7 +28,7 @@ def build_routing_network(
     reward: str = "accuracy",
     policy_learning_rate: float = 0.05,
     collaboration: float = 0.0,
-    epsilon: float = 0.0,
+    epsilon: float | None = None,
     draws: str = "example",
     warm_up: int = 0,
     seed: int | None = None,
@@ -56,7 +56,7 @@ def build_routing_network(
         policy_learning_rate: Its `learning_rate`, of tables. Defaults to 0.05.
         collaboration: Weight of the collaboration reward, shared out over the routed layers.
             Defaults to 0.0.
-        epsilon: As in `keras_mtl.layers.RoutingPolicy`. Defaults to 0.0.
+        epsilon: As in `keras_mtl.layers.RoutingPolicy`. Defaults to `None`.
         draws: The same. With `"task"` only what is drawn is computed, where that can be.
             Defaults to `"example"`.
         warm_up: The same. Defaults to 0.

@@ -8,7 +8,8 @@ import pytest
 from keras import ops
 
 from keras_mtl.layers import Modular, RoutedModular
-from keras_mtl.layers.components.row_blocks import row_blocks
+from keras_mtl.layers.components.patches import patches
+from keras_mtl.layers.components.row_blocks import row_blocks, sorted_rows
 from tests.gradients import gradients
 
 RNG = np.random.default_rng(0)
@@ -37,7 +38,10 @@ def one_hot(places, num_components=5):
 
 def pair(kind, **settings):
     """Returns a `RoutedModular` and a `Modular` of the same 5 components."""
-    components = [KINDS[kind][0]() for _ in range(5)]
+    return pair_of([KINDS[kind][0]() for _ in range(5)], **settings)
+
+
+def pair_of(components, **settings):
     return RoutedModular(components, **settings), Modular(
         components, num_repeats=settings.get("num_repeats", 1)
     )
@@ -76,17 +80,54 @@ def test_convolutions_of_rows_in_any_order_are_computed_for_their_own_rows():
         assert_same(routed, modular, inputs("conv", len(places)), one_hot(places), used=[0, 3, 4])
 
 
-def test_blocks_hold_every_row_once_and_one_component_each():
+@pytest.mark.parametrize("size", [1, 2, 5, 40])
+def test_blocks_hold_every_row_once_and_one_component_each(size):
     rng = np.random.default_rng(0)
     for num_rows, num_components in ((1, 4), (7, 4), (16, 4), (33, 5)):
         places = np.sort(rng.integers(0, num_components, num_rows) ** 2 % num_components)
         places = rng.permutation(places).astype("int32")
-        rows, slots, components = (array(x) for x in row_blocks(places, num_components))
-        size = -(-num_rows // num_components)
-        assert len(rows) == 2 * num_components * size and len(components) == 2 * num_components
+        rows, slots, components = (array(x) for x in row_blocks(places, num_components, size))
+        assert len(rows) == len(components) * size
+        assert len(components) == (num_rows + num_components * (size - 1)) // size
         assert len(set(slots)) == num_rows
         np.testing.assert_array_equal(rows[slots], np.arange(num_rows))
         np.testing.assert_array_equal(components[slots // size], places)
+
+
+def test_sorted_rows_hold_every_row_once_and_every_component():
+    places = np.array([3, 0, 3, 1, 3], "int32")
+    rows, components, slots = (array(x) for x in sorted_rows(places, 5))
+    assert components.tolist() == [0, 0, 1, 1, 2, 3, 3, 3, 3, 4]
+    np.testing.assert_array_equal(rows[slots], np.arange(5))
+    np.testing.assert_array_equal(components[slots], places)
+    assert np.delete(rows, slots).tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"padding": "same"}, {"strides": 2}, {"strides": 2, "padding": "same"},
+    {"dilation_rate": 2}, {"dilation_rate": 2, "padding": "same"},
+])  # fmt: skip
+@pytest.mark.parametrize(("make", "width", "shape"), [
+    (keras.layers.Conv1D, 4, (11, 3)), (keras.layers.Conv2D, (3, 2), (8, 7, 2)),
+    (keras.layers.Conv3D, (2, 1, 3), (5, 3, 6, 2)),
+])  # fmt: skip
+def test_patches_are_what_a_convolution_reads(make, width, shape, settings):
+    layer = make(4, width, use_bias=False, **settings)
+    x = RNG.normal(size=(2, *shape)).astype("float32")
+    expected = array(layer(x))
+    found = ops.matmul(patches(layer, x), ops.reshape(layer.kernel, (-1, 4)))
+    np.testing.assert_allclose(array(found), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "units"), [("dense", 2), ("dense", 40), ("conv", 40)])
+def test_rows_with_kernels_of_many_outputs_are_answered_alike(kind, units):
+    settings = {"dense": (keras.layers.Dense, units), "conv": (keras.layers.Conv1D, units, 3)}
+    make, *sizes = settings[kind]
+    routed, modular = pair_of([make(*sizes, activation="tanh") for _ in range(5)])
+    x, weights = inputs(kind, 13), one_hot(np.arange(13) ** 2 % 5)
+    np.testing.assert_allclose(
+        array(routed(x, weights)), array(modular(x, weights)), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -18,7 +18,8 @@ def array(tensor):
 def policy_of(table=TABLE, **settings):
     """Returns a policy with a given table, or the scores that stand for it."""
     table = np.array(table, "float32")
-    policy = RoutingPolicy(*table.shape, **{"seed": 1, **settings})
+    floor = {} if settings.get("projection") == "softmax" else {"epsilon": 0.0}
+    policy = RoutingPolicy(*table.shape, **{"seed": 1, **floor, **settings})
     policy.build((None,))
     if policy.projection == "softmax":
         policy.scores.assign(np.log(table))
@@ -178,12 +179,13 @@ def test_the_weighted_policy_learner_by_hand():
     np.testing.assert_array_equal(array(policy.num_returns), [[2, 1, 1]])
     moved = [0.5 + 0.1 * 0.45 * 0.5, 0.3 - 0.1 * 0.05 * 0.3, 0.2 - 0.1 * 1.05 * 0.2]
     np.testing.assert_allclose(array(policy.policy)[0], moved, rtol=1e-5)  # their sum is 1
-    taught(policy, [0] * 3, [2] * 3, [1.0] * 3)  # -1 once, 1 three times
-    np.testing.assert_allclose(array(policy.returns), [[0.5, 0, 0.5]], rtol=1e-6)
-    np.testing.assert_array_equal(array(policy.num_returns), [[2, 1, 4]])
-    expected = 0.5 * (moved[0] + moved[2])  # all move, drawn or not
+    taught(policy, [0] * 3, [2] * 3, [1.0] * 3)  # -1 once, which counts 0.99, 1 three times
+    last = (3 - 0.99) / 3.99
+    np.testing.assert_allclose(array(policy.returns), [[0.5, 0, last]], rtol=1e-6)
+    np.testing.assert_allclose(array(policy.num_returns), [[1.98, 0.99, 3.99]], rtol=1e-6)
+    expected = 0.5 * moved[0] + last * moved[2]  # all move, drawn or not
     change = [(0.5 - expected) * (1 - moved[0]), -expected * moved[1],
-              (0.5 - expected) * (1 - moved[2])]  # fmt: skip
+              (last - expected) * (1 - moved[2])]  # fmt: skip
     moved = np.array(moved) + 0.1 * np.array(change)
     np.testing.assert_allclose(array(policy.policy)[0], moved / moved.sum(), rtol=1e-5)
 
@@ -224,13 +226,23 @@ def test_reinforce_by_hand():
     np.testing.assert_allclose(array(policy.policy)[0], moved / moved.sum(), rtol=1e-5)
 
 
-def test_an_estimate_of_a_return_forgets_beyond_2000_rows():
-    policy = policy_of([[0.5, 0.5], [0.5, 0.5]])
-    policy.num_returns.assign([[1950, 0], [2000, 2000]])
+def test_an_estimate_of_a_return_forgets_beyond_2000_rows_and_with_each_batch():
+    policy = policy_of([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]])
+    policy.num_returns.assign([[1950, 0], [2000, 2000], [7, 0]])
     taught(policy, np.repeat([0, 1], 100), np.zeros(200), np.ones(200))
-    expected = [[100 / 2050, 0], [100 / 2100, 0]]
+    expected = [[100 / (0.99 * 1950 + 100), 0], [100 / 2080, 0], [0, 0]]
     np.testing.assert_allclose(array(policy.returns), expected, rtol=1e-5)
-    np.testing.assert_array_equal(array(policy.num_returns), [[2000, 0], [2000, 2000]])
+    found = array(policy.num_returns)
+    np.testing.assert_allclose(found, [[2000, 0], [2000, 1980], [7, 0]], rtol=1e-6)
+
+
+def test_a_floor_is_shared_out_over_components_unless_it_is_given():
+    assert RoutingPolicy(3, 4).epsilon == 0.0125
+    assert RoutingPolicy(3, 4, epsilon=0.0).epsilon == 0
+    assert RoutingPolicy(3, 4, projection="softmax").epsilon == 0
+    older = RoutingPolicy(3, 4, epsilon=0.0).get_config()
+    del older["epsilon"]
+    assert RoutingPolicy.from_config(older).epsilon == 0
 
 
 def test_a_baseline_of_the_action_by_hand():

@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 import keras_mtl
+from keras_mtl.data import synthetic_bandits
 from keras_mtl.layers import RoutingPolicy
 from tests.gradients import gradients
 from tests.models.networks import (
@@ -161,6 +162,23 @@ def test_a_trained_network_is_saved_with_its_routes_and_frozen_to_them(
     frozen = keras_mtl.freeze(model)
     outputs = {name: array(frozen(X)[name]) for name in TASKS}
     assert_equal_answers(outputs, expected, 1e-6)
+
+
+@pytest.mark.slow
+def test_the_best_of_noisy_arms_is_found():
+    """Also by heads that answer the wrong way round at first, for which it is the worst."""
+    tasks, train, _, chances = synthetic_bandits(8)
+    arms = [partial(keras.layers.Cropping1D, (arm, 9 - arm)) for arm in range(10)]
+    model = keras_mtl.build_routing_network(
+        keras.Input((10, 1)), tasks, [arms, keras.layers.Flatten], task_data="separate", seed=0
+    )
+    kernel, _ = model.get_layer("heads").weights
+    kernel.assign(np.array([[-1.0, 1.0] * 4], "float32"))
+    model.compile(keras.optimizers.Adam(0.01))
+    batches = keras_mtl.task_batches(tasks, train, batch_size=128, seed=0)
+    model.fit(batches, epochs=60, verbose=0)
+    (learned,) = keras_mtl.allocation_probabilities(model)
+    assert np.all(learned[np.arange(8), chances.argmax(axis=1)] > 0.8)
 
 
 def test_freezing_leaves_the_components_on_a_route():
