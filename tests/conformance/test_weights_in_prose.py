@@ -23,9 +23,13 @@ OTHER_FORMS = {  # that have weights which the form in the registry has not
     "AllocationMatrix": [partial(layers.AllocationMatrix, 3, 4, num_added_tasks=2)],
     "AllocationPenalty": [partial(layers.AllocationPenalty, entropy_weight=1.0)],
     "BlockPolicy": [partial(layers.BlockPolicy, 3, num_added_tasks=2)],
-    "GumbelRouter": [partial(layers.GumbelRouter, keras_mtl.HalvingSchedule())],
+    "GumbelRouter": [
+        partial(layers.GumbelRouter, keras_mtl.HalvingSchedule()),
+        partial(layers.GumbelRouter, keras_mtl.AnnealingSchedule()),
+    ],
     "NoisyTopKGates": [partial(layers.NoisyTopKGates, 3, 4, by_task=False)],
     "OrthogonalityPenalty": [partial(layers.OrthogonalityPenalty, RAMP)],
+    "PolicyPenalty": [partial(layers.PolicyPenalty, [0, 0], relative_to=(0, 2))],
     "RoutingPolicy": [partial(layers.RoutingPolicy, 3, 4, "softmax")],
     "TaskHead": [partial(layers.TaskHead, RANKS[4], 1)],
     "TaskHeads": [
