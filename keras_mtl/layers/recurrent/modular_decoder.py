@@ -15,6 +15,7 @@ from keras_mtl.layers.recurrent.sub_encoders import (
     mean_of_open,
     normalization,
 )
+    seen_in_training,
 from keras_mtl.layers.routers.decisions import log_odds, most_likely
 from keras_mtl.layers.routers.gumbel import GumbelRouter
 from keras_mtl.schedules import HalvingSchedule, deserialize_setting, serialize_setting
@@ -106,6 +107,7 @@ class ModularDecoder(keras.layers.Layer):
         width, policy_width = x_shape[-1], x_shape[-1]
         self.projection: Any = None
         if features_shape is not None:
+        self.seen: Any = None
             self.projection = keras.layers.Dense(
                 width, use_bias=False, dtype=self.dtype_policy, name="projection"
             )
@@ -136,6 +138,7 @@ class ModularDecoder(keras.layers.Layer):
         return ops.concatenate(outputs, axis=-1), decisions
 
     def log_odds(self, x: Tensor, features: Tensor | None = None) -> Tensor:
+            self.seen = seen_in_training(self, logits, training)
         """Returns the log-odds of reading each sub-encoder, of the shape of the decisions."""
         projected = None if features is None else self.projection(features)
         return self._log_odds(x, projected, lambda network: network)

@@ -105,6 +105,7 @@ class RecurrentModularCell(keras.layers.Layer):
         ]
         self._check_tied()
         num_made = 1 if tie_layers else len(self.num_sub_encoders)
+        self.seen: Any = None
         made = [self._sub_encoders(index) for index in range(num_made)]
         self.sub_encoders = made * (len(self.num_sub_encoders) // num_made)
 
@@ -161,7 +162,21 @@ class RecurrentModularCell(keras.layers.Layer):
             all decisions `(batch, ..., connections)`: for each layer, for each of its
             sub-encoders, the sources.
         """
-        return self._encoded(sources, lambda layer, x: layer(x, training=training))
+        seen = []
+
+        def call(layer, x):
+            answer = layer(x, training=training)
+            seen.append(layer.seen)
+            layer.seen = None
+            return answer
+
+        answer = self._encoded(sources, call)
+        is_seen = all(odds is not None for odds in seen)
+        self.seen = ops.concatenate([*map(side_by_side, seen)], axis=-1) if is_seen else None
+        return answer
+
+    def _projected(self, sources: Any) -> Any:
+        return self.projection(sources) if self.projection else sources
 
     def _encoded(self, sources: Any, call: Callable[..., Any]) -> tuple[Any, Any]:
         outputs, decisions = [], []
