@@ -94,7 +94,8 @@ class RoutedLSTM(keras.layers.Layer):
         self.depth = checks.count("depth", depth)
         self.temperature = checks.number("temperature", temperature, above=0)
         self.seed = checks.seed("seed", seed)
-        self.num_added_tasks = checks.count("num_added_tasks", num_added_tasks, least=0)
+        most = self.num_tasks - 1  # a network starts with a task
+        self.num_added_tasks = checks.count("num_added_tasks", num_added_tasks, 0, most)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True
         self._stock = functools.cache(self._new_stock)  # routes may share what they freeze to
