@@ -92,8 +92,8 @@ def build_recurrent_modular(
             their draws, and every connection is a coin flip. Defaults to `True`.
         decide_by: What tasks decide by: `"example"`, as in the paper, what sub-encoders say at each
             step of each example; or `"step"`, the number of the step alone, alike for all examples,
-            best with `temperature=1.0`. Where tasks are related at some times and not at others, of
-            synthetic sequences, only `"step"` has been seen to find when. Defaults to `"example"`.
+            best with `temperature=1.0`. Where tasks are related at some times only, routing by step
+            follows that better than by example, after enough epochs. Defaults to `"example"`.
         tie_layers: Whether all layers of sub-encoders are the same one (rrn-RMN). Cells of another
             width than sub-encoders go through one projection first. Defaults to `False`.
         temperature: Number above 0, or a schedule. `None` takes `keras_mtl.HalvingSchedule()`,
