@@ -4,9 +4,11 @@ from functools import partial
 
 import keras
 import numpy as np
+from keras import ops
 
 import keras_mtl
 from keras_mtl.data import task_batches
+from keras_mtl.layers.recurrent.step_clock import CLOCK_SIZE, step_clock
 
 UNITS, STEPS, FEATURES = 16, 28, 10
 VALIDATION = 200  # examples of a task that choose the epoch
@@ -25,6 +27,20 @@ def small_base(inputs, tasks, **settings):
     return keras_mtl.build_no_sharing(inputs, tasks, layers, **settings)
 
 
+def no_memory(inputs, tasks, **settings):
+    """Builds dense layers, which see one step: what came before is for the encoder to say."""
+    layers = [[partial(keras.layers.Dense, 4, activation="relu")] * len(tasks)]
+    return keras_mtl.build_no_sharing(inputs, tasks, layers, **settings)
+
+
+class Clock(keras.layers.Layer):
+    """Appends where in the sequence a step is, for all to read."""
+
+    def call(self, x):
+        clock = ops.broadcast_to(step_clock(x), (*ops.shape(x)[:2], CLOCK_SIZE))
+        return ops.concatenate([x, clock], axis=-1)
+
+
 METHODS = {
     "MT-RMN": recurrent_modular,
     "FS-MTL": partial(keras_mtl.build_shared_bottom, layers=[lstm]),
@@ -39,6 +55,10 @@ METHODS = {
     ),
     "LSTM": partial(keras_mtl.build_single_tasks, layers=[lstm]),
 }
+FEW = {  # as many sub-encoders as there are different tasks at a step; a decoder reads one
+    "num_sub_encoders": (2,), "open_fraction": 1.0, "decoder_open_fraction": 0.5,
+    "base": no_memory, "temperature": 1.0,
+}  # fmt: skip
 SETTINGS = {
     "default": {},
     "literal": {"normalize_policies": False, "policy_reads_base": False},  # Eq. 7, as printed
@@ -54,6 +74,11 @@ SETTINGS = {
     "quarter, cool": {
         "open_fraction": 0.25, "temperature": keras_mtl.HalvingSchedule(4.0, minimum=0.5)
     },
+    "few": FEW,
+    "few, decided by step": {**FEW, "decide_by": "step"},
+    "clock": {"stem": [Clock], "temperature": 1.0},
+    "clock, decided by step": {"stem": [Clock], "temperature": 1.0, "decide_by": "step"},
+    "clock, decided by step, from 100": {"stem": [Clock], "decide_by": "step"},
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from keras_mtl.replicas import num_replicas, over_replicas
 from keras_mtl.training.backend_step import BackendStep
 from keras_mtl.training.balancing.base import BatchLosses, check_balancing, check_batches
 from keras_mtl.training.batches import SeparateBatch, SharedBatch
+from keras_mtl.training.callbacks.coin_flips import CoinFlipWarning, taken_log_odds
 from keras_mtl.training.callbacks.empty_rows import EmptyRowsWarning
 from keras_mtl.training.callbacks.epochs import IN_ORDER, FollowEpochs
 from keras_mtl.training.inputs.checked_data import CheckedData, named
@@ -136,6 +137,7 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
+        self._track_policies(x)
         if not self.uses_task_losses:
             loss = super().compute_loss(x, y, y_pred, sample_weight, training)
             charges = settled_charges()
@@ -170,6 +172,7 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
         """Returns each task's mean loss on data, and by what it counts there, at other weights."""
         y_pred, _ = self.stateless_call(values, self.non_trainable_variables, x, training=True)
         taken_decisions(self.layers)  # from which nobody learns
+        taken_log_odds(self)
         batch = self._batch(x, y, y_pred, sample_weight)
         totals, counts = batch.sums(self._loss_measures)
         weights = ops.array(self._task_weights, dtype="float32")
@@ -190,7 +193,7 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
         log_weights = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: logs.update(self._weight_logs()),
         )
-        own = [FollowEpochs(batches), log_weights, EmptyRowsWarning()]
+        own = [FollowEpochs(batches), log_weights, EmptyRowsWarning(), CoinFlipWarning()]
         given["callbacks"] = [*own, *keras.tree.flatten(given.get("callbacks") or [])]
         if isinstance(batches, IN_ORDER):
             given["shuffle"] = False

@@ -4,6 +4,11 @@ from typing import Any
 
 from keras_mtl.keras_internals import ModelPart, untrack
 from keras_mtl.layers import SubspaceOrthogonality
+from keras_mtl.training.callbacks.coin_flips import (
+    PolicyTracker,
+    deciding_layers,
+    taken_log_odds,
+)
 from keras_mtl.training.losses import loss_measure, metric_measures
 from keras_mtl.training.metrics import TaskMetric
 
@@ -17,6 +22,9 @@ class TaskLogs(ModelPart):
             untrack(self, tracker)
         for tracker in getattr(self, "_penalty_trackers", {}).values():
             untrack(self, tracker)
+        if getattr(self, "policy_tracker", None) is not None:
+            untrack(self, self.policy_tracker)
+        self.policy_tracker: Any = None
         self._loss_tracker_by_task: Any = None
         self._metric_trackers: list[TaskMetric] = []
 
@@ -25,6 +33,8 @@ class TaskLogs(ModelPart):
         self._loss_measures = {name: loss_measure(task) for name, task in tasks.items()}
         self._task_weights = [task.weight for task in tasks.values()]
         self._loss_tracker_by_task = TaskMetric("loss", self._loss_measures, tasks)
+        if deciding := deciding_layers(self):
+            self.policy_tracker = PolicyTracker(len(deciding))
         by_metric: dict[Any, Any] = {}
         for name, task in tasks.items():
             for metric, measure in metric_measures(name, task).items():
@@ -42,6 +52,13 @@ class TaskLogs(ModelPart):
         for name, value in found:
             values[name] = values[name] + value if name in values else value
         return values
+
+    def _track_policies(self, x: Any) -> None:
+        """Looks at the log-odds of this step of training, once: they are taken away."""
+        log_odds, mask = taken_log_odds(self)
+        if self.policy_tracker is not None and any(odds is not None for odds in log_odds):
+            task_id = x["task_id"] if self.task_data == "separate" else None
+            self.policy_tracker.update_state(log_odds, mask, task_id)
 
     def _track_penalties(self) -> None:
         for name, value in self._penalty_values().items():

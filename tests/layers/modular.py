@@ -126,6 +126,8 @@ def sub_encoders(layer, sources, noise=0.0):
 def encoder(cell, x, noise=()):
     """Returns outputs and decisions of an encoder over sequences, Eqs. 1 to 5."""
     sources = np.stack([lstm(layer, x) for layer in cell.lstms], axis=-2)
+    if cell.projection:
+        sources = sources @ cell.projection.get_weights()[0]
     outputs, decisions = [], []
     for layer, its_noise in itertools.zip_longest(cell.sub_encoders, noise, fillvalue=0.0):
         sources, opened = sub_encoders(layer, sources, its_noise)

@@ -7,13 +7,13 @@ import numpy as np
 
 from keras_mtl.analysis.recurrent.decisions import (
     OpenCounts,
+    counted_answers,
     decision_network,
     open_counts,
     probability_network,
     ratio,
     required_encoder,
 )
-from keras_mtl.analysis.task_answers import task_answers
 
 _TINY = 1e-7  # below which a probability of float32 says nothing
 
@@ -64,9 +64,11 @@ def open_connections(model: keras.Model, x: Any) -> Any:
     >>> opened.num_encoder, opened.num_decoder  # 2 * 3 + 3 * 2, 3 + 2
     (12, 5)
     """
-    probable = probability_network(model)
     encoder, decoders = _means(open_counts(model, decision_network(model), x))
-    expected_encoder, expected_decoders = _means(open_counts(model, probable, x))
+    expected, spread = {}, {}
+    for task, counts, chances in counted_answers(model, probability_network(model), x):
+        expected[task], spread[task] = counts, _spread(chances)
+    expected_encoder, expected_decoders = _means(expected)
     cell = required_encoder(model).cell
     return OpenConnections(
         encoder=encoder,
@@ -75,7 +77,7 @@ def open_connections(model: keras.Model, x: Any) -> Any:
         num_decoder=sum(cell.num_sub_encoders),
         expected_encoder=expected_encoder,
         expected_decoders=expected_decoders,
-        spread=_spread(model, probable, x),
+        spread=spread,
     )
 
 
@@ -89,12 +91,8 @@ def _means(counts: dict[str, OpenCounts]) -> tuple[float, dict[str, float]]:
     return encoder, {task: decoder for task, (_, decoder) in means.items()}
 
 
-def _spread(model: keras.Model, probable: keras.Model, x: Any) -> dict[str, float]:
-    """Returns the standard deviation of the log-odds of each task's decoder."""
-    found = {}
-    for number, (task, answer) in enumerate(task_answers(model, probable, x), start=1):
-        chance = np.clip(answer[f"decoder_{number}"].astype("float64"), _TINY, 1 - _TINY)
-        odds = np.log(chance / (1 - chance))
-        valid = answer.get("mask", np.ones(odds.shape[:2])).astype(bool)
-        found[task] = float(odds[valid].std(axis=0).mean())
-    return found
+def _spread(chances: Any) -> float:
+    """Returns the standard deviation of log-odds, of probabilities `(places, connections)`."""
+    chances = np.clip(chances.astype("float64"), _TINY, 1 - _TINY)
+    odds = np.log(chances / (1 - chances))
+    return float(odds.std(axis=0).mean())

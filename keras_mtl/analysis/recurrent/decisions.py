@@ -1,5 +1,6 @@
 """Counts of the connections that a recurrent modular network opens for data, at every step."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -96,12 +97,18 @@ def open_counts(model: keras.Model, network: Any, x: Any) -> Any:
         network: Its `decision_network`.
         x: As for `keras_mtl.routing_over_time`.
     """
-    answers = task_answers(model, network, x)
+    return {task: counts for task, counts, _ in counted_answers(model, network, x)}
+
+
+def counted_answers(model: keras.Model, network: Any, x: Any) -> Iterator[Any]:
+    """Yields for each task its name, its `OpenCounts`, and its decoder's answers.
+
+    The answers are those of places that are no padding, `(places, sub-encoders)`. Arguments are
+    those of `open_counts`.
+    """
     encoder = required_encoder(model).name
-    counts = {}
-    for number, (task, answer) in enumerate(answers, start=1):
-        valid = answer.get("mask", np.ones(answer[encoder].shape[:2])).astype("float64")
-        opened = (answer[encoder], answer[f"decoder_{number}"])
-        encoder_sums, sums = (np.einsum("bsc,bs->sc", one, valid) for one in opened)
-        counts[task] = OpenCounts(encoder_sums, sums, valid.sum(axis=0))
-    return counts
+    for number, (task, answer) in enumerate(task_answers(model, network, x), start=1):
+        parts = (answer[encoder], answer[f"decoder_{number}"])
+        valid = answer.get("mask", np.ones(parts[0].shape[:2])).astype("float64")
+        encoder_sums, sums = (np.einsum("bsc,bs->sc", part, valid) for part in parts)
+        yield task, OpenCounts(encoder_sums, sums, valid.sum(axis=0)), parts[1][valid > 0]

@@ -10,15 +10,19 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.layers.components.mlp import MLP
 from keras_mtl.layers.freezing import FrozenCall
+from keras_mtl.layers.recurrent.step_clock import CLOCK_SIZE, step_clock
 from keras_mtl.layers.recurrent.sub_encoders import (
     check_width,
     mean_of_open,
     normalization,
+    seen_in_training,
 )
 from keras_mtl.layers.routers.decisions import log_odds, most_likely
 from keras_mtl.layers.routers.gumbel import GumbelRouter
 from keras_mtl.schedules import HalvingSchedule, deserialize_setting, serialize_setting
 from keras_mtl.types import Setting, Shape, Tensor
+
+DECIDE_BY = ("example", "step")
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -26,14 +30,14 @@ class ModularDecoder(keras.layers.Layer):
     """Reads, for one task, the sub-encoders that it connects to.
 
     There is a sub-decoder for each layer of sub-encoders, which reads the mean of those of its
-    layer that are connected. One policy network decides about all of them, from what a
-    sub-encoder says, and, when it is given, from the task's own features.
+    layer that are connected. One policy network decides about all of them: from what a sub-encoder
+    says, and, when it is given, from the task's own features; or from the time step alone.
 
     Source: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021, section "decoders",
     Eqs. 6 (with features) and 7. Differs from the paper: sub-decoder d reads layer d + 1 of the
     encoder, whose first are the LSTM cells (the paper's indices do not fit each other); the
     task's features are brought to the width of a sub-encoder; the last layer of the policy
-    network is linear; without any connection a sub-decoder reads zeros.
+    network is linear; without any connection a sub-decoder reads zeros; `decide_by="step"`.
 
     Args:
         num_sub_encoders: Number of sub-encoders in each layer.
@@ -45,10 +49,14 @@ class ModularDecoder(keras.layers.Layer):
             source. Without, as in the paper, log-odds stay within a fraction of the noise of their
             draws: a connection is a coin flip in training, and open or closed for all in
             inference. Files that do not say were trained without. Defaults to `True`.
+        decide_by: `"example"`: anew for each example, as in the paper. `"step"`: alike for all
+            examples, by sines and cosines of the number of the step, with periods of 4 to 2048
+            steps; the policy answers for all sub-encoders at once. Defaults to `"example"`.
 
     Call arguments:
         x: `(batch, steps, sum(num_sub_encoders), width)`, as `RecurrentModular` says it.
-        features: `(batch, steps, features)` of the task, which the policy reads too, or `None`.
+        features: `(batch, steps, features)` of the task, which a policy that decides by example
+            reads too, or `None`.
         training: Whether decisions are drawn.
 
     Output shape:
@@ -60,7 +68,7 @@ class ModularDecoder(keras.layers.Layer):
         there are features; router: as of `GumbelRouter`.
 
     Raises:
-        ValueError: Another number of sub-encoders.
+        ValueError: Another number of sub-encoders; features for a policy that decides by step.
 
     Example:
 
@@ -78,6 +86,7 @@ class ModularDecoder(keras.layers.Layer):
         temperature: Setting | None = None,
         seed: int | None = None,
         normalize_policies: bool = True,
+        decide_by: str = "example",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -87,6 +96,7 @@ class ModularDecoder(keras.layers.Layer):
         self.policy_units = checks.sizes("policy_units", policy_units)
         self.temperature = HalvingSchedule() if temperature is None else temperature
         self.seed = checks.seed("seed", seed)
+        self.decide_by = checks.word("decide_by", decide_by, DECIDE_BY)
         self.supports_masking = True
         own = {"dtype": self.dtype_policy}
         self.sub_decoders = [
@@ -94,8 +104,10 @@ class ModularDecoder(keras.layers.Layer):
             for number in range(1, len(self.num_sub_encoders) + 1)
         ]
         self.normalization = normalization(**own) if normalize_policies else None
-        self.policy = MLP((*policy_units, 2), "linear", name="policy", **own)
+        scores = sum(self.num_sub_encoders) if decide_by == "step" else 2
+        self.policy = MLP((*policy_units, scores), "linear", name="policy", **own)
         self.router = GumbelRouter(self.temperature, seed=seed, name="router", **own)
+        self.seen: Any = None
 
     def build(self, x_shape: Any, features_shape: Shape | None = None) -> None:
         if len(x_shape) != 4 or x_shape[2] != sum(self.num_sub_encoders):
@@ -111,8 +123,13 @@ class ModularDecoder(keras.layers.Layer):
             )
             self.projection.build(features_shape)
             policy_width *= 2
-        self.policy.build((*x_shape[:-1], policy_width))
-        if self.normalization:
+        if self.decide_by == "step":
+            if self.projection:
+                raise ValueError(f"{self.name!r} decides by step, so it takes no features.")
+            self.policy.build((1, x_shape[1], CLOCK_SIZE))
+        else:
+            self.policy.build((*x_shape[:-1], policy_width))
+        if self.normalization and self.decide_by == "example":
             check_width(self, width)
             self.normalization.build(x_shape)
         for sub_decoder in self.sub_decoders:
@@ -121,6 +138,7 @@ class ModularDecoder(keras.layers.Layer):
 
     def call(self, x: Tensor, features: Tensor | None = None, training: bool = False) -> Any:
         def decide(logits):
+            self.seen = seen_in_training(self, logits, training)
             return self.router(logits, training=training)
 
         projected = None if features is None else self.projection(features)
@@ -141,6 +159,9 @@ class ModularDecoder(keras.layers.Layer):
         return self._log_odds(x, projected, lambda network: network)
 
     def _log_odds(self, x: Tensor, projected: Any, own: Any) -> Tensor:
+        if self.decide_by == "step":
+            odds = own(self.policy)(step_clock(x[..., 0]))
+            return ops.zeros_like(x[..., 0]) + odds  # alike for all examples
         parts = [x]
         if projected is not None:
             parts.append(ops.stack([projected] * sum(self.num_sub_encoders), axis=-2))
@@ -170,6 +191,7 @@ class ModularDecoder(keras.layers.Layer):
             "temperature": serialize_setting(self.temperature),
             "seed": self.seed,
             "normalize_policies": self.normalize_policies,
+            "decide_by": self.decide_by,
         }
 
     @classmethod

@@ -50,6 +50,8 @@ class RecurrentModular(keras.layers.Layer):
         if not isinstance(cell, RecurrentModularCell):
             raise ValueError(f"cell must be a RecurrentModularCell. Received: {cell!r}")
         self.cell = cell
+        self.seen: Any = None
+        self.seen_mask: Any = None
         self.supports_masking = True
 
     def build(self, shape: Shape) -> None:
@@ -61,7 +63,9 @@ class RecurrentModular(keras.layers.Layer):
             self.cell.build((shape[0], shape[2]))
 
     def call(self, x: Tensor, mask: Any = None, training: bool = False) -> Any:
-        return self.cell.encode(self._sources(x, mask), training=training)
+        answer = self.cell.encode(self._sources(x, mask), training=training)
+        self.seen, self.seen_mask, self.cell.seen = self.cell.seen, mask, None
+        return answer
 
     def log_odds(self, x: Tensor, mask: Any = None) -> Tensor:
         """Returns the log-odds of all connections, of the shape of the decisions."""

@@ -38,7 +38,8 @@ class RecurrentModularCell(keras.layers.Layer):
         policy_units: Sizes of the ReLU layers of each policy network. `None` takes `units`.
             Defaults to `None`.
         tie_layers: Whether all layers of sub-encoders are the same one, applied again and
-            again. The widths must agree. Defaults to `False`.
+            again (rrn-RMN). Cells of another width than sub-encoders go through one projection
+            first. Defaults to `False`.
         temperature: As in `GumbelRouter`. `None` takes `HalvingSchedule()`. Defaults to `None`.
         seed: Integer seed of the draws, or `None`. Defaults to `None`.
         normalize_policies: Whether what policies see is brought to mean 0 and variance 1, source by
@@ -56,10 +57,11 @@ class RecurrentModularCell(keras.layers.Layer):
         side, and the new states.
 
     Weights:
-        lstm_1, ...: as of `keras.layers.LSTM`; sub_encoders_1, ...: as of `SubEncoders`.
+        lstm_1, ...: as of `keras.layers.LSTM`; sub_encoders_1, ...: as of `SubEncoders`;
+        projection: kernel `(cell_units, units[-1])`, where tied layers need one.
 
     Raises:
-        ValueError: No cell or no layer of sub-encoders, tied layers of different widths.
+        ValueError: No cell or no layer of sub-encoders, tied layers of different sizes.
 
     Example:
 
@@ -103,19 +105,22 @@ class RecurrentModularCell(keras.layers.Layer):
             )
             for number in range(1, num_cells + 1)
         ]
+        self.seen: Any = None
         self._check_tied()
+        self.projection: Any = None
+        if tie_layers and cell_units != self.units[-1]:
+            self.projection = keras.layers.Dense(
+                self.units[-1], use_bias=False, dtype=self.dtype_policy, name="projection"
+            )
         num_made = 1 if tie_layers else len(self.num_sub_encoders)
         made = [self._sub_encoders(index) for index in range(num_made)]
         self.sub_encoders = made * (len(self.num_sub_encoders) // num_made)
 
     def _check_tied(self) -> None:
-        widths = {self.cell_units, self.units[-1]}
-        if self.tie_layers and (len(widths) > 1 or len(set(self.num_sub_encoders)) > 1):
+        if self.tie_layers and len(set(self.num_sub_encoders)) > 1:
             raise ValueError(
-                "tie_layers applies one layer of sub-encoders again and again, so what it reads "
-                "must be as wide as what it says, and every layer have as many sub-encoders. "
-                f"Received: cell_units={self.cell_units}, units={self.units}, "
-                f"num_sub_encoders={self.num_sub_encoders}"
+                "tie_layers applies one layer of sub-encoders again and again, so every layer must "
+                f"have as many of them. Received: num_sub_encoders={self.num_sub_encoders}"
             )
 
     def _sub_encoders(self, index: int) -> Any:
@@ -134,6 +139,9 @@ class RecurrentModularCell(keras.layers.Layer):
         for lstm in self.lstms:
             lstm.build((shape[0], None, shape[-1]))
         sources = (shape[0], self.num_cells, self.cell_units)
+        if self.projection:
+            self.projection.build(sources)
+            sources = self.projection.compute_output_shape(sources)
         for layer in self.sub_encoders:
             if not layer.built:
                 layer.build(sources)
@@ -161,7 +169,21 @@ class RecurrentModularCell(keras.layers.Layer):
             all decisions `(batch, ..., connections)`: for each layer, for each of its
             sub-encoders, the sources.
         """
-        return self._encoded(sources, lambda layer, x: layer(x, training=training))
+        seen = []
+
+        def call(layer, x):
+            answer = layer(x, training=training)
+            seen.append(layer.seen)
+            layer.seen = None
+            return answer
+
+        answer = self._encoded(self._projected(sources), call)
+        is_seen = all(odds is not None for odds in seen)
+        self.seen = ops.concatenate([*map(side_by_side, seen)], axis=-1) if is_seen else None
+        return answer
+
+    def _projected(self, sources: Any) -> Any:
+        return self.projection(sources) if self.projection else sources
 
     def _encoded(self, sources: Any, call: Callable[..., Any]) -> tuple[Any, Any]:
         outputs, decisions = [], []
@@ -173,7 +195,7 @@ class RecurrentModularCell(keras.layers.Layer):
 
     def log_odds(self, sources: Any) -> Tensor:
         """Returns the log-odds of all connections, where each layer reads what is most likely."""
-        odds = []
+        odds, sources = [], self._projected(sources)
         for layer in self.sub_encoders:
             odds.append(side_by_side(layer.log_odds(sources)))
             sources, _ = layer(sources)
@@ -190,7 +212,8 @@ class RecurrentModularCell(keras.layers.Layer):
 
     def frozen(self, call: Callable[..., Any], sources: Any) -> Any:
         """Does what `encode` does with stock layers, without randomness."""
-        return self._encoded(sources, call)
+        projected = call(self.projection, sources) if self.projection else sources
+        return self._encoded(projected, call)
 
     def get_config(self) -> dict[str, Any]:
         return {

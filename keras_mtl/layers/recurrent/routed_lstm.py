@@ -9,6 +9,8 @@ import numpy as np
 from keras import ops
 
 from keras_mtl import checks
+from keras_mtl.layers.copying import new_layer_like
+from keras_mtl.layers.growing import take_over_each
 from keras_mtl.layers.recurrent.scan import check_sequence, lstm_gates, masked_scan
 from keras_mtl.layers.routers.allocation import take_rows
 from keras_mtl.layers.routers.gumbel_choice import gumbel_noise, straight_through_choice
@@ -41,6 +43,8 @@ class RoutedLSTM(keras.layers.Layer):
             answer, so the features must have width `4 * units`. Defaults to 2.
         temperature: Number above 0; shapes the gradient, not the choices. Defaults to 1.0.
         seed: Integer seed of initial weights and draws, or `None`. Defaults to `None`.
+        num_added_tasks: How many of the tasks were added to a trained layer. Then only the routes
+            of the newest task are drawn and learned. Defaults to 0.
 
     Call arguments:
         x: `(batch, steps, features)`.
@@ -54,7 +58,7 @@ class RoutedLSTM(keras.layers.Layer):
 
     Weights:
         logits: `(num_tasks, depth, num_functions)`, natural logarithms up to a constant, 0
-            at the start.
+            at the start; of an added task `logits_added_1`, ...
         kernel: `(num_functions, features, 4 * units)`.
         bias: `(num_functions, 4 * units)`.
         recurrent_kernel: `(units, 4 * units)`; gates in Keras's order: input, forget,
@@ -80,6 +84,7 @@ class RoutedLSTM(keras.layers.Layer):
         depth: int = 2,
         temperature: Setting = 1.0,
         seed: int | None = None,
+        num_added_tasks: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -89,6 +94,8 @@ class RoutedLSTM(keras.layers.Layer):
         self.depth = checks.count("depth", depth)
         self.temperature = checks.number("temperature", temperature, above=0)
         self.seed = checks.seed("seed", seed)
+        most = self.num_tasks - 1  # a network starts with a task
+        self.num_added_tasks = checks.count("num_added_tasks", num_added_tasks, 0, most)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True
         self._stock = functools.cache(self._new_stock)  # routes may share what they freeze to
@@ -102,13 +109,10 @@ class RoutedLSTM(keras.layers.Layer):
                 f"so its features must have width 4 * units = {width}. Received: "
                 f"{tuple(x_shape)}. End the stem with keras.layers.Dense({width}), or use depth=1."
             )
-        self.logits = self.add_weight(
-            shape=(self.num_tasks, self.depth, self.num_functions),
-            initializer="zeros",
-            dtype="float32",
-            autocast=False,
-            name="logits",
-        )
+        first = self.num_tasks - self.num_added_tasks
+        self.logits = self._add_rows("logits", first)
+        added = range(1, self.num_added_tasks + 1)
+        self.row_blocks = [self.logits, *(self._add_rows(f"logits_added_{n}", 1) for n in added)]
         self.kernel = self.add_weight(
             shape=(self.num_functions, x_shape[-1], width),
             initializer=_glorot_functions(self.seed),
@@ -122,12 +126,34 @@ class RoutedLSTM(keras.layers.Layer):
             initializer=keras.initializers.Orthogonal(seed=self.seed),
             name="recurrent_kernel",
         )
+        if self.num_added_tasks:
+            for settled in (*self.row_blocks[:-1], *self._shared()):
+                settled.trainable = False
+
+    def _add_rows(self, name: str, num_tasks: Any) -> Any:
+        return self.add_weight(
+            shape=(num_tasks, self.depth, self.num_functions),
+            initializer="zeros",
+            dtype="float32",
+            autocast=False,
+            name=name,
+        )
+
+    def _shared(self) -> tuple[Any, ...]:
+        return self.kernel, self.bias, self.recurrent_kernel
+
+    def _table(self) -> Tensor:
+        """Returns the logits of all tasks."""
+        return ops.concatenate([ops.convert_to_tensor(rows) for rows in self.row_blocks], axis=0)
 
     def call(self, x: Tensor, task_id: Tensor, training: bool = False, x_mask: Any = None) -> Any:
-        logits = take_rows(ops.convert_to_tensor(self.logits), ops.cast(task_id, "int32"))
+        task_id = ops.cast(task_id, "int32")
+        logits = take_rows(self._table(), task_id)
         noise = None
         if training and self.trainable:
             noise = drawn_by_row(gumbel_noise, ops.shape(logits), self.seed_generator)
+            if self.num_added_tasks:
+                noise = ops.where(task_id[:, None, None] == self.num_tasks - 1, noise, 0.0)
         choices = straight_through_choice(logits, self.temperature, noise)
         choices = ops.cast(choices, self.compute_dtype)
         for index in range(self.depth):
@@ -154,7 +180,7 @@ class RoutedLSTM(keras.layers.Layer):
 
     def frozen(self, call: Callable[..., Any], x: Tensor, task_id: Tensor) -> Any:
         """Becomes stock: a Dense for each function on the task's route, an LSTM for the last."""
-        route = np.argmax(self.logits.numpy()[task_id], axis=-1)
+        route = np.argmax(ops.convert_to_numpy(self._table())[task_id], axis=-1)
         kernels, biases = self.kernel.numpy(), self.bias.numpy()
         for index, function in enumerate(route):
             ends = index == self.depth - 1
@@ -165,6 +191,14 @@ class RoutedLSTM(keras.layers.Layer):
             layer.set_weights([kernels[function], *recurrent, biases[function]])
             x = call(layer, x)
         return x
+
+    def grown(self, new: Any) -> Any:
+        """Has routes for the new task too, which alone are learned: all functions stay."""
+        changes = {"num_tasks": self.num_tasks + 1, "num_added_tasks": self.num_added_tasks + 1}
+        return new_layer_like(self, changes)
+
+    def take_over(self, old: Any) -> None:
+        take_over_each((*old.row_blocks, *old._shared()), (*self.row_blocks[:-1], *self._shared()))
 
     def _new_stock(self, function: Any, ends: Any) -> Any:
         """Returns a stock layer for a function, with the recurrence where it ends a route."""
@@ -183,6 +217,7 @@ class RoutedLSTM(keras.layers.Layer):
             "depth": self.depth,
             "temperature": self.temperature,
             "seed": self.seed,
+            "num_added_tasks": self.num_added_tasks,
         }
 
 

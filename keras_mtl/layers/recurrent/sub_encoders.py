@@ -46,6 +46,11 @@ def check_width(layer: keras.Layer, width: int | None) -> None:
         )
 
 
+def seen_in_training(layer: keras.Layer, log_odds: Tensor, training: bool) -> Any:
+    """Returns the log-odds that a layer keeps in `seen` for those who watch it learn, or `None`."""
+    return ops.stop_gradient(log_odds) if training and layer.trainable else None
+
+
 def side_by_side(x: Tensor) -> Tensor:
     """Joins the last two axes; a plain reshape does not know two free axes before them."""
     return ops.concatenate([x[..., index, :] for index in range(x.shape[-2])], axis=-1)
@@ -118,6 +123,7 @@ class SubEncoders(keras.layers.Layer):
         self.normalization = normalization(**own) if normalize_policies else None
         self.networks = [MLP(units, name=f"network_{n}", **own) for n in numbers]
         self.router = GumbelRouter(self.temperature, seed=seed, name="router", **own)
+        self.seen: Any = None
 
     def build(self, shape: Shape) -> None:
         for layer in (*self.policies, *self.networks):
@@ -129,6 +135,7 @@ class SubEncoders(keras.layers.Layer):
 
     def call(self, sources: Any, training: bool = False) -> Any:
         def decide(logits):
+            self.seen = seen_in_training(self, logits, training)
             return self.router(logits, training=training)
 
         return self._encoded(sources, lambda network: network, decide)

@@ -10,6 +10,7 @@ from keras_mtl.layers import (
     FixedAllocation,
     JoinDirections,
     LastStep,
+    RoutedLSTM,
     SplitTasks,
     TaskHead,
     TaskHeads,
@@ -21,6 +22,7 @@ from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
 from keras_mtl.models.construction import layer_names
 from keras_mtl.models.graph import streams_before_heads
 from keras_mtl.models.growth.add_recurrent_task import add_recurrent_task, is_recurrent_modular
+from keras_mtl.models.growth.add_star_task import add_star_task, is_star
 from keras_mtl.models.task_towers import is_in_tower, new_tower, tower_of
 from keras_mtl.tasks import Task, as_task, check_task_name
 from keras_mtl.training import MultiTaskModel
@@ -44,7 +46,9 @@ def add_task(
 
     In a recurrent modular network the new task has an LSTM and a decoder of its own, which
     reads the trained encoder. An untrained network grown this way is the control that only
-    has the wiring.
+    has the wiring. In a star of LSTMs (IC-MTL) it has an LSTM of its own, which listens to the
+    trained shared one; in a recursive routing network routes of its own through the trained
+    functions.
 
     Source of the recurrent form: Xu et al., "Multi-Task Recurrent Modular Networks", AAAI 2021,
     section "Transfer" (RMN_tr, RMN_un). The paper does not say whether frozen routers draw:
@@ -88,6 +92,8 @@ def add_task(
     _check_arguments(model, init_probability, allocation)
     if is_recurrent_modular(model):
         return add_recurrent_task(model, name, task)
+    if is_star(model):
+        return add_star_task(model, name, task)
     _check_network(model)
     rows = None if allocation is None else iter(allocation)
     separate = model.task_data == "separate"
@@ -150,7 +156,8 @@ def _check_arguments(model: keras.Model, init_probability: Any, allocation: Any)
             f"allocation has {len(allocation)} rows, but {len(given)} layers have a given "
             "allocation. Give a row for each."
         )
-    if learned and model.task_data == "shared" and len(model.tasks) == 1:
+    routed = [layer for layer in model.layers if isinstance(layer, RoutedLSTM)]
+    if (learned or routed) and model.task_data == "shared" and len(model.tasks) == 1:
         raise ValueError(
             "A model of one task with shared data has no rows of its own for a second one. Build "
             'it with task_data="separate".'

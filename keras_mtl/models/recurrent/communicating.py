@@ -36,6 +36,10 @@ def build_communicating(
     https://arxiv.org/abs/1811.10211. Differs from the paper: see
     `keras_mtl.layers.CommunicatingLSTM`.
 
+    `keras_mtl.add_task` puts a new task on a trained star: an LSTM of its own, which listens to the
+    shared one. `partial(keras_mtl.build_communicating, graph="star")` may be the base of
+    `keras_mtl.build_recurrent_modular`.
+
     A frozen network still holds that layer, in the complete graph those of all tasks, so its
     `.keras` file needs keras_mtl; a SavedModel needs nothing.
 

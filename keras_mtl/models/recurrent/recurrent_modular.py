@@ -14,6 +14,7 @@ from keras_mtl.layers import (
     RecurrentModularCell,
 )
 from keras_mtl.layers.penalties.connection_penalty import SCOPES
+from keras_mtl.layers.recurrent.modular_decoder import DECIDE_BY
 from keras_mtl.models.construction import seeded
 from keras_mtl.models.recurrent.base_network import extended, lstm_per_task
 from keras_mtl.schedules import check_setting
@@ -38,6 +39,7 @@ def build_recurrent_modular(
     policy_units: Any = None,
     policy_reads_base: bool | None = None,
     normalize_policies: bool = True,
+    decide_by: str = "example",
     tie_layers: bool = False,
     temperature: Setting | None = None,
     open_fraction: float = 0.75,
@@ -88,8 +90,12 @@ def build_recurrent_modular(
         normalize_policies: Whether what policies see is brought to mean 0 and variance 1 at
             each step. Without, as in the paper, log-odds stay within a fraction of the noise of
             their draws, and every connection is a coin flip. Defaults to `True`.
-        tie_layers: Whether all layers of sub-encoders are the same one (rrn-RMN). Defaults to
-            `False`.
+        decide_by: What tasks decide by: `"example"`, as in the paper, what sub-encoders say at each
+            step of each example; or `"step"`, the number of the step alone, alike for all examples,
+            best with `temperature=1.0`. Where tasks are related at some times only, routing by step
+            follows that better than by example, after enough epochs. Defaults to `"example"`.
+        tie_layers: Whether all layers of sub-encoders are the same one (rrn-RMN). Cells of another
+            width than sub-encoders go through one projection first. Defaults to `False`.
         temperature: Number above 0, or a schedule. `None` takes `keras_mtl.HalvingSchedule()`,
             100 halved every epoch down to 0.1. Defaults to `None`.
         open_fraction: Share of the encoder's connections that is free of penalty, in (0, 1]; 1 is
@@ -138,6 +144,12 @@ def build_recurrent_modular(
     if policy_reads_base is not None:
         checks.flag("policy_reads_base", policy_reads_base)
     checks.flag("normalize_policies", normalize_policies)
+    checks.word("decide_by", decide_by, DECIDE_BY)
+    if policy_reads_base and decide_by == "step":
+        raise ValueError(
+            'With decide_by="step" policies read the number of the step and nothing else. Leave '
+            'policy_reads_base out, or use decide_by="example". Received: policy_reads_base=True'
+        )
     checks.flag("tie_layers", tie_layers)
     of_decoders = open_fraction if decoder_open_fraction is None else decoder_open_fraction
     open_fractions = (
@@ -171,12 +183,13 @@ def build_recurrent_modular(
             ModularDecoder(
                 num_sub_encoders, decoder_units, policy_units, temperature,
                 seed_of(seed, len(num_sub_encoders) + number), normalize_policies,
-                name=f"decoder_{number}",
+                decide_by, name=f"decoder_{number}",
             )
             for number in range(1, len(tasks) + 1)
         ]  # fmt: skip
         if policy_reads_base is None:  # a shared state would say nothing of the task
-            policy_reads_base = len({id(stream) for stream in streams}) > 1
+            several = len({id(stream) for stream in streams}) > 1
+            policy_reads_base = several and decide_by == "example"
         read = connect(network, encoded, streams, decoders, penalty, policy_reads_base)
         return network.finish(read, name, seed, sequences=True)
 

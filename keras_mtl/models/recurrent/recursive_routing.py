@@ -34,6 +34,9 @@ def build_recursive_routing(
     understanding", NAACL 2019, https://aclanthology.org/N19-1365. Differs from the paper: see
     `keras_mtl.layers.RoutedLSTM`.
 
+    `keras_mtl.add_task` gives a new task routes of its own through trained functions. With
+    `depth=1` the network may be the base of `keras_mtl.build_recurrent_modular` on any stem.
+
     `keras_mtl.freeze` leaves stock layers: for each task the functions on its most likely route
     and an LSTM. Tasks share what they have in common up to where their routes part.
 

@@ -4,6 +4,7 @@ from functools import partial
 
 import keras
 
+import keras_mtl
 from tests.conformance.methods.method import (
     DIFFERENT_LAYERS,
     INF,
@@ -58,13 +59,20 @@ METHODS = {
                 "policy_units": [(2,)],
                 "policy_reads_base": [True, False],
                 "normalize_policies": [False],
+                "decide_by": ["example"],
                 "temperature": [2.0],
                 "open_fraction": [0.4, 1],
                 "decoder_open_fraction": [0.3],
                 "decoder_sparsity_weight": [0.5],
                 "sparsity_weight": [0],
                 "sparsity_scope": ["step", "sequence"],
-            }
+                "base": [
+                    partial(keras_mtl.build_communicating, graph="star", units=3),
+                    partial(keras_mtl.build_recursive_routing, units=3, depth=1),
+                ],
+            },
+            {"decide_by": ["step"], "policy_reads_base": [None, False]},
+            {"num_sub_encoders": [(2, 2)], "tie_layers": [True], "cell_units": [2, 3]},
         ],
         invalid={
             "base": ["x", 3],
@@ -72,6 +80,7 @@ METHODS = {
             "open_fraction": [NAN, INF, 0, -1, 1.5],
             "decoder_open_fraction": [NAN, INF, 0, -1, 1.5],
             "decoder_sparsity_weight": [NAN, INF, -1],
+            "decide_by": NO_WORD,
         },
     ),
     "build_recursive_routing": Method(

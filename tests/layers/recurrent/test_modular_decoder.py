@@ -12,7 +12,9 @@ from tests.layers.modular import (
     array,
     decoder,
     force,
+    linear,
     log_odds,
+    mean_of,
     mlp,
     normal,
     scrambled,
@@ -25,9 +27,9 @@ X = normal(5, 3, 6, 4)  # B = 5 examples, 3 steps, 3 + 1 + 2 sub-encoders, 4 wid
 FEATURES = normal(5, 3, 7, seed=1)  # of the task
 
 
-def layer_of(features=None, policy_units=(9,), temperature=1.0):
+def layer_of(features=None, policy_units=(9,), temperature=1.0, **settings):
     """Makes a decoder of three layers with random weights."""
-    layer = ModularDecoder((3, 1, 2), (8, 5), policy_units, temperature, seed=0)
+    layer = ModularDecoder((3, 1, 2), (8, 5), policy_units, temperature, seed=0, **settings)
     layer.build((None, None, 6, 4), None if features is None else features.shape)
     return scrambled(layer)
 
@@ -179,6 +181,40 @@ def test_stock_layers_decide_the_same(features):
     twice = features is not None  # what the policy sees is normalized part by part
     assert len(set(names)) == len(names) - twice == 2 + 3 * 2 + 1 + twice
     assert f"{layer.name}_sub_decoder_3_dense_1" in names
+
+
+# Policies that decide by step
+
+
+def test_what_is_decided_by_step_is_alike_for_all_examples():
+    layer = layer_of(decide_by="step")
+    angles = np.arange(3)[:, None] * 2 * np.pi / 2.0 ** np.arange(2, 12)
+    clock = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
+    expected = mlp(layer.policy, clock, linear)  # S = 3, a score for each of 6 sub-encoders
+    np.testing.assert_allclose(array(layer.log_odds(X)), [expected] * 5, rtol=1e-4, atol=1e-5)
+    outputs, decisions = layer(X)
+    np.testing.assert_array_equal(array(decisions), [expected >= 0] * 5)
+    first = mlp(layer.sub_decoders[0], mean_of(X[:, :, :3], array(decisions)[:, :, :3]))
+    np.testing.assert_allclose(array(outputs)[..., :5], first, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_decided_by_step_is_drawn_for_each_example():
+    layer = without_preference(layer_of(decide_by="step"))
+    draws = array(layer(normal(40, 3, 6, 4), training=True)[1])
+    assert draws.shape == (40, 3, 6) and 0.4 < draws.mean() < 0.6
+    assert np.any(draws != draws[:1])
+
+
+def test_stock_layers_decide_the_same_by_step():
+    layer = layer_of(decide_by="step")
+    stock, _ = frozen(layer, X, None)
+    for one, two in zip(layer(X), stock, strict=True):
+        np.testing.assert_allclose(array(one), array(two), rtol=1e-5, atol=1e-6)
+
+
+def test_what_decides_by_step_reads_no_features():
+    with pytest.raises(ValueError, match="decides by step, so it takes no features"):
+        layer_of(FEATURES, decide_by="step")
 
 
 def test_the_default_temperature_halves():

@@ -259,6 +259,18 @@ def test_tied_layers_are_untied_ones_with_equal_weights():
         np.testing.assert_allclose(array(one), array(two), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_tied_layers_read_cells_of_another_width_through_one_projection(num_layers):
+    cell = cell_of(2, 5, (3,) * num_layers, (7, 4), policy_units=(3,), tie_layers=True)
+    network, policy = (4 * 7 + 7) + (7 * 4 + 4), (4 * 3 + 3) + (3 * 2 + 2)
+    assert count(cell) == 2 * 240 + 5 * 4 + 3 * (network + policy)
+    for one, two in zip(RecurrentModular(cell)(X), encoder(cell, X), strict=True):
+        np.testing.assert_allclose(array(one), two, rtol=1e-4, atol=1e-5)
+    outputs = keras.layers.RNN(cell, return_sequences=True)(X)
+    fused = array(RecurrentModular(cell)(X)[0])
+    np.testing.assert_allclose(array(outputs), fused.reshape(5, 3, -1), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("tie_layers", [False, True], ids=["untied", "tied"])
 def test_layers_draw_separately(tie_layers):
     cell = cell_of(3, 5, (3, 3), (5,), tie_layers=tie_layers)
@@ -308,16 +320,9 @@ def test_something_of_everything_is_needed(settings, message):
         RecurrentModularCell(**settings)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"cell_units": 4, "units": (7, 5)},
-        {"cell_units": 5, "units": (7, 5), "num_sub_encoders": (3, 2)},
-    ],
-    ids=["width", "number"],
-)
-def test_tied_layers_must_fit_each_other(settings):
-    with pytest.raises(ValueError, match="must be as wide as what it says, and every layer have"):
+def test_tied_layers_must_fit_each_other():
+    settings = {"cell_units": 5, "units": (7, 5), "num_sub_encoders": (3, 2)}
+    with pytest.raises(ValueError, match="every layer must have as many of them"):
         RecurrentModularCell(2, tie_layers=True, **settings)
 
 

@@ -19,6 +19,7 @@ BASES = {
         "base": partial(keras_mtl.build_cross_stitch, layers=[[LSTM] * 2]),
         "policy_reads_base": True,
     },
+    "star": {"base": partial(keras_mtl.build_communicating, graph="star", units=4)},
 }
 
 
@@ -75,7 +76,10 @@ def test_a_network_that_reads_padded_words_grows(task_data):
     np.testing.assert_allclose(longer, found, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("base", ["lstm", pytest.param("cross_stitch", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "base",
+    ["lstm", *(pytest.param(base, marks=pytest.mark.slow) for base in ("cross_stitch", "star"))],
+)
 def test_old_tasks_answer_as_before_also_after_training(base, task_data):
     model = network(task_data, **BASES[base])
     grown = keras_mtl.add_task(model, "language", 5)
@@ -156,3 +160,9 @@ def test_a_base_that_gives_components_to_tasks_is_refused():
     base = partial(keras_mtl.build_no_sharing, layers=[[LSTM] * 2])
     with pytest.raises(ValueError, match="'allocation_1', which has no row for a new one"):
         keras_mtl.add_task(network("shared", base=base), "language", 5)
+
+
+def test_a_base_whose_tasks_have_routes_is_refused():
+    base = partial(keras_mtl.build_recursive_routing, units=2, depth=1)
+    with pytest.raises(ValueError, match="'routed_lstm', which has no row for a new one"):
+        keras_mtl.add_task(network("separate", base=base), "language", 5)

@@ -355,17 +355,21 @@ def test_with_separate_data_all_tasks_or_none_have_labels_per_step():
 
 # Other base networks
 
-BASES = {  # the layers that a task's features come from, and those that no other task reads
-    "cross_stitch": (keras_mtl.build_cross_stitch, "stitch_1"),
-    "sluice": (keras_mtl.build_sluice, "mixture"),
-    "no_sharing": (keras_mtl.build_no_sharing, "component_1_2"),
-    "shared_bottom": (keras_mtl.build_shared_bottom, "component_1_1"),
-    "gumbel_matrix": (keras_mtl.build_gumbel_matrix, "allocation_1"),
+two = {"layers": [[lstm] * 2]}
+BASES = {
+    "cross_stitch": partial(keras_mtl.build_cross_stitch, **two),
+    "sluice": partial(keras_mtl.build_sluice, **two),
+    "no_sharing": partial(keras_mtl.build_no_sharing, **two),
+    "shared_bottom": partial(keras_mtl.build_shared_bottom, **two),
+    "gumbel_matrix": partial(keras_mtl.build_gumbel_matrix, **two),
+    "dc_mtl": partial(keras_mtl.build_communicating, units=3),
+    "ic_mtl": partial(keras_mtl.build_communicating, graph="star", units=3),
+    "rrn": partial(keras_mtl.build_recursive_routing, units=3, num_functions=2, depth=1),
 }
 
 
 def on_base(name, tasks=TAGS, **settings):
-    return reader(tasks, base=partial(BASES[name][0], layers=[[lstm] * 2]), **settings)
+    return reader(tasks, base=BASES[name], **settings)
 
 
 @pytest.mark.parametrize(
@@ -374,6 +378,10 @@ def on_base(name, tasks=TAGS, **settings):
         ("cross_stitch", "shared"),
         ("gumbel_matrix", "separate"),
         ("shared_bottom", "shared"),
+        ("dc_mtl", "separate"),
+        ("ic_mtl", "shared"),
+        ("rrn", "separate"),
+        pytest.param("rrn", "shared", marks=pytest.mark.slow),
         pytest.param("no_sharing", "shared", marks=pytest.mark.slow),
         pytest.param("sluice", "separate", marks=pytest.mark.slow),
     ],
@@ -381,7 +389,7 @@ def on_base(name, tasks=TAGS, **settings):
 def test_a_head_that_does_not_read_the_decoder_is_the_base_network(name, task_data):
     model = on_base(name, task_data=task_data)
     tokens = keras.Input((None,), dtype="int32")
-    alone = BASES[name][0](tokens, TAGS, [[lstm] * 2], stem=[embed], task_data=task_data)
+    alone = BASES[name](tokens, TAGS, stem=[embed], task_data=task_data)
     theirs = by_name(model)
     for layer_name, layer in by_name(alone).items():
         if layer.weights and layer_name not in [*TAGS, "heads"]:
@@ -406,7 +414,8 @@ def test_networks_on_every_base_learn(name, task_data):
     moved = {v.path for v in model.trainable_variables if np.any(array(v) != before[v.path])}
     for part in ("encoder/cell/lstm_1", "encoder/cell/sub_encoders_2", "decoder_1", "decoder_2"):
         assert any(path.startswith(part) for path in moved), part
-    assert any("component_1" in path for path in moved)
+    not_base = ("encoder", "decoder", "stem", "heads", *TAGS)
+    assert any(not path.startswith(not_base) for path in moved)
 
 
 def test_the_base_and_the_encoder_read_the_same_stem():
@@ -538,6 +547,9 @@ FROZEN = {
     "plain": {},
     "policies_read_the_base": {"policy_reads_base": True},
     "tied": {"tie_layers": True, "cell_units": 5, "num_sub_encoders": (3, 3)},
+    "tied_through_a_projection": {"tie_layers": True, "num_sub_encoders": (3, 3)},
+    "on_rrn": {"base": BASES["rrn"]},
+    "decided_by_step": {"decide_by": "step"},
     "on_cross_stitch": {"base": partial(keras_mtl.build_cross_stitch, layers=[[lstm] * 2])},
 }
 
@@ -612,6 +624,8 @@ def refused(message):
         ({"temperature": 0}, "temperature must be a number above 0 or a schedule"),
         ({"open_fraction": 0}, r"open_fraction must be a number in \(0, 1\]"),
         ({"sparsity_weight": -1}, "sparsity_weight must be a number of at least 0 or a schedule"),
+        ({"decide_by": "time"}, 'decide_by must be "example" or "step"'),
+        ({"decide_by": "step", "policy_reads_base": True}, "policies read the number of the step"),
         ({"sparsity_scope": "time"}, 'sparsity_scope must be "step", "sequence" or "batch"'),
         ({"task_data": "joint"}, 'task_data must be "shared".*or "separate"'),
     ],
