@@ -50,7 +50,8 @@ def test_who_says_nothing_has_found_nothing():
     model = network(keras_mtl.build_shared_bottom, [dense])
     assert measures.groups_found(model, X, CLUSTERS) is None
     assert measures.own_component(model, X, range(4)) is None
-    assert measures.deep_tasks_found(model, X, dict.fromkeys(TASKS, True)) is None
+    assert measures.executed(model, X) is None
+    assert measures.deep_examples_found(model, X, np.ones(4, bool)) is None
 
 
 @pytest.mark.parametrize(
@@ -73,4 +74,13 @@ def test_the_share_of_its_own_component(build, found):
 def test_tasks_that_execute_more(policy, found):
     model = network(keras_mtl.build_dynashare, [[block]] * len(policy[0]), policy=policy)
     deep = {"a": True, "b": False, "c": True, "d": False}
-    assert measures.deep_tasks_found(model, X, deep) == pytest.approx(found)
+    blocks = measures.executed(model, X)
+    assert measures.deep_tasks_found(blocks, deep) == pytest.approx(found)
+
+
+def test_the_gate_that_tells_examples_apart(monkeypatch):
+    opened = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0], [1, 1, 1]])
+    monkeypatch.setattr(measures, "executed_blocks", lambda model, x: {"label": opened})
+    deep = np.array([True, True, False, False])
+    assert measures.deep_examples_found(None, None, deep) == 1.0  # the second gate
+    assert measures.deep_examples_found(None, None, deep[[0, 2, 1, 3]]) == 0.0

@@ -1,10 +1,14 @@
-"""Which methods are asked which problem, all with their defaults."""
+"""Which methods are asked which problem, with their defaults unless a name says what else."""
 
 from functools import partial
 
 import keras
+import numpy as np
 
 import keras_mtl
+from benchmarks.execution_paths.depths import policies
+from benchmarks.related_sequences.networks import FEW, recurrent_modular
+from benchmarks.truths import measures
 from benchmarks.truths.problems import UNITS, dense
 
 OF_COMPONENTS = {
@@ -39,7 +43,16 @@ OF_CLUSTERS = {
 OF_ARMS = {name: build for name, build in OF_COMPONENTS.items() if name != "MMoEEx"} | {
     "Routing network, REINFORCE": partial(keras_mtl.build_routing_network, learner="reinforce")
 }
-OF_BLOCKS = {"AdaShare": keras_mtl.build_adashare, "Gates": keras_mtl.build_dynashare}
+OF_BLOCKS = {"Gates": keras_mtl.build_dynashare}
+
+
+def adashare(seed):
+    """AdaShare, whose weights and policy learn in turns, each from its part of the data."""
+    rows, logs = policies(seed, final=0.1, cycles=30)
+    deep = {task: task.startswith("product") for task in rows}
+    accuracy = float(np.mean([logs[f"{task}_accuracy"] for task in rows]))
+    blocks = {task: float(row.sum()) for task, row in rows.items()}
+    return {"found": measures.deep_tasks_found(blocks, deep), "accuracy": accuracy}
 
 
 def lstms(build):
@@ -54,7 +67,8 @@ def lstms(build):
 
 
 OF_SEQUENCES = {
-    "MT-RMN": partial(keras_mtl.build_recurrent_modular, cell_units=UNITS, units=(12,)),
+    "MT-RMN": recurrent_modular,
+    "MT-RMN, few, decided by step": partial(recurrent_modular, **FEW, decide_by="step"),
     "IC-MTL": partial(keras_mtl.build_communicating, graph="star", units=UNITS),
     "RRN": partial(
         keras_mtl.build_recursive_routing,
@@ -74,3 +88,4 @@ METHODS = {
     "sequences by position": OF_SEQUENCES,
     "sequences by content": OF_SEQUENCES,
 }
+BY_THEIR_OWN_RECIPE = {"task depths": {"AdaShare": adashare}}

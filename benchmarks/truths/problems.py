@@ -135,7 +135,8 @@ def task_depths(seed):
     tasks, train, test, deep = synthetic_depths(seed=seed)
     return Problem(
         tasks, keras.Input((8,)), BLOCKS, shared(train, test, validation=1000),
-        lambda model: measures.deep_tasks_found(model, test[0], deep),
+        lambda model: (blocks := measures.executed(model, test[0]))
+        and measures.deep_tasks_found(blocks, deep),
         chance=(0.5, 0.5), oracle=(1.0, 1.0), epochs=60,
     )  # fmt: skip
 
@@ -146,7 +147,7 @@ def example_depths(seed):
     return Problem(
         tasks, keras.Input((8,)), BLOCKS, shared(train, test, validation=1000),
         lambda model: measures.deep_examples_found(model, test[0], deep),
-        chance=(0.5, 0.5), oracle=(1.0, 1.0), epochs=60,
+        chance=(0.0, 0.5), oracle=(1.0, 1.0), epochs=60,
     )  # fmt: skip
 
 
@@ -162,7 +163,7 @@ def sequences(seed, switch):
         tasks, keras.Input(x["task_1"].shape[1:]), None,
         separate(tasks, train, test, seed, validation=200, batch_size=48),
         lambda model: measures.relatedness_found(model, x, truth),
-        chance=(0.0, 1 / 3), oracle=(1.0, float("nan")), epochs=20, task_data="separate",
+        chance=(0.0, 1 / 3), oracle=(1.0, float("nan")), epochs=40, task_data="separate",
     )  # fmt: skip
 
 

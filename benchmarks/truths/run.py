@@ -11,12 +11,14 @@ A finished run is kept in the folder and not made again.
 
 import argparse
 import pathlib
+from functools import partial
 
 import keras
 import numpy as np
 
 import keras_mtl
-from benchmarks.truths.methods import METHODS
+from benchmarks.finished_runs import FinishedRuns
+from benchmarks.truths.methods import BY_THEIR_OWN_RECIPE, METHODS
 from benchmarks.truths.problems import PROBLEMS
 
 
@@ -46,13 +48,29 @@ def run(name, seed, folder):
     return problem, comparison
 
 
+def own_recipes(name, num_seeds, folder):
+    """Yields methods that are trained in a way of their own, with their findings, seed by seed."""
+    keep = FinishedRuns(folder / "own_recipes.jsonl")
+    for method, make in BY_THEIR_OWN_RECIPE.get(name, {}).items():
+        for seed in range(num_seeds):
+            keep.once({"problem": name, "method": method, "seed": seed}, partial(make, seed))
+        rows = [row for row in keep.rows if (row["problem"], row["method"]) == (name, method)]
+        yield method, rows[:num_seeds]
+
+
 def optimizer(model):
     """Adam, five times as fast for allocations, as in `keras_mtl.compare`."""
     return keras_mtl.allocation_optimizer(keras.optimizers.Adam(5e-3), 2.5e-2)
 
 
-def table(name, seeds):
-    """Yields the lines of a problem's table; `seeds` are pairs of a problem and its comparison."""
+def table(name, seeds, others):
+    """Yields the lines of a problem's table.
+
+    Args:
+        name: Of the problem.
+        seeds: For each seed the problem and its comparison.
+        others: Pairs, a method that is trained in its own way, and its findings seed by seed.
+    """
     problem, first = seeds[0]
     judged = problem.judged or tuple(problem.tasks)
     yield f"\n| {name} | found | accuracy, % |"
@@ -65,6 +83,10 @@ def table(name, seeds):
         ]
         shown = "" if None in found else _mean(found, ".2f")
         yield f"| {method} | {shown} | {_mean(accuracy, '.1f')} |"
+    for method, rows in others:
+        found = _mean([row["found"] for row in rows], ".2f")
+        accuracy = _mean([100 * row["accuracy"] for row in rows], ".1f")
+        yield f"| {method} | {found} | {accuracy} |"
     for who, (found, accuracy) in (("chance", problem.chance), ("oracle", problem.oracle)):
         yield f"| {who} | {found:.2f} | {100 * accuracy:.1f} |"
 
@@ -83,7 +105,8 @@ def main():
     arguments = parser.parse_args()
     for name in arguments.only:
         seeds = [run(name, seed, arguments.folder) for seed in range(arguments.seeds)]
-        print("\n".join(table(name, seeds)), flush=True)
+        others = own_recipes(name, arguments.seeds, arguments.folder)
+        print("\n".join(table(name, seeds, others)), flush=True)
 
 
 if __name__ == "__main__":
