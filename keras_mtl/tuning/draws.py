@@ -84,11 +84,12 @@ def sparsity_weight(hp: Any, given: Given) -> Any:
     return hp.Choice("sparsity_weight", [0.25, 0.5, 1.0, 2.0, 4.0], default=1.0)
 
 
-def policy_weight(name: str) -> Any:
-    def draw(hp, given):
-        return hp.Choice(name, [1e-3, 5e-3, 0.01, 0.05, 0.1], default=0.05)
+def policy_sparsity(hp: Any, given: Given) -> Any:
+    return hp.Choice("sparsity_weight", [0.05, 0.1, 0.2, 0.3, 0.5], default=0.2)
 
-    return draw
+
+def policy_sharing(hp: Any, given: Given) -> Any:
+    return hp.Choice("sharing_weight", [0.005, 0.01, 0.02, 0.03, 0.05], default=0.02)
 
 
 def gate_units(hp: Any, given: Given) -> Any:

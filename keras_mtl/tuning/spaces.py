@@ -62,12 +62,12 @@ SPACES = {
         "open_fraction": draws.open_fraction,
         "sparsity_weight": draws.sparsity_weight,
     },
-    # The weights of the experiments of Sun et al. 2020. Target rates are what the user can
-    # afford.
+    # Relative to the tasks' losses, around what finds tasks of known depth. Target rates are
+    # what the user can afford.
     build_adashare: {
         "learning_rate": draws.learning_rate,
-        "sparsity_weight": draws.policy_weight("sparsity_weight"),
-        "sharing_weight": draws.policy_weight("sharing_weight"),
+        "sparsity_weight": draws.policy_sparsity,
+        "sharing_weight": draws.policy_sharing,
     },
     build_dynashare: {"learning_rate": draws.learning_rate, "gate_units": draws.gate_units},
     build_recursive_routing: {

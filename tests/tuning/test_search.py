@@ -39,8 +39,8 @@ BUILDERS = {getattr(keras_mtl, name): {"learning_rate": 1e-3} for name in builde
     },
     keras_mtl.build_adashare: {
         "learning_rate": 1e-3,
-        "sparsity_weight": 0.05,
-        "sharing_weight": 0.05,
+        "sparsity_weight": 0.2,
+        "sharing_weight": 0.02,
     },
     keras_mtl.build_dynashare: {"learning_rate": 1e-3, "gate_units": 16},
     keras_mtl.build_recursive_routing: {"learning_rate": 1e-3, "num_functions": 4},
