@@ -30,6 +30,9 @@ OTHER_FORMS = {  # that have weights which the form in the registry has not
     "NoisyTopKGates": [partial(layers.NoisyTopKGates, 3, 4, by_task=False)],
     "OrthogonalityPenalty": [partial(layers.OrthogonalityPenalty, RAMP)],
     "PolicyPenalty": [partial(layers.PolicyPenalty, [0, 0], relative_to=(0, 2))],
+    "RecurrentModularCell": [  # tied sub-encoders of another width than that of the cells
+        partial(layers.RecurrentModularCell, 2, 4, (3, 3), (12,), tie_layers=True)
+    ],
     "RoutingPolicy": [partial(layers.RoutingPolicy, 3, 4, "softmax")],
     "TaskHead": [partial(layers.TaskHead, RANKS[4], 1)],
     "TaskHeads": [
