@@ -23,6 +23,6 @@ def half_open(model, x, seed=4):
         mean = mean_so_far(features) if gate.per_step else mean_of_places(features)
         hidden = keras.ops.relu(gate.normalization(gate.hidden(mean)))
         scores = keras.ops.convert_to_numpy(gate.scores(hidden))
-        median = np.median(scores[..., 1] - scores[..., 0])
+        median = float(np.median(scores[..., 1] - scores[..., 0]))  # a list takes no bfloat16
         gate.scores.bias.assign([median + 1e-3, 0.0])  # no tie, which rounding would decide
     return model
