@@ -56,10 +56,10 @@ METHODS = {
         keras_mtl.build_gumbel_matrix, matrix, temperature=1.0, **settings
     ),
     "routing_by_example": lambda matrix, **settings: forced(
-        keras_mtl.build_routing_network, matrix, **settings
+        keras_mtl.build_routing_network, matrix, epsilon=0.0, **settings
     ),
     "routing_by_task": lambda matrix, **settings: forced(
-        keras_mtl.build_routing_network, matrix, draws="task", **settings
+        keras_mtl.build_routing_network, matrix, draws="task", epsilon=0.0, **settings
     ),
 }
 

@@ -90,7 +90,12 @@ class PolicyPenalty(ChargingLayer):
         self.add_penalties({"sparsity_penalty": "sparsity", "sharing_penalty": "sharing"})
         if self.relative_to is not None:
             self.task_loss = self.add_weight(
-                shape=(), dtype="float32", initializer="zeros", trainable=False, name="task_loss"
+                shape=(),
+                dtype="float32",
+                initializer="zeros",
+                trainable=False,
+                autocast=False,
+                name="task_loss",
             )
 
     def call(self, features: Tensor, logits: Tensor, training: bool = False) -> Any:

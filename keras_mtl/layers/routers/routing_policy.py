@@ -69,7 +69,8 @@ class RoutingPolicy(ChoicePolicy):
         epsilon: Least probability of a component, below `1 / num_components`: at 0 it may
             never be drawn again, and what is best for a network that has learned nothing yet may
             be worst later. Rows that are there stay where they are. `None`: `0.05 /
-            num_components`, of a softmax none. Defaults to `None`.
+            num_components`, of a softmax none. Components with batch statistics want 0: examples
+            that come by chance move the statistics of others' tasks. Defaults to `None`.
         draws: `"example"` or `"task"`: one draw serves all of a task's examples in the batch.
             Defaults to `"example"`.
         warm_up: Training batches in which all tasks use the first component and no policy

@@ -37,7 +37,7 @@ def add_recurrent_task(model: keras.Model, name: str, task: Task) -> Any:
     features, encoded, *streams = below.output
 
     network = Network.on(below.input, tasks, model.task_data)
-    units = encoder.cell.cell_units
+    units = streams[0].shape[-1]  # as wide as the base network's
     lstm = keras.layers.LSTM(units, return_sequences=True, name=f"lstm_{len(tasks)}")
     streams.append(lstm(features))
     own = {"name": f"decoder_{len(tasks)}", "seed": None, "trainable": True}

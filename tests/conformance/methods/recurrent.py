@@ -98,7 +98,6 @@ METHODS = {
             "depth": [0, -1],
             "temperature": NO_TEMPERATURE,
         },
-        refusals=[("*", "*", "grown", OWN_TASKS.format("routed_lstm"))],
     ),
     "build_shared_private": Method(
         {"units": 4},
