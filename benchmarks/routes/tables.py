@@ -36,11 +36,12 @@ def accuracies(comparison, method):
     return (100 * np.mean(scores, axis=0)).tolist()
 
 
-def spread(values):
+def spread(values, form=".2f"):
     """Returns a mean and its standard error."""
+    mean = f"{np.mean(values):{form}}"
     if len(values) < 2:
-        return f"{values[0]:.2f}"
-    return f"{np.mean(values):.2f} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.2f}"
+        return mean
+    return f"{mean} ± {np.std(values, ddof=1) / np.sqrt(len(values)):{form}}"
 
 
 def tested(results, baseline):

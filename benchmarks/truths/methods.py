@@ -29,7 +29,7 @@ def ple(inputs, tasks, layers, **settings):
 
 def soft_ordering(inputs, tasks, layers, **settings):
     """Soft ordering, whose components keep the width of what they read."""
-    return keras_mtl.build_soft_ordering(inputs, tasks, layers, stem=[dense(UNITS)], **settings)
+    return keras_mtl.build_soft_ordering(inputs, tasks, layers, stem=[dense], **settings)
 
 
 OF_CLUSTERS = {

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 import keras_mtl
+from benchmarks.related_sequences.run import TURNS
 from benchmarks.truths import measures
 from keras_mtl.data import (
     synthetic_bandits,
@@ -19,6 +20,7 @@ from keras_mtl.data import (
 )
 
 UNITS = 16
+dense = partial(keras.layers.Dense, UNITS, activation="relu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +52,7 @@ class Problem:
     judged: tuple[str, ...] = ()
 
 
-def dense(units=UNITS):
-    return partial(keras.layers.Dense, units, activation="relu")
-
-
-def separate(tasks, train, test, seed, validation, batch_size=32):
+def separate(tasks, train, test, seed, validation, batch_size):
     """Returns the parts of data of which each task has its own."""
     batches = partial(keras_mtl.task_batches, tasks)
     cut = {name: len(x) - validation for name, (x, _) in train.items()}
@@ -86,7 +84,7 @@ def clusters(seed, num_disturbing=0):
     )
     x = {name: own for name, (own, _) in test.items()}
     return Problem(
-        tasks, keras.Input((12,)), [[dense()] * len(tasks)] * 2,
+        tasks, keras.Input((12,)), [[dense] * len(tasks)] * 2,
         separate(tasks, train, test, seed, validation=200, batch_size=96),
         lambda model: measures.groups_found(model, x, truth),
         chance=(0.5, 0.5), oracle=(1.0, 0.95), epochs=60, task_data="separate",
@@ -94,10 +92,10 @@ def clusters(seed, num_disturbing=0):
     )  # fmt: skip
 
 
-def reads(row, num_views, units=UNITS):
+def reads(row, num_views):
     """Returns a component that reads one view."""
     only = keras.layers.Cropping1D((row, num_views - 1 - row))
-    return keras.Sequential([only, keras.layers.Flatten(), dense(units)()])
+    return keras.Sequential([only, keras.layers.Flatten(), dense()])
 
 
 def views(seed, num_views=4):
@@ -153,10 +151,8 @@ def example_depths(seed):
 
 def sequences(seed, switch):
     """Another pair of three tasks is related in each quarter of a sequence, or marked part."""
-    turns = [[(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)][index] for index in range(4)]
-    matrices = [[[1, a, b], [a, 1, c], [b, c, 1]] for a, b, c in turns]
     tasks, train, test, truth = synthetic_sequences(
-        matrices, kind="tagging", switch=switch, signal=0.8, num_train=800, seed=seed
+        TURNS, kind="tagging", switch=switch, signal=0.8, num_train=800, seed=seed
     )
     x = {name: own for name, (own, _) in test.items()}
     return Problem(

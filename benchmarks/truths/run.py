@@ -18,6 +18,7 @@ import numpy as np
 
 import keras_mtl
 from benchmarks.finished_runs import FinishedRuns
+from benchmarks.routes.tables import spread
 from benchmarks.truths.methods import BY_THEIR_OWN_RECIPE, METHODS
 from benchmarks.truths.problems import PROBLEMS
 
@@ -81,20 +82,14 @@ def table(name, seeds, others):
             100 * np.mean([one.scores(method, task, "accuracy") for task in judged])
             for _, one in seeds
         ]
-        shown = "" if None in found else _mean(found, ".2f")
-        yield f"| {method} | {shown} | {_mean(accuracy, '.1f')} |"
+        shown = "" if None in found else spread(found, ".2f")
+        yield f"| {method} | {shown} | {spread(accuracy, '.1f')} |"
     for method, rows in others:
-        found = _mean([row["found"] for row in rows], ".2f")
-        accuracy = _mean([100 * row["accuracy"] for row in rows], ".1f")
+        found = spread([row["found"] for row in rows], ".2f")
+        accuracy = spread([100 * row["accuracy"] for row in rows], ".1f")
         yield f"| {method} | {found} | {accuracy} |"
     for who, (found, accuracy) in (("chance", problem.chance), ("oracle", problem.oracle)):
         yield f"| {who} | {found:.2f} | {100 * accuracy:.1f} |"
-
-
-def _mean(values, form):
-    """Returns the mean of seeds ± its standard error."""
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return f"{np.mean(values):{form}}" + ("" if np.isnan(error) else f" ± {error:{form}}")
 
 
 def main():
