@@ -58,8 +58,6 @@ def experiment(arguments):
         validate=lambda model: mean_auc(aucs(model, validation)),
         test=lambda model: aucs(model, test),
         batch_size=1024, learning_rate=1e-3, epochs=arguments.epochs, patience=3,
-        sparsity_weight=arguments.sparsity_weight, sharing_weight=arguments.sharing_weight,
-        by_cycles=not arguments.annealed,
     )  # fmt: skip
 
 
@@ -86,9 +84,6 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20, help="at most")
     parser.add_argument("--cycles", type=int, default=30, help="of weights and policy, warm-up too")
-    parser.add_argument("--sparsity_weight", type=float, default=0.001)
-    parser.add_argument("--sharing_weight", type=float, default=0.005)
-    parser.add_argument("--annealed", action="store_true", help="draws end sharp, weights relative")
     parser.add_argument("--experts", type=int, default=8)
     parser.add_argument("--tower_units", type=int, nargs="*", default=[128], help="of experts")
     parser.add_argument("--methods", nargs="+", help="some of all, by name")

@@ -76,8 +76,11 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=40, help="at most")
     parser.add_argument("--cycles", type=int, default=40, help="of weights and policy, warm-up too")
+    parser.add_argument("--methods", nargs="+", help="some of all, by name")
     arguments = parser.parse_args()
-    run(FinishedRuns(arguments.results), experiment(arguments).methods(), arguments.seeds)
+    methods = experiment(arguments).methods()
+    chosen = {name: methods[name] for name in arguments.methods or methods}
+    run(FinishedRuns(arguments.results), chosen, arguments.seeds)
 
 
 if __name__ == "__main__":

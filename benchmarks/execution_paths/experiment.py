@@ -1,7 +1,8 @@
 """What census.py and clinical.py share: policies that are learned, drawn and trained.
 
 AdaShare and DynaShare: a policy is learned, several are drawn from it, each is trained from
-fresh weights, and validation chooses the best. The mean over draws stands beside it.
+fresh weights, and validation chooses the best. The mean over draws stands beside it, and AdaShare's
+draws beside random policies, in which a task executes as many blocks, but any.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from keras_mtl.data import alternating_batches
 
 NUM_POLICIES = 4
 POLICY_PART = 0.2  # of the training data, for the policy while it is learned
+POLICY_RATE = 0.02  # of its Adam
 
 
 class BestEpoch(keras.callbacks.Callback):
@@ -61,9 +63,6 @@ class Experiment:
     learning_rate: float
     epochs: int
     patience: int
-    sparsity_weight: float = 0.001  # both as in AdaShare's code for Taskonomy
-    sharing_weight: float = 0.005
-    by_cycles: bool = True  # as in that code; else weights are relative, and draws sharp at the end
     stem: list = dataclasses.field(default_factory=list)
 
     def build(self, builder, seed, tasks=None, **settings):
@@ -101,7 +100,7 @@ class Experiment:
         }
 
     def learned(self, seed):
-        """Returns AdaShare's network after its phases, or at the cycle that validation chooses."""
+        """Returns AdaShare's network at the cycle that validation chooses."""
         x, y = self.train
         order = np.random.default_rng(seed).permutation(len(x))
         cut = int((1 - POLICY_PART) * len(x))
@@ -109,39 +108,44 @@ class Experiment:
             (x[rows], {task: label[rows] for task, label in y.items()})
             for rows in (order[:cut], order[cut:])
         ]
-        as_in_code = {"temperature": keras_mtl.CycleTemperature(self.phases), "relative": False}
         model = self.build(
             keras_mtl.build_adashare, seed, phases=self.phases,
             cycles_per_block=self.cycles_per_block,
-            sparsity_weight=self.sparsity_weight, sharing_weight=self.sharing_weight,
-            **(as_in_code if self.by_cycles else {}),
         )  # fmt: skip
-        weights, policy = keras.optimizers.Adam(self.learning_rate), keras.optimizers.Adam(0.01)
+        weights, policy = map(keras.optimizers.Adam, (self.learning_rate, POLICY_RATE))
         model.compile(keras_mtl.alternating_optimizer(weights, policy, self.phases))
-        batches = alternating_batches(*parts, self.phases, self.batch_size, seed)
         score = keras.callbacks.LambdaCallback(
             on_epoch_end=lambda epoch, logs: logs.update(val_score=self.validate(model))
         )
         best = keras_mtl.BestPolicy("val_score", mode="max")
-        callbacks = [] if self.by_cycles else [score, best]
-        model.fit(batches, epochs=self.cycles, callbacks=callbacks, verbose=0)
+        batches = alternating_batches(*parts, self.phases, self.batch_size, seed)
+        model.fit(batches, epochs=self.cycles, callbacks=[score, best], verbose=0)
         return model
 
+    def with_policy(self, policy, seed, target_rates):
+        """Returns the facts of a network that is trained with a policy, and what it executes."""
+        model, facts = self.trained(
+            keras_mtl.build_dynashare, seed, policy=policy, target_rates=target_rates
+        )
+        rows = executed_blocks(model, self.train[0][:5000])
+        executed = {task: float(blocks.mean()) for task, blocks in rows.items()}
+        return facts | {"policy": policy.tolist(), "executed": executed}
+
     def policies(self, seed, target_rates):
-        """Returns the facts of the best of several drawn policies, and of all of them."""
+        """Returns the facts of the best of several drawn policies, and of all of them.
+
+        Without gates, of as many random ones too: each task's row of a draw, shuffled.
+        """
         learned = self.learned(seed)
-        runs = []
-        for draw in range(NUM_POLICIES):
-            policy = keras_mtl.sample_policy(learned, seed=draw)
-            model, facts = self.trained(
-                keras_mtl.build_dynashare, seed, policy=policy, target_rates=target_rates
-            )
-            rows = executed_blocks(model, self.train[0][:5000])
-            executed = {task: float(blocks.mean()) for task, blocks in rows.items()}
-            runs.append(facts | {"policy": policy.tolist(), "executed": executed})
+        drawn = [keras_mtl.sample_policy(learned, seed=draw) for draw in range(NUM_POLICIES)]
+        runs = [self.with_policy(policy, seed, target_rates) for policy in drawn]
         probabilities = np.concatenate(keras_mtl.allocation_probabilities(learned), axis=1)
-        best = max(runs, key=lambda run: run["validation"])
-        return best | {"draws": runs, "probabilities": np.round(probabilities, 3).tolist()}
+        facts = {"draws": runs, "probabilities": np.round(probabilities, 3).tolist()}
+        if target_rates == 1:
+            rng = np.random.default_rng(seed)
+            shuffled = [rng.permuted(policy, axis=1) for policy in drawn]
+            facts["random"] = [self.with_policy(policy, seed, 1.0) for policy in shuffled]
+        return max(runs, key=lambda run: run["validation"]) | facts
 
     def methods(self):
         """Returns a dict, method -> function of a seed that returns its facts."""

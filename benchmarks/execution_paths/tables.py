@@ -4,7 +4,7 @@
 
 Delta is the mean relative gain over single-task networks of the same seed, in percent. "Mean of
 draws" averages a seed's networks of all drawn policies; without it stands the one that validation
-chose.
+chose. "Mean of random policies" is of those in which a task executes as many blocks as in a draw.
 """
 
 import argparse
@@ -23,9 +23,10 @@ def by_method(rows):
     found = {}
     for row in rows:
         found.setdefault(row["method"], {})[row["seed"]] = [row["test"]]
-        if "draws" in row:
-            draws = [draw["test"] for draw in row["draws"]]
-            found.setdefault(f"{row['method']}, mean of draws", {})[row["seed"]] = draws
+        for key, label in {"draws": "mean of draws", "random": "mean of random policies"}.items():
+            if key in row:
+                tests = [one["test"] for one in row[key]]
+                found.setdefault(f"{row['method']}, {label}", {})[row["seed"]] = tests
     return found
 
 
@@ -53,20 +54,30 @@ def print_scores(rows):
 
 
 def print_differences(rows):
-    """Prints by how much scores are larger than those of shared blocks, seed by seed."""
+    """Prints by how much scores are larger than those of something simpler, seed by seed."""
     methods = by_method(rows)
     for method in [name for name in methods if name.startswith(("gates", "Ada", "Dyna"))]:
-        cells = []
-        for task, scores in rows[0]["test"].items():
-            for score in scores:
-                found = [
-                    np.mean([test[task][score] for test in draws])
-                    - methods["shared blocks"][seed][0][task][score]
-                    for seed, draws in methods[method].items()
-                ]
-                error = score in ERRORS
-                cells.append(spread(np.array(found) * (1 if error else 100), 3 if error else 2))
-        print(f"| {method} minus shared blocks | {' | '.join(cells)} | | {len(found)} |")
+        print_difference(rows, methods, method, "shared blocks")
+    for method in [name for name in methods if name.endswith("random policies")]:
+        draws = method.replace("random policies", "draws")
+        print_difference(rows, methods, draws, method)
+
+
+def print_difference(rows, methods, method, simpler):
+    cells, seeds = [], methods[method].keys() & methods[simpler].keys()
+    for task, scores in rows[0]["test"].items():
+        for score in scores:
+            mean = {
+                name: np.array([
+                    np.mean([test[task][score] for test in methods[name][seed]])
+                    for seed in sorted(seeds)
+                ])
+                for name in (method, simpler)
+            }  # fmt: skip
+            error = score in ERRORS
+            found = mean[method] - mean[simpler]
+            cells.append(spread(found * (1 if error else 100), 3 if error else 2))
+    print(f"| {method} minus {simpler} | {' | '.join(cells)} | | {len(seeds)} |")
 
 
 def delta(methods, method):
