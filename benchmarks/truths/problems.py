@@ -80,11 +80,11 @@ def clusters(seed, num_disturbing=0):
     """Three pairs of tasks, each pair one function; or two, and two tasks that disturb."""
     sizes = (2, 2) if num_disturbing else (2, 2, 2)
     tasks, train, test, truth = synthetic_clusters(
-        sizes, num_disturbing=num_disturbing, num_train=500, seed=seed
+        sizes, num_disturbing=num_disturbing, num_train=500, input_dim=8, seed=seed
     )
     x = {name: own for name, (own, _) in test.items()}
     return Problem(
-        tasks, keras.Input((12,)), [[dense] * len(tasks)] * 2,
+        tasks, keras.Input((8,)), [[dense] * len(tasks)] * 2,
         separate(tasks, train, test, seed, validation=200, batch_size=96),
         lambda model: measures.groups_found(model, x, truth),
         chance=(0.5, 0.5), oracle=(1.0, 0.95), epochs=60, task_data="separate",
