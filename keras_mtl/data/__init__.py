@@ -1,4 +1,4 @@
-"""Batches of tasks, sentences and their tags, and made tasks to try them with."""
+"""Batches of tasks, encoders of sentences and tables, and made tasks to try them with."""
 
 from keras_mtl.data.batches.alternating_batches import AlternatingBatches as AlternatingBatches
 from keras_mtl.data.batches.alternating_batches import alternating_batches as alternating_batches
@@ -29,5 +29,7 @@ from keras_mtl.data.datasets.universal_dependencies import (
     load_universal_dependencies as load_universal_dependencies,
 )
 from keras_mtl.data.datasets.universal_dependencies import read_conllu as read_conllu
+from keras_mtl.data.tables.table_batches import TableBatches as TableBatches
+from keras_mtl.data.tables.table_encoder import TableEncoder as TableEncoder
 from keras_mtl.data.text.sentences import SentenceEncoder as SentenceEncoder
 from keras_mtl.data.text.tags import tag_ids as tag_ids

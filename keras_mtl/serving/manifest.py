@@ -40,6 +40,7 @@ def write_manifest(
     folder: Any,
     states: Any = (),
     vocabularies: Any = None,
+    columns: Any = None,
 ) -> None:
     """Writes `manifest.json` into `folder`, a folder of the export, as its last file.
 
@@ -52,6 +53,8 @@ def write_manifest(
             `()`.
         vocabularies: What `task_vocabularies` says of the network, or `None`. Defaults to
             `None`.
+        columns: Dict, column -> what its values are, of a table that the export encodes, or
+            `None`. Defaults to `None`.
     """
     tasks = [
         {"name": name, "kind": task.kind, "size": task.size, "per_step": task.per_step}
@@ -67,6 +70,7 @@ def write_manifest(
         "keras_mtl": _version(),
         "tasks": tasks,
         "states": list(states),
+        "columns": dict(columns or {}),
         "files": {
             file.relative_to(export).as_posix(): fingerprint(file)
             for file in sorted(export.rglob("*"))

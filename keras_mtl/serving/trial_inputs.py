@@ -37,14 +37,6 @@ def trial_inputs(network: Any, number: int = 8, seed: int | None = 0, least_id: 
     return keras.tree.map_structure(examples, network.input)
 
 
-def trial_sentences(encoder: Any, number: int = 8, seed: int | None = 0) -> Any:
-    """Returns random sentences of words that an encoder knows, and one word that it does not."""
-    rng = np.random.default_rng(seed)
-    words = [*encoder.words, "unknown"]
-    lengths = rng.integers(1, 6, number)
-    return np.array([" ".join(rng.choice(words, length)) for length in lengths], object)
-
-
 def first_examples(data: Any, number: int = 8) -> Any:
     """Returns the inputs of the first examples of what `evaluate` takes, without task ids.
 

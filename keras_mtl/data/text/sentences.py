@@ -114,6 +114,10 @@ class SentenceEncoder:
         shape = (None, self.word_length)
         return {"words": words, "characters": keras.Input(shape, dtype="int32", name="characters")}
 
+    def raw_inputs(self) -> Any:
+        """Returns the `keras.InputSpec` of what signatures of an export take: sentences."""
+        return keras.InputSpec(shape=(None,), dtype="string", name="inputs")
+
     def encode(self, sentences: Any, length: Any = None) -> Any:
         """Returns the ids of sentences as arrays.
 

@@ -26,7 +26,8 @@ from keras_mtl.serving.manifest import ASSETS, STREAM, write_allocation, write_m
 from keras_mtl.serving.networks import state_names
 from keras_mtl.serving.requests.served import load_served
 from keras_mtl.serving.streams.streaming import streaming as streaming_form
-from keras_mtl.serving.trial_inputs import first_examples, trial_inputs, trial_sentences
+from keras_mtl.serving.trial_inputs import first_examples, trial_inputs
+from keras_mtl.serving.trial_requests import trial_requests
 from keras_mtl.serving.vocabularies import task_vocabularies
 
 _FROZEN, _WRITTEN = "The frozen network", "The export"
@@ -77,9 +78,12 @@ def export(
       signature knows names: the output tensor itself has lost that of the task.
 
     Inputs are named as the model's: `inputs`, or the names of a dict of inputs; there is no
-    `task_id`. The batch size is free. With `preprocessing` the input is `inputs`, sentences as
-    strings of shape `(batch,)`, and tags come as `(batch, steps, size)`, a step for each word
-    of the longest sentence, at least one. Beside the network stand `allocation.json`, which
+    `task_id`. The batch size is free. With a `SentenceEncoder` as `preprocessing` the input is
+    `inputs`, sentences as strings of shape `(batch,)`, and tags come as `(batch, steps, size)`, a
+    step for each word of the longest sentence, at least one. With a `TableEncoder` inputs are the
+    columns as they are: strings, int64 and float32 of shape `(batch,)`, lists `(batch, length)`;
+    missing values are the empty string, the smallest int64 and NaN, with which lists are filled
+    up, too. Beside the network stand `allocation.json`, which
     components each task uses, and `manifest.json`, the tasks and a fingerprint of every
     file; in a SavedModel both are in `assets.extra`. The folder appears when it is complete:
     a failure leaves nothing behind.
@@ -102,8 +106,8 @@ def export(
         format: `"tf_saved_model"`, `"onnx"` or `"litert"`. Defaults to `"tf_saved_model"`.
         validation_data: What `evaluate` takes, to compare the frozen network with what was
             trained; see `keras_mtl.serving.check_freeze`. Defaults to `None`.
-        preprocessing: The `keras_mtl.data.SentenceEncoder` whose ids the model reads, which
-            becomes part of a SavedModel (TensorFlow backend). Defaults to `None`.
+        preprocessing: The `keras_mtl.data.SentenceEncoder` or `TableEncoder` whose ids the model
+            reads, which becomes part of a SavedModel (TensorFlow backend). Defaults to `None`.
         cut_below: As in `keras_mtl.freeze`; `keras_mtl.cut_report` says what it changes.
             Defaults to 0.0.
         streaming: Whether a SavedModel gets a signature for `keras_mtl.streaming`. Defaults to
@@ -138,7 +142,7 @@ def export(
     skips = format == "tf_saved_model" and keras.backend.backend() == "tensorflow"
     frozen, write = freeze(model, skip_closed=skip_closed and skips), chosen.write
     if preprocessing is not None:
-        check_preprocessing(preprocessing, frozen, format)
+        check_preprocessing(preprocessing, frozen, format, streaming)
         write = partial(write, preprocessing=preprocessing)
     states = []
     if streaming:
@@ -152,7 +156,8 @@ def export(
         write(frozen, list(model.tasks), draft)
         write_allocation(model, draft / chosen.extras)
         ids = {} if preprocessing else task_vocabularies(frozen, model.tasks)  # words are no ids
-        write_manifest(model, format, draft, draft / chosen.extras, states, ids)
+        forms = getattr(preprocessing, "forms", {})
+        write_manifest(model, format, draft, draft / chosen.extras, states, ids, forms)
         _check_written(model, frozen, chosen, draft, examples, preprocessing)
     return str(path)
 
@@ -168,8 +173,8 @@ def _check_written(
     """Raises a `ValueError` where what was written answers otherwise than the model."""
     given = x = examples
     if encoder is not None:
-        given = trial_sentences(encoder)
-        x = encoder.encode(given.tolist())
+        given = trial_requests(encoder)
+        x = encoder.encode(given)
     answer = format.answers(draft)
     if answer is None:  # nothing here runs such files
         answers = frozen(keras.tree.map_structure(keras.ops.convert_to_tensor, x))

@@ -1,27 +1,34 @@
-"""The check that an export can take sentences, and encode them itself."""
+"""The check that an export can take raw values, and encode them itself."""
 
 from typing import Any
 
 import keras
 
-from keras_mtl.data import SentenceEncoder
+from keras_mtl.data import SentenceEncoder, TableEncoder
 
 
-def check_preprocessing(preprocessing: Any, frozen: keras.Model, format: str) -> None:
-    """Raises a `ValueError` where sentences cannot be the input of an export."""
+def check_preprocessing(
+    preprocessing: Any, frozen: keras.Model, format: str, streaming: bool = False
+) -> None:
+    """Raises a `ValueError` where raw values cannot be the input of an export."""
     backend = keras.backend.backend()
     if (format, backend) != ("tf_saved_model", "tensorflow"):
         raise ValueError(
-            "preprocessing, which makes sentences the input of an export, needs "
+            "preprocessing, which makes raw values the input of an export, needs "
             'format="tf_saved_model" and the TensorFlow backend. Received: '
             f"format={format!r} on the {backend} backend. Save the model, set "
             "KERAS_BACKEND=tensorflow and load it there to export; or leave preprocessing out "
-            "and send what encoder.encode(sentences) gives."
+            "and send what encoder.encode(...) gives."
         )
-    if not isinstance(preprocessing, SentenceEncoder):
+    if not isinstance(preprocessing, SentenceEncoder | TableEncoder):
         raise ValueError(
-            "preprocessing must be a keras_mtl.data.SentenceEncoder. "
+            "preprocessing must be a keras_mtl.data.SentenceEncoder or TableEncoder. "
             f"Received: {type(preprocessing).__name__}"
+        )
+    if streaming and isinstance(preprocessing, TableEncoder):
+        raise ValueError(
+            "A stream takes the next steps of a sequence, and the columns of a table have none. "
+            "Leave streaming out, or preprocessing."
         )
     given, wanted = _described(preprocessing.inputs()), _described(frozen.input)
     if given != wanted:

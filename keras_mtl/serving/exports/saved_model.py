@@ -15,24 +15,22 @@ from keras_mtl.serving.networks import (
     task_networks,
 )
 
-SENTENCES = keras.InputSpec(shape=(None,), dtype="string", name="inputs")
-
 
 def write_saved_model(
     frozen: keras.Model, tasks: Any, folder: Any, preprocessing: Any = None, stream: Any = None
 ) -> None:
     """Writes one signature per task and `serving_default`, which answers all tasks.
 
-    Weights that signatures share are stored once. With `preprocessing`, a `SentenceEncoder`,
-    signatures take sentences. With `stream`, what `keras_mtl.streaming` makes of the network,
+    Weights that signatures share are stored once. With `preprocessing`, an encoder, signatures take
+    what it encodes. With `stream`, what `keras_mtl.streaming` makes of the network,
     there is a signature for that too.
     """
     archive = keras.export.ExportArchive()
     lookups = [] if preprocessing is None else preprocessing.lookups.values()
-    for resource in [*_resources(frozen), *(lookup.lookup_table for lookup in lookups)]:
+    for resource in [*_resources(frozen), *(table for each in lookups for table in _tables(each))]:
         archive.track(resource)
     networks = {"serving_default": frozen, **task_networks(frozen, tasks)}
-    signature = input_signature(frozen) if preprocessing is None else [SENTENCES]
+    signature = input_signature(frozen) if preprocessing is None else [preprocessing.raw_inputs()]
     signatures = dict.fromkeys(networks, signature)
     for name, network in networks.items():
         archive.add_endpoint(name, _endpoint(network, preprocessing), signature)
@@ -59,7 +57,7 @@ def _stream_signature(stream: Any, preprocessing: Any) -> list[Any]:
     (specs,) = input_signature(stream)
     if preprocessing is not None:
         states = {name: specs[name] for name in state_names(stream)}
-        specs = {"inputs": SENTENCES, **states}
+        specs = {"inputs": preprocessing.raw_inputs(), **states}
     return [specs]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mtl.data.tables.raw_values import FORMS
 from keras_mtl.serving.manifest import (
     ALLOCATION,
     FORMAT_VERSION,
@@ -17,7 +18,7 @@ from keras_mtl.serving.manifest import (
 from keras_mtl.tasks import Task, check_task_name
 
 _REQUIRED = {"format", "format_version", "keras_mtl", "tasks", "files"}
-_LATER = {"states", "sha256"}  # exports of the first days have none
+_LATER = {"states", "sha256", "columns"}  # exports of the first days have none
 _PART = re.compile(r"(?!\.{1,2}$)[^/\\:\0]+")  # of a path, that leads nowhere else
 _TASK_REQUIRED = {"name", "kind", "size"}
 _TASK_LATER = {"per_step", "vocabularies"}
@@ -51,7 +52,10 @@ def read_manifest(folder: Any) -> dict[str, Any]:
         _check_task(task, file)
     _check_strings("names of tasks", [task["name"] for task in tasks], file)
     _check_listed(content["files"], folder, file)
-    return {**content, "states": states}
+    columns = content.get("columns", {})
+    if not isinstance(columns, dict) or not set(columns.values()) <= set(FORMS):
+        raise damaged(file, f"columns must be of {', '.join(FORMS)}, but are {columns!r}")
+    return {**content, "states": states, "columns": columns}
 
 
 def check_files(manifest: Any, export: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_mtl.kinds import KINDS
 from keras_mtl.serving.manifest import ASSETS, MANIFEST, STREAM
+from keras_mtl.serving.requests.columns import as_columns
 from keras_mtl.serving.requests.read_export import (
     check_files,
     damaged,
@@ -93,7 +94,7 @@ class ServedModel:
         _check_signatures(network, manifest, file)
         self.tasks = [task["name"] for task in manifest["tasks"]]
         self.allocation = allocation
-        self.states = manifest["states"]
+        self.states, self._columns = manifest["states"], manifest["columns"]
         self._vocabularies = {
             task["name"]: task.get("vocabularies", {}) for task in manifest["tasks"]
         }
@@ -104,7 +105,9 @@ class ServedModel:
 
         Args:
             task: Name of the task.
-            x: Array, or dict of arrays if the model has several inputs.
+            x: Array, or dict of arrays if the model has several inputs; of an export that encodes
+                a table a dict of its columns or a DataFrame, with `None` or NaN where a value is
+                missing, and lists of any length.
 
         Returns:
             `(batch, size)` array; for tasks per step `(batch, steps, size)`.
@@ -118,6 +121,8 @@ class ServedModel:
             raise ValueError(f"Unknown task {task!r}. Tasks of this export: {self.tasks}")
         signature = self._network.signatures[task]
         specs = signature.structured_input_signature[1]
+        if self._columns:
+            x = as_columns(x, self._columns, specs)
         tensors = as_tensors(x, specs, self._vocabularies[task])
         return answered(signature, tensors)[task].numpy()
 
