@@ -46,7 +46,7 @@ def new_layer_like(layer: keras.Layer, changes: Any = (), regularized: bool = Tr
     try:
         with keras.saving.custom_object_scope(own_classes):
             if graph_of(layer) is not None:
-                like = partial(new_layer_like, regularized=regularized)
+                like = partial(_new_node_like, regularized=regularized)
                 copy = keras.models.clone_model(layer, clone_function=like)
                 copy.name = changes.get("name", copy.name)
                 return copy
@@ -58,6 +58,13 @@ def new_layer_like(layer: keras.Layer, changes: Any = (), regularized: bool = Tr
             "make it anew from its config. Give the class a get_config that returns the arguments "
             f"of its constructor. Keras says: {error}"
         ) from error
+
+
+def _new_node_like(node: Any, regularized: bool) -> Any:
+    """Returns what stands in a graph anew: a layer, or an operation, which has no state."""
+    if isinstance(node, keras.layers.Layer):
+        return new_layer_like(node, regularized=regularized)
+    return type(node).from_config(node.get_config())
 
 
 def without_regularizers(config: dict[str, Any]) -> Any:

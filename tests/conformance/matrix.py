@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_mtl.data import TableEncoder
 from keras_mtl.layers import ResidualConv2D, ResidualDense, RoutingPolicy
 from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
 from tests.conformance.registry import (
@@ -53,10 +54,20 @@ def adapted(data):
     return make
 
 
+COLUMNS = {
+    "shop": ["north", None, "south", "north", "west"],
+    "age": [30.0, 55.0, None, 20.0, 41.0],
+    "price": [8.0, 2.0, 5.0, None, 1.0],
+    "tags": [["new", "red"], ["red"], None, ["blue", "new", "red"], ["red", "red"]],
+}
+TABLE = TableEncoder(["shop"], ["age", "price"], ["tags"], num_bins={"price": 2}, embedding_dim=3)
+TABLE.adapt({name: values[:4] for name, values in COLUMNS.items()})
+
+
 class Kind(NamedTuple):
     """What a network reads and is made of: a list of components, layers, another list."""
 
-    x: np.ndarray
+    x: Any
     stem: tuple = (dense,)
     first: Any = dense
     between: tuple = (dense,)
@@ -67,6 +78,8 @@ class Kind(NamedTuple):
 
     @property
     def inputs(self):
+        if isinstance(self.x, dict):
+            return TABLE.inputs()
         if self.x.dtype == object:
             return keras.Input((None,), dtype="string")
         if self.x.dtype == "int32":
@@ -97,8 +110,8 @@ KINDS = {
         between=(partial(keras.layers.LSTM, 4),),
     ),
     "adapted preprocessing": Kind(
-        HOT,
-        stem=(adapted(HOT), dense),
+        TABLE.encode(COLUMNS),
+        stem=(TABLE.embedding, dense),
         first=sequential(adapted(FEATURES[:, :4]), dense),
         second=sequential(adapted(HOT[:, 2:]), dense),
         tasks=OTHER_KINDS,

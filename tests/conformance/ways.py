@@ -32,7 +32,7 @@ def off(cell, folder, model=None):
         model.quantize("int8")
     before = answers(model, x)
     assert all(np.all(np.isfinite(answer)) for answer in before.values())
-    longer = x if x.dtype == "float32" else _with_more_padding(x)
+    longer = keras.tree.map_structure(_with_more_padding, x)
     found = []
     if way in ("reloaded", "quantized"):
         found.append((before, answers(_reloaded(model, folder), longer)))
@@ -47,7 +47,7 @@ def off(cell, folder, model=None):
         rows = [ROWS[builder]] * given if builder in ROWS else None
         grown = keras_mtl.add_task(model, "extra", NEW, allocation=rows)
         after = answers(grown, longer)
-        assert after["extra"].shape == (len(x), NEW.size) and list(after) == [*before, "extra"]
+        assert after["extra"].shape == (_rows(x), NEW.size) and list(after) == [*before, "extra"]
         found += [(before, after), (after, _frozen_answers(grown, x))]
     return max(_distance(*pair, model.tasks) for pair in found) / allowed
 
@@ -58,13 +58,14 @@ def answers(model, x, call=None):
     if model.task_data == "shared":
         outputs = call(_tensor(x), training=False)
         return {task: _array(outputs[task]) for task in model.tasks}
-    task_id = keras.ops.repeat(keras.ops.arange(len(model.tasks), dtype="int32"), len(x))
-    every = np.concatenate([x] * len(model.tasks))
+    number = _rows(x)
+    task_id = keras.ops.repeat(keras.ops.arange(len(model.tasks), dtype="int32"), number)
+    every = keras.tree.map_structure(lambda part: np.concatenate([part] * len(model.tasks)), x)
     outputs = call({"inputs": _tensor(every), "task_id": task_id}, training=False)
     found = {}
     for index, (name, task) in enumerate(model.tasks.items()):
         answer = outputs[task.kind] if isinstance(outputs, dict) else outputs
-        found[name] = _array(answer)[index * len(x) : (index + 1) * len(x), ..., : task.size]
+        found[name] = _array(answer)[index * number : (index + 1) * number, ..., : task.size]
     return found
 
 
@@ -77,7 +78,13 @@ def _compiled(model):
     return tf.function(model)
 
 
+def _rows(x):
+    return len(keras.tree.flatten(x)[0])
+
+
 def _with_more_padding(x):
+    if x.dtype == "float32" or x.ndim < 2:
+        return x
     nothing = np.full((len(x), 2), x[1, -1], x.dtype)  # example 1 has one step
     return np.concatenate([x, nothing], axis=1)
 
@@ -93,7 +100,9 @@ def _reloaded(model, folder):
 
 
 def _tensor(x):
-    return keras.ops.convert_to_tensor(x.tolist() if x.dtype == object else x)
+    return keras.tree.map_structure(
+        lambda part: keras.ops.convert_to_tensor(part.tolist() if part.dtype == object else part), x
+    )
 
 
 def _array(tensor):

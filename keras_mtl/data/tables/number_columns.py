@@ -23,7 +23,7 @@ class NumberColumn:
         self._moments, self._largest = np.zeros(3), 0.0
 
     def count(self, values: Any) -> None:
-        values = numbers(self.name, values).astype("float64")
+        values = numbers(self.name, values)
         values = values[~np.isnan(values)]
         if len(values):
             self._largest = max(self._largest, float(np.abs(values).max()))
@@ -46,7 +46,7 @@ class NumberColumn:
         return {"statistics": self.statistics}
 
     def raw(self, values: Any) -> Any:
-        return numbers(self.name, values)
+        return numbers(self.name, values).astype("float32")
 
     @property
     def raw_spec(self) -> Any:

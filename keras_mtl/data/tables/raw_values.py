@@ -25,7 +25,7 @@ def raw_values(column: str, values: Any, form: str, length: Any = None) -> Any:
         length: As of `rectangle`. Defaults to `None`.
     """
     if form == "number":
-        return numbers(column, values)
+        return numbers(column, values).astype("float32")
     kind = form.removeprefix("list of ")
     if kind == form:
         return categories(column, values, kind)
@@ -86,7 +86,7 @@ def categories(column: str, values: Any, kind: Any) -> Any:
 
 
 def numbers(column: str, values: Any) -> Any:
-    """Returns the numbers of a column as float32, `(rows,)`.
+    """Returns the numbers of a column as float64, `(rows,)`, NaN where one is missing.
 
     Raises:
         ValueError: Strings and other things that are no numbers, infinite numbers.
@@ -96,7 +96,7 @@ def numbers(column: str, values: Any) -> Any:
         values = np.array([_number(column, value) for value in values.tolist()], "float64")
     if np.any(np.isinf(values)):
         raise ValueError(f"Column {column!r} has an infinite number. Cut it, or leave it missing.")
-    return values.astype("float32")
+    return values.astype("float64")
 
 
 def lists(column: str, values: Any) -> tuple[Any, Any]:

@@ -33,9 +33,12 @@ class TableBatches(keras.utils.PyDataset):
         self._seed, self.epoch = checks.seed("seed", seed), 0
         self._columns = {name: _indexable(column) for name, column in columns.items()}
         self._num_rows = len(next(iter(self._columns.values())))
-        self._labels = keras.tree.map_structure(lambda y: as_array("Labels", y), labels)
-        for label in keras.tree.flatten(self._labels):
-            if label is not None and len(label) != self._num_rows:
+        self._order = self._order_of_epoch()
+        self._labels = labels
+        if labels is not None:
+            self._labels = keras.tree.map_structure(lambda y: as_array("Labels", y), labels)
+        for label in [] if labels is None else keras.tree.flatten(self._labels):
+            if len(label) != self._num_rows:
                 raise ValueError(
                     f"Labels must be of the {self._num_rows} rows of the table. Received: "
                     f"{len(label)}"
@@ -46,7 +49,7 @@ class TableBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Any:
         start = index * self.batch_size
-        rows = self._order()[start : start + self.batch_size]
+        rows = self._order[start : start + self.batch_size]
         x = self._encoder.encode({name: column[rows] for name, column in self._columns.items()})
         if self._labels is None:
             return (x,)
@@ -54,8 +57,9 @@ class TableBatches(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
+        self._order = self._order_of_epoch()
 
-    def _order(self) -> Any:
+    def _order_of_epoch(self) -> Any:
         rows = np.arange(self._num_rows)
         if self._seed is None:
             return rows
