@@ -16,11 +16,16 @@ class NumberColumn:
         statistics: Mean and variance, or `None`.
     """
 
-    form, embedded = "number", None
+    form = "number"
 
     def __init__(self, name: str, statistics: Any = None) -> None:
         self.name, self.statistics = name, statistics
         self._moments, self._largest = np.zeros(3), 0.0
+
+    @property
+    def embedded(self) -> Any:
+        """`None`: a network reads the number itself."""
+        return None
 
     def count(self, values: Any) -> None:
         values = numbers(self.name, values)
@@ -80,6 +85,7 @@ class BinnedColumn(NumberColumn):
 
     @property
     def embedded(self) -> tuple[str, int]:
+        """The name of the table of its embeddings, and how many rows that has."""
         return self.name, len(self.boundaries) + 2
 
     def count(self, values: Any) -> None:

@@ -30,7 +30,8 @@ class Vocabulary:
         self, name: str, min_count: int, num_buckets: Any, kind: Any = None, values: Any = None
     ) -> None:
         self.name, self.min_count, self.num_buckets = name, min_count, num_buckets
-        self.kind, self.values, self.lookup = kind, values, None
+        self.kind, self.values = kind, values
+        self.lookup: Any = None
         self._counts: Counter = Counter()
         if kind is not None:
             self._make()

@@ -26,9 +26,14 @@ class CheckedData(WholeAfterErrors):
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         given = named(super().evaluate, args, kwargs)
         if not given.get("_use_cached_eval_dataset"):
+            given = self._by_column(given)
             given = self._checked(given, check_data)
             check_first_batch(self, given.get("x"), given.get("batch_size"))
         return super().evaluate(**given | {"x": prepared(given.get("x"))})
+
+    @functools.wraps(keras.Model.predict)
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        return super().predict(**self._by_column(named(super().predict, args, kwargs)))
 
     @functools.wraps(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -42,14 +47,22 @@ class CheckedData(WholeAfterErrors):
 
     def _checked_for_fit(self, given: Any) -> Any:
         """Returns what `fit` is called with, after a check of training and validation data."""
-        given = self._checked(given, check_data)
+        given = self._checked(self._by_column(given), check_data)
         check_first_batch(self, given.get("x"), given.get("batch_size"))
         validation = given.get("validation_data")
         if validation is None or not self.uses_task_losses:
             return given
-        data = check_data(self, *keras.utils.unpack_x_y_sample_weight(validation))
+        x, *labels = keras.utils.unpack_x_y_sample_weight(validation)
+        data = check_data(self, self._by_column({"x": x})["x"], *labels)
         given["validation_data"] = data if isinstance(validation, tuple | list) else validation
         return given
+
+    def _by_column(self, given: Any) -> Any:
+        """Returns what a method is called with, a DataFrame as a dict of columns if x is one."""
+        x = given.get("x")
+        if not isinstance(self.input, dict) or not hasattr(x, "to_dict"):
+            return given
+        return given | {"x": {name: x[name].to_numpy() for name in x.columns}}
 
     def _checked(self, given: Any, check: Any) -> Any:
         """Returns what a method is called with, data that fit the model among it."""

@@ -223,6 +223,25 @@ def test_a_network_learns_from_columns_and_answers_batches(encoder):
     np.testing.assert_allclose(streamed, whole, atol=1e-6)
 
 
+def test_a_frame_of_encoded_columns_is_what_a_dict_of_them_is():
+    pandas = pytest.importorskip("pandas")
+    encoder = TableEncoder(["shop"], ["price"])
+    encoder.adapt(COLUMNS)
+    x, y = encoder.encode(COLUMNS), {"buy": np.zeros(7)}
+    frame = pandas.DataFrame(x)
+    model = keras_mtl.build_shared_bottom(
+        encoder.inputs(), {"buy": "binary"}, [lambda: keras.layers.Dense(2)],
+        stem=[encoder.embedding],
+    )  # fmt: skip
+    model.compile("sgd")
+    model.fit(frame, y, validation_data=(frame, y), verbose=0)
+    np.testing.assert_array_equal(
+        model.predict(frame, verbose=0)["buy"], model.predict(x, verbose=0)["buy"]
+    )
+    logs = [model.evaluate(data, y, verbose=0, return_dict=True)["loss"] for data in (frame, x)]
+    assert logs[0] == logs[1]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

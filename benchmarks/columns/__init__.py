@@ -1,0 +1,1 @@
+"""What columns of a table cost before a network reads them."""
