@@ -1,7 +1,7 @@
 """Rows a second that are encoded, beside what people write by hand.
 
 Twelve columns of strings, 10,000 different ones in each, and eight of numbers. "By hand" is
-`pandas.factorize` and NumPy, "scikit-learn" is `LabelEncoder` and `MinMaxScaler` column by column, as
+`pandas.factorize` and NumPy, "scikit-learn" is `LabelEncoder` and `MinMaxScaler` by column, as
 the examples of DeepCTR have it; both know no missing or unseen value. Then the rows a second of
 training on what was encoded before, and batch by batch. Medians of interleaved rounds.
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_mtl.data.tables.raw_values import (
     MISSING,
+    as_array,
     categories,
     kind_of,
     lists,
@@ -38,6 +39,7 @@ class CategoryColumn:
         return self.vocabulary.name, self.vocabulary.num_ids
 
     def count(self, values: Any) -> None:
+        values = as_array(self.name, values)
         kind = kind_of(self.name, values)
         if kind is not None:
             self.vocabulary.count(kind, categories(self.name, values, kind))

@@ -42,7 +42,7 @@ def kind_of(column: str, values: Any) -> Any:
     Raises:
         ValueError: Fractions, strings beside numbers, or neither.
     """
-    values = _as_array(column, values)
+    values = as_array(column, values)
     if values.dtype.kind in "biuU":
         return "string" if values.dtype.kind == "U" else "integer"
     values = values.tolist()
@@ -72,7 +72,7 @@ def categories(column: str, values: Any, kind: Any) -> Any:
     Raises:
         ValueError: Values of another kind, a column that is no such column.
     """
-    values = _as_array(column, values)
+    values = as_array(column, values)
     if kind == "integer":
         return _integers(column, values)
     if values.dtype.kind == "U":
@@ -91,7 +91,7 @@ def numbers(column: str, values: Any) -> Any:
     Raises:
         ValueError: Strings and other things that are no numbers, infinite numbers.
     """
-    values = _as_array(column, values)
+    values = as_array(column, values)
     if values.dtype.kind not in "biuf":
         values = np.array([_number(column, value) for value in values.tolist()], "float64")
     if np.any(np.isinf(values)):
@@ -150,7 +150,7 @@ def rectangle(column: str, values: Any, kind: Any, length: Any) -> Any:
     return filled
 
 
-def _as_array(column: str, values: Any) -> Any:
+def as_array(column: str, values: Any) -> Any:
     """Returns a column as an array of one axis; objects stay what they are."""
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()

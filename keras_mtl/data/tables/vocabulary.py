@@ -9,6 +9,7 @@ import numpy as np
 from keras_mtl.data.tables.raw_values import MISSING
 
 _UNSEEN = {"string": "[UNK]", "integer": -(2**63) + 1}
+_TYPES = {"string": object, "integer": "int64"}
 _LOOKUPS = {"string": keras.layers.StringLookup, "integer": keras.layers.IntegerLookup}
 
 
@@ -74,8 +75,9 @@ class Vocabulary:
         if self.num_buckets is not None:
             self.lookup = keras.layers.Hashing(self.num_buckets, mask_value=missing)
             return
+        known = np.array(self.values, _TYPES[self.kind])  # of a list Keras tracks each entry
         self.lookup = _LOOKUPS[self.kind](
-            vocabulary=self.values, mask_token=missing, oov_token=_UNSEEN[self.kind]
+            vocabulary=known, mask_token=missing, oov_token=_UNSEEN[self.kind]
         )
 
     def learned(self) -> dict[str, Any]:
