@@ -49,6 +49,12 @@ def test_readme_blocks_run(tmp_path):
         "sentences": ["the dog sees a cat".split(), "a cat sleeps".split()],
         "chunks": ["B-NP I-NP O B-NP I-NP".split(), "B-NP I-NP O".split()],
         "tags": [list("DNVDN"), list("DNV")],
+        "columns": {
+            "shop": ["north", "south", "north", None, "south"],
+            "price": [1.0, None, 3.0, 4.0, 5.0],
+            "tags": [["new"], [], None, ["new", "red"], ["red"]],
+        },
+        "clicks_and_likes": {"click": np.arange(5) % 2, "like": np.ones(5)},
     }
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert blocks

@@ -28,7 +28,7 @@ ROOMS = [
     "comparison",
 ]
 INNER_ROOMS = {  # a file beside them imports from none of them, or none of them from it
-    "data": ["text", "batches", "datasets"],
+    "data": ["text", "tables", "batches", "datasets"],
     "layers": ["routers", "mixing", "gates", "components", "recurrent", "penalties"],
     "training": ["optimizers", "callbacks", "inputs", "balancing"],
     "models": ["allocated", "experts", "towers", "blocks", "recurrent", "growth"],

@@ -75,6 +75,20 @@ ROUTING = """\
 keras_mtl.routing_over_time(modular, token_batch)  # {task: (time, layer, sub-network) share of open connections}
 """  # noqa: E501
 
+COLUMNS = """\
+from keras_mtl.data import TableEncoder
+
+table = TableEncoder(categorical=["user_id", "video_id", "tab"], numeric=["duration"], sequences=["tags"], embedding_dim=16)
+table.adapt(train_columns)                          # a dict of columns, a DataFrame, or a tf.data.Dataset of dicts
+dense = partial(keras.layers.Dense, 64, activation="relu")
+tasks = {"click": "binary", "long_view": keras_mtl.Task("binary", given="click"), "like": "binary"}
+model = keras_mtl.build_mmoe(table.inputs(), tasks, [[dense] * 4], stem=[table.embedding], tower_units=(32,))
+model.compile(keras.optimizers.Adam(1e-3))
+model.fit(table.encode(train_columns), labels, epochs=1, batch_size=1024)
+path = keras_mtl.export(model, folder + "/feed/1", preprocessing=table)
+keras_mtl.load_served(path).predict("long_view", {"user_id": ["u1"], "video_id": ["v9"], "tab": ["home"], "duration": [12.0], "tags": [["music", "live"]]})
+"""  # noqa: E501
+
 COMPARE = """\
 comparison = keras_mtl.compare(
     {"MMoE": partial(keras_mtl.build_mmoe, tower_units=(8,)), "Gumbel-Matrix": keras_mtl.build_gumbel_matrix},

@@ -154,6 +154,32 @@ def test_block_f_grows(script):
         np.testing.assert_allclose(grown(inputs)[:, :10], old(inputs), atol=1e-6)
 
 
+@on_tensorflow
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Task 'long_view' .* 1 where")  # labels by lot
+def test_block_g_reads_raw_columns(tmp_path):
+    rng = np.random.default_rng(0)
+    columns = {
+        "user_id": [f"u{number}" for number in range(40)],
+        "video_id": [f"v{number % 10}" for number in range(40)],
+        "tab": ["home", "new"] * 20,
+        "duration": rng.random(40),
+        "tags": [["music", "live"][: number % 3] for number in range(40)],
+    }
+    click = rng.integers(0, 2, 40)
+    labels = {"click": click, "long_view": click * rng.integers(0, 2, 40), "like": 1 - click}
+    names = {"train_columns": columns, "labels": labels, "folder": str(tmp_path)}
+    exec(blocks.IMPORTS + blocks.COLUMNS, names)
+    served = keras_mtl.load_served(names["path"])
+    request = {"user_id": ["u1"], "video_id": ["?"], "tab": [None], "duration": [0.5], "tags": [[]]}
+    x = names["table"].encode(request)
+    expected = names["model"].predict(x, verbose=0)
+    for task in ("click", "long_view", "like"):
+        np.testing.assert_allclose(served.predict(task, request), expected[task], atol=1e-6)
+    joint = expected["click"] * expected["long_view_given_click"]
+    np.testing.assert_allclose(expected["long_view"], joint, rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_block_h_compares(tmp_path, capsys):
     rng = np.random.default_rng(0)
@@ -174,7 +200,17 @@ def test_block_h_compares(tmp_path, capsys):
 @pytest.mark.skipif(not DESIGN.exists(), reason="the contract's own text is not here")
 @pytest.mark.parametrize(
     "block",
-    ["SEPARATE", "FREEZE", "SEARCH", "GROW", "SEQUENCES", "SLUICE_WEIGHTS", "ROUTING", "COMPARE"],
+    [
+        "SEPARATE",
+        "FREEZE",
+        "SEARCH",
+        "GROW",
+        "SEQUENCES",
+        "SLUICE_WEIGHTS",
+        "ROUTING",
+        "COMPARE",
+        "COLUMNS",
+    ],
 )
 def test_blocks_are_the_contract_to_the_letter(block):
     assert getattr(blocks, block) in DESIGN.read_text()
