@@ -139,6 +139,25 @@ def test_a_grown_network_is_trained_anew_with_all_tasks(task_data):
     assert all(variable.trainable for variable in new.get_layer("allocation_1").row_blocks)
 
 
+@pytest.mark.parametrize("name", ["recurrent_modular", "communicating", "recursive_routing"])
+def test_a_grown_recurrent_network_is_trained_anew_with_all_tasks(name):
+    settings = {
+        "recurrent_modular": {"cell_units": 4, "num_sub_encoders": (2,), "units": (5,)},
+        "communicating": {"units": 4, "graph": "star"},
+        "recursive_routing": {
+            "units": 4, "num_functions": 2, "stem": [partial(layers.Dense, 16)],
+        },
+    }[name]  # fmt: skip
+    build = partial(getattr(keras_mtl, f"build_{name}"), keras.Input((7, 6)), **settings)
+    grown = moved(keras_mtl.add_task(build({"a": 3, "b": "binary"}), "c", TASKS["c"]), 0.03)
+    new = build({"c": TASKS["c"], "a": 3, "b": "binary"})
+    report = warm_start(new, grown)
+    x = np.random.default_rng(1).normal(size=(5, 7, 6)).astype("float32")
+    before, after = answers(grown, x), answers(new, x)
+    assert max(np.abs(before[task] - after[task]).max() for task in TASKS) <= 1e-6
+    assert not report.new and not report.left_out and not report.grown
+
+
 @pytest.mark.parametrize("name", ["build_no_sharing", "build_single_tasks"])
 def test_components_of_one_task_go_by_its_name(name):
     build = getattr(keras_mtl, name)
