@@ -80,6 +80,7 @@ def started(name, task_data, tasks, old_tasks):
     return {task: np.abs(after[task] - before[task]).max() for task in both}, report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "task_data"), registry.PAIRS)
 def test_equal_tasks_answer_as_before(name, task_data):
     off, report = started(name, task_data, registry.TASKS, registry.TASKS)
@@ -95,7 +96,7 @@ def test_tasks_are_matched_by_name(name, task_data):
     assert not (report.grown or report.new or report.left_out or report.different)
 
 
-@pytest.mark.parametrize("turn", ["added", "left out"])
+@pytest.mark.parametrize("turn", ["added", pytest.param("left out", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "task_data"), registry.PAIRS)
 def test_other_tasks_leave_what_is_not_mixed_as_it_was(name, task_data, turn):
     tasks = (MORE, registry.TASKS) if turn == "added" else (registry.TASKS, MORE)

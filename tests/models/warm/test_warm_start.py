@@ -271,7 +271,11 @@ def test_it_trains_on_and_is_saved_and_frozen(tmp_path):
     warm_start(new, old)
     y = {"a": np.arange(5) % 3, "b": np.arange(5) % 2, "c": np.zeros((5, 2))}
     new.save(tmp_path / "new.keras")
-    assert off(keras.models.load_model(tmp_path / "new.keras"), old, TASKS) <= 1e-6
+    loaded = keras.models.load_model(tmp_path / "new.keras")
+    assert off(loaded, old, TASKS) <= 1e-6
+    again = network()
+    report = warm_start(again, loaded)
+    assert off(again, old, TASKS) <= 1e-6 and not report.new and not report.left_out
     frozen, before = keras_mtl.freeze(new)(X), answers(old, X)
     assert max(np.abs(array(frozen[task]) - before[task]).max() for task in TASKS) <= 1e-6
     new.compile(keras.optimizers.Adam(0.01))
