@@ -111,7 +111,8 @@ class SentenceEncoder:
 
         Returns:
             Dict, `"words"` and on demand `"characters"` -> list by id; `None` for ids that stand
-            for the same in all encoders: padding and what is unknown.
+            for the same in all encoders: padding and what is unknown. An `Embedding` of as many
+            rows is of these, whatever its name.
         """
         known = {"words": self.words, "characters": self.characters}
         return {name: [None, None, *strings] for name, strings in known.items() if strings}

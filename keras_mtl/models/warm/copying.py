@@ -37,10 +37,11 @@ def copy_numbers(new: list[Numbers], old: list[Numbers], report: WarmStart) -> N
             report.new[path] = _why(numbers, sources)
         if copied and isinstance(numbers.layer, keras.layers.Normalization):
             numbers.layer.finalize_state()
-        if like and numbers.column is not None:
-            report.values[numbers.column] = _values(numbers, like[0])
-        elif like and isinstance(numbers.layer, keras.layers.Embedding):
-            report.by_index += (numbers.layer.name,)
+        if like and isinstance(numbers.layer, keras.layers.Embedding):
+            if numbers.column is None:
+                report.by_index += (numbers.layer.name,)
+            else:
+                report.values[numbers.column] = _values(numbers, like[0])
     report.left_out = tuple(each.path for each in old if id(each) not in used)
 
 

@@ -1,10 +1,15 @@
-"""What the encoders of two networks know alike: values of columns, and statistics of numbers."""
+"""What the rows of a network's layers stand for, by the encoder that made its inputs."""
 
 from typing import Any
 
 import keras
 
 from keras_mtl.keras_internals import with_inner_layers
+
+_VARIABLES = {  # by the class of a layer: those that have an entry for each value or column
+    keras.layers.Embedding: ("embeddings",),
+    keras.layers.Normalization: ("mean", "variance"),
+}
 
 
 def checked_encoders(preprocessing: Any) -> Any:
@@ -26,11 +31,13 @@ def checked_encoders(preprocessing: Any) -> Any:
     return preprocessing
 
 
-def embedded_columns(model: keras.Model, encoder: Any, whose: str) -> dict[int, Any]:
-    """Returns whose values the rows of a network's embeddings stand for.
+def encoded_rows(model: keras.Model, encoder: Any, whose: str) -> dict[int, Any]:
+    """Returns what the rows of a network's layers stand for.
 
-    The embedding of column `c` is called `embedding_c`. A column without one has the embeddings,
-    under whatever name, that have as many rows as it has values.
+    `encoder.vocabularies()` is a dict, name of a layer -> list of values by index, of an
+    `Embedding`, or of columns by index, of a `Normalization`. `None` is an index that stands for
+    the same whatever was learned. What no layer is called has the embeddings, under whatever name,
+    that have as many rows.
 
     Args:
         model: A network.
@@ -38,72 +45,56 @@ def embedded_columns(model: keras.Model, encoder: Any, whose: str) -> dict[int, 
         whose: What messages call the network, `"new"` or `"trained"`.
 
     Returns:
-        Dict, id of an `Embedding` -> `(column, labels of its rows)`.
+        Dict, id of a layer -> `(name, places of its variables)`.
     """
-    known = {column: list(values) for column, values in encoder.vocabularies().items()}
-    layers = [x for x in with_inner_layers(model) if isinstance(x, keras.layers.Embedding)]
-    by_name = {f"embedding_{column}": column for column in known}
-    found = {id(layer): by_name[layer.name] for layer in layers if layer.name in by_name}
-    unnamed = {c: values for c, values in known.items() if c not in found.values()}
+    known = {name: list(values) for name, values in encoder.vocabularies().items()}
+    layers = [x for x in with_inner_layers(model) if type(x) in _VARIABLES]
+    found = {id(layer): layer.name for layer in layers if layer.name in known}
+    unnamed = {name: values for name, values in known.items() if name not in found.values()}
     for layer in layers:
-        if id(layer) in found:
+        if id(layer) in found or not isinstance(layer, keras.layers.Embedding):
             continue
-        fitting = [c for c, values in unnamed.items() if len(values) == layer.input_dim]
+        fitting = [name for name, values in unnamed.items() if len(values) == layer.input_dim]
         if len(fitting) > 1:
             raise ValueError(
                 f"Embedding {layer.name!r} of the {whose} network has {layer.input_dim} rows, and "
                 f"so many values have {' and '.join(map(repr, fitting))} of its encoder: what its "
-                f"rows stand for is not known. Call it embedding_{fitting[0]} or "
-                f"embedding_{fitting[1]}."
+                f"rows stand for is not known. Call it by one of these names."
             )
         if fitting:
             found[id(layer)] = fitting[0]
     if not found:
-        sizes = ", ".join(f"{column} {len(values)}" for column, values in known.items())
+        sizes = ", ".join(f"{name} {len(values)}" for name, values in known.items())
         raise ValueError(
             f"The {whose} network has no Embedding for the values of its encoder ({sizes}). Its "
             f"embeddings: {_described(layers)}. Give the encoder that made the network's inputs, "
             "or leave preprocessing out."
         )
     return {
-        id(layer): (found[id(layer)], _rows(layer, known[found[id(layer)]], found, whose))
+        id(layer): (found[id(layer)], _places(layer, known[found[id(layer)]], whose))
         for layer in layers
         if id(layer) in found
     }
 
 
-def _rows(layer: Any, values: Any, found: Any, whose: str) -> list[Any]:
-    """Returns a label for each row of an embedding: its value, or its index where it has none."""
-    if layer.input_dim != len(values):
+def _places(layer: Any, values: Any, whose: str) -> dict[str, Any]:
+    """Returns the places of a layer's variables: a value, or the index where there is none."""
+    embeds = isinstance(layer, keras.layers.Embedding)
+    num_rows = layer.input_dim if embeds else layer.mean.shape[-1]
+    if num_rows != len(values):
         raise ValueError(
-            f"Embedding {layer.name!r} of the {whose} network has {layer.input_dim} rows, but "
-            f"column {found[id(layer)]!r} of its encoder has {len(values)} values. Give the "
-            "encoder that made the network's inputs, in the order (new, old)."
+            f"Layer {layer.name!r} of the {whose} network has {num_rows} rows, but its encoder "
+            f"has {len(values)} values for it. Give the encoder that made the network's inputs, in "
+            "the order (new, old)."
         )
-    return [
-        ("row", index) if value is None else ("value", value) for index, value in enumerate(values)
+    hashed = all(value is None for value in values)  # of how many, every row depends on
+    rows = [
+        ("row", index, num_rows if hashed else None) if value is None else ("value", value)
+        for index, value in enumerate(values)
     ]
+    return {name: {0: rows} for name in _VARIABLES[type(layer)]}
 
 
 def _described(layers: Any) -> str:
-    return ", ".join(f"{layer.name} {layer.input_dim}" for layer in layers) or "none"
-
-
-def copy_statistics(encoder: Any, old_encoder: Any) -> list[str]:
-    """Gives the numeric columns of an encoder the mean and variance that an older one knows.
-
-    Encoders that normalize numbers have a method `normalizations()`, which returns a dict,
-    column -> `keras.layers.Normalization`.
-
-    Returns:
-        The columns that both have.
-    """
-    new, old = (
-        each.normalizations() if hasattr(each, "normalizations") else {}
-        for each in (encoder, old_encoder)
-    )
-    columns = [column for column in new if column in old]
-    for column in columns:
-        new[column].set_weights(old[column].get_weights())
-        new[column].finalize_state()
-    return columns
+    embeddings = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
+    return ", ".join(f"{layer.name} {layer.input_dim}" for layer in embeddings) or "none"

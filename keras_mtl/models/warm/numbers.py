@@ -26,7 +26,7 @@ class Numbers:
         variable: The variable.
         labels: Dict, axis -> list of labels, one for each index. Other axes go by the index.
         layer: The layer that has it.
-        column: The column of a table whose values the rows stand for, or `None`.
+        column: What the encoder calls the values that the rows stand for, or `None`.
     """
 
     key: Any
@@ -58,23 +58,23 @@ class Numbers:
         return sizes == others
 
 
-def numbers_of(model: keras.Model, dealt: Any, columns: Any) -> Any:
+def numbers_of(model: keras.Model, dealt: Any, encoded: Any) -> Any:
     """Returns the `Numbers` of a network as a list, in the order of its layers.
 
     Args:
         model: A network with tasks.
         dealt: As of `Owners`.
-        columns: Dict, id of an `Embedding` -> its column and the labels of its rows.
+        encoded: What `encoded_rows` returns, or an empty dict.
     """
-    return list(_Walk(model, dealt, columns).through(model.layers, (), ""))
+    return list(_Walk(model, dealt, encoded).through(model.layers, (), ""))
 
 
 class _Walk:
     """Goes through the layers of a network, and names them."""
 
-    def __init__(self, model: keras.Model, dealt: Any, columns: Any) -> None:
+    def __init__(self, model: keras.Model, dealt: Any, encoded: Any) -> None:
         self._tasks = list(model.tasks)
-        self._owners, self._columns = Owners(model, dealt), columns
+        self._owners, self._encoded = Owners(model, dealt), encoded
         self._seen: set[int] = set()
 
     def through(self, layers: Any, above: tuple[Any, ...], path: str) -> Iterator[Any]:
@@ -96,8 +96,8 @@ class _Walk:
         """Returns the name of a layer, without the number that Keras gives those without one."""
         if id(layer) in self._owners.names:
             return self._owners.names[id(layer)]
-        if id(layer) in self._columns:
-            return "column", self._columns[id(layer)][0]
+        if id(layer) in self._encoded:
+            return "encoded", self._encoded[id(layer)][0]
         stripped = _NUMBER.sub("", layer.name)
         kind = type(layer).__name__.lower()
         if is_inner and stripped.replace("_", "").endswith(kind) and not component_of(layer):
@@ -108,9 +108,7 @@ class _Walk:
         places = self._owners.places.get(id(layer))
         if places is None:
             places = layer.places(self._tasks) if hasattr(layer, "places") else {}
-        column, rows = self._columns.get(id(layer), (None, None))
-        if rows is not None:
-            places = {"embeddings": {0: rows}}
+        column, places = self._encoded.get(id(layer), (None, places))
         count: dict[Any, int] = {}
         for variable in own_variables(layer):
             name = _UNNAMED.sub("variable", variable.name)

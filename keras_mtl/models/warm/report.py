@@ -18,10 +18,10 @@ class WarmStart:
         grown: Dict, path -> `(number of entries that are copied, number of all)`.
         new: Dict, path -> why nothing was copied.
         left_out: Paths of variables of the trained network of which nothing was copied.
-        values: Dict, column -> `(values known before, new values, values left out)`.
-        by_index: Names of embeddings whose rows are copied by their index, as no `preprocessing`
-            says what they stand for.
-        normalized: Columns of the encoder whose statistics are those of the old one.
+        values: Dict, what the encoder calls an embedding -> `(values known before, new values,
+            values left out)`.
+        by_index: Names of embeddings whose rows are copied by their index, as no encoder says what
+            they stand for: those of bins, and all without `preprocessing`.
         different: Dict, name of a layer -> tasks that have other components there than before.
         optimizer: `"new"`: its state begins anew.
     """
@@ -34,7 +34,6 @@ class WarmStart:
     left_out: tuple[str, ...] = ()
     values: dict[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
     by_index: tuple[str, ...] = ()
-    normalized: tuple[str, ...] = ()
     different: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     optimizer: str = "new"
 
@@ -50,12 +49,11 @@ class WarmStart:
             )
         lines += _table(self)
         lines += [
-            f"Column {column}: {known:,} values known before, {new:,} new, {gone:,} left out"
+            f"{column}: {known:,} values known before, {new:,} new, {gone:,} left out"
             for column, (known, new, gone) in self.values.items()
         ]
         lines += _listed("Left out of the trained network", self.left_out)
-        lines += _listed("Embeddings copied by index, without preprocessing", self.by_index)
-        lines += _listed("Columns with the old statistics", self.normalized)
+        lines += _listed("Embeddings copied by index", self.by_index)
         places = [f"{task} ({layer})" for layer, tasks in self.different.items() for task in tasks]
         lines += _listed("Tasks given other components than before", places)
         lines.append(f"Statistics of Normalization: {self.statistics}")

@@ -12,8 +12,7 @@ from keras_mtl.layers import FixedAllocation, TaskGates
 from keras_mtl.models.warm.copying import copy_numbers
 from keras_mtl.models.warm.encoders import (
     checked_encoders,
-    copy_statistics,
-    embedded_columns,
+    encoded_rows,
 )
 from keras_mtl.models.warm.numbers import numbers_of
 from keras_mtl.models.warm.owners import dealt_lists
@@ -56,10 +55,10 @@ def warm_start(
             or components in common.
         preprocessing: Pair of the encoders of `model` and of `trained`, in this order, such as
             `keras_mtl.data.TableEncoder` or `SentenceEncoder`. `None` copies the rows of an
-            `Embedding` by their index, if there are equally many. Defaults to `None`.
-        statistics: Whose mean and variance `keras.layers.Normalization` has, in `model` and in its
-            encoder: `"old"`, those that copied weights have learned with, or `"new"`, those that
-            are there. Call it before you encode examples. Defaults to `"old"`.
+            `Embedding` by their index, if there are equally many. A `TableEncoder` needs an
+            `embedding_dim`: the default widens with the number of values. Defaults to `None`.
+        statistics: Whose mean and variance `keras.layers.Normalization` has: `"old"`, those that
+            copied weights have learned with, or `"new"`, those of `model`. Defaults to `"old"`.
 
     Returns:
         A `WarmStart` report of what was copied, grown and new. It prints as a table.
@@ -87,10 +86,10 @@ def warm_start(
     _check_networks(model, trained)
     checks.word("statistics", statistics, _STATISTICS)
     encoder, old_encoder = checked_encoders(preprocessing)
-    columns = old_columns = {}
+    encoded, old_encoded = {}, {}
     if encoder is not None:
-        columns = embedded_columns(model, encoder, "new")
-        old_columns = embedded_columns(trained, old_encoder, "trained")
+        encoded = encoded_rows(model, encoder, "new")
+        old_encoded = encoded_rows(trained, old_encoder, "trained")
     dealt = dealt_lists(model) & dealt_lists(trained)
     if len(model.tasks) == len(trained.tasks) == 1:
         dealt = set()
@@ -99,7 +98,7 @@ def warm_start(
         statistics=statistics,
         different=_different(model, trained, dealt),
     )
-    new, old = numbers_of(model, dealt, columns), numbers_of(trained, dealt, old_columns)
+    new, old = numbers_of(model, dealt, encoded), numbers_of(trained, dealt, old_encoded)
     if statistics == "new":
         new, old = ([n for n in each if not _is_statistic(n)] for each in (new, old))
     copy_numbers(new, old, report)
@@ -116,8 +115,6 @@ def warm_start(
             "Build the new network with the same ones: their argument, or the same seed.",
             stacklevel=2,
         )
-    if encoder is not None and statistics == "old":
-        report.normalized = tuple(copy_statistics(encoder, old_encoder))
     return report
 
 

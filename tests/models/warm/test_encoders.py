@@ -9,7 +9,7 @@ from keras import layers
 
 import keras_mtl
 from keras_mtl import warm_start
-from keras_mtl.data import SentenceEncoder
+from keras_mtl.data import SentenceEncoder, TableEncoder
 from tests.conformance.ways import answers
 
 dense = partial(layers.Dense, 4, activation="tanh")
@@ -18,19 +18,11 @@ dense = partial(layers.Dense, 4, activation="tanh")
 class Table:
     """What a warm start needs to know of an encoder."""
 
-    def __init__(self, shift=None, **columns):
-        self.columns, self.shift = columns, shift
+    def __init__(self, **columns):
+        self.columns = columns
 
     def vocabularies(self):
-        return self.columns
-
-    def normalizations(self):
-        if self.shift is None:
-            return {}
-        layer = layers.Normalization()
-        layer.adapt(np.array([[-1.0], [1.0]], "float32") + self.shift)
-        self.layer = getattr(self, "layer", layer)
-        return {"age": self.layer}
+        return {f"embedding_{name}": values for name, values in self.columns.items()}
 
 
 def network(table, tasks=None, names="embedding_{}"):
@@ -66,9 +58,9 @@ def test_rows_go_by_value_and_fixed_rows_by_index():
     np.testing.assert_array_equal(found[[0, 1, 3]], rows[[0, 3, 1]])
     np.testing.assert_array_equal(found[[2, 4]], start[[2, 4]])
     assert report.grown == {"stem_1/embedding_user/embeddings": (9, 15)}
-    assert report.values == {"user": (2, 2, 1)}
+    assert report.values == {"embedding_user": (2, 2, 1)}
     assert not report.new and not report.by_index
-    assert "Column user: 2 values known before, 2 new, 1 left out" in str(report).splitlines()
+    assert "embedding_user: 2 values known before, 2 new, 1 left out" in str(report).splitlines()
     users = {"user": np.array([0, 1, 3], "int32")}
     before = old({"user": np.array([0, 3, 1], "int32")}, training=False)["a"]
     np.testing.assert_allclose(array(new(users, training=False)["a"]), array(before), atol=1e-6)
@@ -131,16 +123,85 @@ def test_words_and_characters_of_sentences():
     np.testing.assert_allclose(after, before, atol=1e-6)
 
 
-def test_statistics_of_encoders():
-    old_table, table = Table(3.0, user=[None, 1]), Table(5.0, user=[None, 1])
-    report = warm_start(network(table), network(old_table), (table, old_table))
-    assert report.normalized == ("age",)
-    age = table.normalizations()["age"]
-    np.testing.assert_allclose(array(age(np.array([[3.0], [4.0]]))).ravel(), [0, 1], atol=1e-6)
-    table = Table(5.0, user=[None, 1])
-    report = warm_start(network(table), network(old_table), (table, old_table), statistics="new")
-    assert report.normalized == ()
-    np.testing.assert_allclose(array(table.normalizations()["age"].mean).ravel(), [5.0])
+def test_hashed_rows_go_by_index_where_there_are_equally_many():
+    old_table, table = Table(user=[None] * 4), Table(user=[None] * 4)
+    old, new = network(old_table), network(table)
+    warm_start(new, old, (table, old_table))
+    np.testing.assert_array_equal(array(embedding(new, "user")), array(embedding(old, "user")))
+    table = Table(user=[None] * 6)  # every value falls into another bucket
+    report = warm_start(network(table), old, (table, old_table))
+    assert list(report.new) == ["stem_1/embedding_user/embeddings"]
+
+
+OLD_COLUMNS = {
+    "user": ["ann", "bob", "ann", None], "age": [1.0, 3.0, None, 3.0],
+    "tags": [["x"], [], ["y"], ["x"]], "price": [1.0, 2.0, 3.0, 4.0],
+}  # fmt: skip
+COLUMNS = {
+    "user": ["zoe", "zoe", "bob", "ann"], "age": [10.0, 20.0, 30.0, None],
+    "tags": [["y"], ["z"], [], ["x"]], "price": [4.0, 5.0, 6.0, 7.0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("statistics", ["old", "new"])
+@pytest.mark.parametrize("task_data", ["shared", "separate"])
+def test_a_table_of_today_starts_from_that_of_yesterday(statistics, task_data):
+    def made(columns):
+        table = TableEncoder(
+            ["user"], ["age", "price"], ["tags"], embedding_dim=3, num_bins={"price": 2}
+        )
+        table.adapt(columns)
+        tasks = {"a": 3, "b": "binary"}
+        settings = {"stem": [table.embedding], "task_data": task_data}
+        return table, keras_mtl.build_mmoe(table.inputs(), tasks, [[dense] * 2], **settings)
+
+    (old_table, old), (table, new) = made(OLD_COLUMNS), made(COLUMNS)
+    report = warm_start(new, old, (table, old_table), statistics)
+    assert report.values == {"embedding_user": (2, 1, 0), "embedding_tags": (2, 1, 0)}
+    assert report.by_index == ("embedding_price",)
+    assert not report.new and not report.left_out
+    assert set(report.grown) == {
+        "stem_1/embedding_user/embeddings", "stem_1/embedding_tags/embeddings"
+    }  # fmt: skip
+    known = {"user": ["ann", "bob", None], "age": [1.0, None, 2.0], "tags": [["x", "y"], [], ["x"]]}
+    known["price"] = [None] * 3
+    before, after = (
+        answers_of(model, each.encode(known)) for model, each in ((old, old_table), (new, table))
+    )
+    off = max(np.abs(before[task] - after[task]).max() for task in before)
+    assert off <= 1e-6 if statistics == "old" else off > 1e-6
+
+
+def test_normalized_columns_go_by_name():
+    old_table, table = TableEncoder((), ["age", "size"]), TableEncoder((), ["size", "new", "age"])
+    old_table.adapt({"age": [1.0, 3.0], "size": [10.0, 30.0]})
+    table.adapt({"age": [5.0, 7.0], "size": [50.0, 70.0], "new": [0.0, 2.0]})
+    old, new = (
+        keras_mtl.build_shared_bottom(each.inputs(), {"a": 3}, [dense], stem=[each.embedding])
+        for each in (old_table, table)
+    )
+    report = warm_start(new, old, (table, old_table))
+    layer = new.get_layer("stem_1").get_layer("normalization")
+    np.testing.assert_allclose(array(layer.mean).ravel(), [20.0, 1.0, 2.0])
+    assert report.grown["stem_1/normalization/mean"] == (2, 3)
+    assert report.new == {"layer_1/kernel": "shape (6, 4), (4, 4) before"}
+
+
+def answers_of(model, x):
+    """Returns what a network of a table answers, task by task."""
+    if model.task_data == "shared":
+        return {task: array(output) for task, output in model(x, training=False).items()}
+    rows = len(next(iter(x.values())))
+    ids = {task: np.full(rows, index, "int32") for index, task in enumerate(model.tasks)}
+    outputs = {
+        task: model({"inputs": x, "task_id": task_id}, training=False)
+        for task, task_id in ids.items()
+    }
+    return {
+        f"{task} {kind}": array(output)
+        for task, by_kind in outputs.items()
+        for kind, output in by_kind.items()
+    }
 
 
 def test_wrong_encoders_are_refused():
@@ -150,10 +211,10 @@ def test_wrong_encoders_are_refused():
         warm_start(new, old, table)
     with pytest.raises(ValueError, match="encoders whose vocabularies"):
         warm_start(new, old, (table, "old"))
-    with pytest.raises(ValueError, match="'embedding_user' of the new network has 4 rows, but col"):
+    with pytest.raises(ValueError, match="'embedding_user' of the new network has 4 rows, but its"):
         warm_start(new, old, (old_table, table))
     with pytest.raises(
-        ValueError, match="no Embedding for the values of its encoder .item 5.*user 4"
+        ValueError, match="no Embedding for the values of its encoder .embedding_item 5.*user 4"
     ):
         warm_start(new, old, (Table(item=[None] * 5), old_table))
 
@@ -161,7 +222,5 @@ def test_wrong_encoders_are_refused():
 def test_rows_that_may_stand_for_two_columns_are_refused():
     table = Table(user=[None, 1], item=[None, 5])
     old, new = (network(table, names="e_{}") for _ in range(2))
-    with pytest.raises(
-        ValueError, match="many values have 'user' and 'item' .* Call it embedding_"
-    ):
+    with pytest.raises(ValueError, match="'embedding_user' and 'embedding_item' .* Call it by one"):
         warm_start(new, old, (table, table))
