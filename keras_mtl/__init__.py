@@ -41,6 +41,7 @@ from keras_mtl.models import build_sluice as build_sluice
 from keras_mtl.models import build_snr as build_snr
 from keras_mtl.models import build_soft_ordering as build_soft_ordering
 from keras_mtl.models import build_task_routing as build_task_routing
+from keras_mtl.models import warm_start as warm_start
 from keras_mtl.phases import CycleTemperature as CycleTemperature
 from keras_mtl.phases import PolicyPhases as PolicyPhases
 from keras_mtl.schedules import AnnealingSchedule as AnnealingSchedule

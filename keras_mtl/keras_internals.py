@@ -98,6 +98,14 @@ def with_inner_layers(layer: keras.Layer) -> Any:
     return list(layer._flatten_layers())
 
 
+def own_variables(layer: keras.Layer) -> Any:
+    """Returns a list of the variables of a layer that are in none of the layers in it.
+
+    States of random generators are not among them.
+    """
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
+
+
 def lambda_output_shape(layer: keras.Layer) -> Any:
     """Returns the `output_shape` that a `keras.layers.Lambda` was made with."""
     return layer._output_shape

@@ -10,6 +10,7 @@ import keras
 
 from keras_mtl import checks
 from keras_mtl.kinds import KINDS
+from keras_mtl.kinds.label_weights import checked_class_weight, checked_smoothing
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _LOG_AND_INPUT_NAMES = {"mean", "loss", "inputs", "task_id", "heads", "serving_default"}
@@ -60,9 +61,19 @@ class Task:
             there is none; outputs `(batch, steps, size)`. `"tagging"` is per step as
             it is; labels of `"ordinal"` are `(examples, steps)`. Defaults to `False`.
 
+        class_weight: How much each label counts in the loss, and in nothing else: a dict,
+            label -> weight (1 where a label is not named), or a list. Of classes, tags and ranks by
+            index; of `"binary"` and `"multilabel"` of 0 and 1, of several labels alike or as a list
+            of these. A weight multiplies that of the example, or step, as `sample_weight`
+            does: the loss is the sum of weighted losses over the sum of weights. (Keras's
+            `class_weight` divides by the number of examples.) Defaults to `None`.
+        label_smoothing: Share of each label that is spread over all classes alike, in [0, 1), of
+            classes, tags and yes-or-no labels with the loss of the kind. Defaults to 0.0.
+
     Raises:
         ValueError: An unknown kind, a size that does not fit it, a negative weight,
-            metrics that are no list, classes per step.
+            metrics that are no list, classes per step, weights or smoothing of labels that the kind
+            has not.
 
     Example:
 
@@ -80,6 +91,8 @@ class Task:
     metrics: Any = None
     weight: float = 1.0
     per_step: bool = False
+    class_weight: Any = None
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in tuple(KINDS):
@@ -123,6 +136,10 @@ class Task:
             )
         if kind.always_per_step:
             object.__setattr__(self, "per_step", True)
+        class_weight = checked_class_weight(kind, self.size, self.class_weight)
+        object.__setattr__(self, "class_weight", class_weight)
+        smoothing = checked_smoothing(kind, self.label_smoothing, self.loss, class_weight)
+        object.__setattr__(self, "label_smoothing", smoothing)
 
     @property
     def has_classes(self) -> Any:
@@ -137,6 +154,8 @@ class Task:
             "metrics": keras.saving.serialize_keras_object(self.metrics),
             "weight": self.weight,
             "per_step": self.per_step,
+            "class_weight": self.class_weight,
+            "label_smoothing": self.label_smoothing,
         }
 
     @classmethod

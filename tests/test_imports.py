@@ -31,7 +31,7 @@ INNER_ROOMS = {  # a file beside them imports from none of them, or none of them
     "data": ["text", "tables", "batches", "datasets"],
     "layers": ["routers", "mixing", "gates", "components", "recurrent", "penalties"],
     "training": ["optimizers", "callbacks", "inputs", "balancing"],
-    "models": ["allocated", "experts", "towers", "blocks", "recurrent", "growth"],
+    "models": ["allocated", "experts", "towers", "blocks", "recurrent", "growth", "warm"],
     "analysis": ["allocated", "costs", "recurrent", "scores"],
     "plots": ["scores"],
     "serving": ["freezing", "streams", "requests", "exports"],

@@ -1,5 +1,12 @@
 """Names of Keras's own losses and metrics, by the labels and answers that they read."""
 
+import inspect
+from typing import Any
+
+import keras
+
+from keras_mtl.keras_internals import function_of
+
 CLASSES = (
     "sparse_categorical_crossentropy",
     "categorical_generalized_cross_entropy",
@@ -7,6 +14,18 @@ CLASSES = (
     "sparse_top_k_categorical_accuracy",
     "iou",
     "mean_iou",
+)
+ONE_HOT = (  # of classes: they read a column for each, which the label becomes
+    "categorical_focal_crossentropy",
+    "auc",
+    "precision",
+    "recall",
+    "precision_at_recall",
+    "recall_at_precision",
+    "sensitivity_at_specificity",
+    "specificity_at_sensitivity",
+    "f1_score",
+    "fbeta_score",
 )
 NUMBERS = (
     "mean_squared_error",
@@ -53,3 +72,24 @@ VECTORS = (  # say nothing about a single value
     "pearson_correlation",
     "concordance_correlation",
 )
+_KERAS = (keras.losses, keras.metrics)
+
+
+def plain(name: str) -> str:
+    """Returns a name in which classes and functions of Keras are alike."""
+    return name.replace("_", "").lower()
+
+
+def keras_class(judge: Any) -> Any:
+    """Returns which class or function of Keras a loss or metric is; `None` of what users write."""
+    if type(judge) is keras.metrics.MeanMetricWrapper:
+        judge = function_of(judge)
+    made = judge if inspect.isfunction(judge) else type(judge)
+    own = made in (getattr(module, made.__name__, None) for module in _KERAS)
+    return made if own else None
+
+
+def reads_one_hot(judge: Any) -> bool:
+    """Returns whether a loss or metric of Keras reads class labels as columns of 0 and 1."""
+    made = keras_class(judge)
+    return made is not None and plain(made.__name__) in map(plain, ONE_HOT)

@@ -37,6 +37,8 @@ class Kind:
         default_metrics: The short names of those that a task logs, unless it has its own.
         fitting: Names of Keras's losses and metrics that read these labels and answers.
         first_choice: Dict, `"loss"` and `"metric"` -> what to use instead of one that does not.
+        smoothed: Function `(y_true, y_pred, smoothing)` that is the loss of smoothed labels. `None`
+            of labels that cannot be smoothed.
         reads_logits: Whether Keras's losses must be told `from_logits=True`.
         has_classes: Whether a label is one of `size` class indices.
         is_label: Function of known labels, NumPy arrays or tensors: which can be right. `None` of
@@ -56,6 +58,7 @@ class Kind:
     default_metrics: tuple[str, ...]
     fitting: tuple[str, ...]
     first_choice: Mapping[str, str]
+    smoothed: Any = None
     reads_logits: bool = False
     has_classes: bool = False
     start: Callable = _zeros

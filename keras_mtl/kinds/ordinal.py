@@ -62,5 +62,6 @@ ORDINAL = dataclasses.replace(
     link=class_probabilities,
     metrics={**CLASSES.metrics, "mae": absolute_error_in_ranks},
     default_metrics=("accuracy", "mae"),
+    smoothed=None,
     kind_per_step=None,
 )

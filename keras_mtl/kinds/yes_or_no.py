@@ -13,6 +13,10 @@ def _is_yes_or_no(labels: Any) -> Any:
     return (labels == 0) | (labels == 1)
 
 
+def _smoothed(y: Any, y_pred: Any, smoothing: float) -> Any:
+    return keras.losses.binary_crossentropy(y, y_pred, label_smoothing=smoothing)
+
+
 BINARY = Kind(
     form="has labels 0 and 1, and answers with one probability",
     activation="sigmoid",
@@ -23,6 +27,7 @@ BINARY = Kind(
     first_choice={"loss": "binary_crossentropy", "metric": "accuracy"},
     is_label=_is_yes_or_no,
     labels="0 and 1",
+    smoothed=_smoothed,
     short_form=True,
     kind_of_several="multilabel",
 )

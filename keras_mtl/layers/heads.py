@@ -1,6 +1,6 @@
 """Heads: each task's prediction from features."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.kinds import KINDS
+from keras_mtl.layers.places import head_columns
 from keras_mtl.tasks import Task, as_task
 from keras_mtl.types import Shape, Tensor
 
@@ -74,10 +75,11 @@ class TaskHead(keras.layers.Layer):
         self.task = task = as_task(task)
         self.task_id = checks.count("task_id", task_id, least=0)
         self.supports_masking = task.per_step
+        self._start = KINDS[task.kind].start(task.size)
 
     def build(self, shape: Shape) -> None:
         check_features({self.name: self.task}, shape)
-        bias, gaps = KINDS[self.task.kind].start(self.task.size)
+        bias, gaps = self._start
         self.kernel = self.add_weight(shape=(shape[-1], len(bias)), name="kernel")
         self.bias = self.add_weight(shape=bias.shape, initializer=initial(bias), name="bias")
         self.gaps = None
@@ -91,6 +93,10 @@ class TaskHead(keras.layers.Layer):
     def frozen(self, call: Callable[..., Any], features: Tensor) -> Any:
         """Becomes a stock Dense, of ordinal tasks with operations after it."""
         return stock_head(self.name, self.task, features, *self.get_weights())
+
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        columns, gaps = (head_columns(self.name, self.task, len(part)) for part in self._start)
+        return {"kernel": {1: columns}, "bias": {0: columns}, "gaps": {0: gaps}}
 
     def get_config(self) -> dict[str, Any]:
         task = keras.saving.serialize_keras_object(self.task)

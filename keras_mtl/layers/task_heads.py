@@ -1,6 +1,6 @@
 """Heads of separate data: the prediction of the task that each example belongs to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -11,6 +11,7 @@ from keras_mtl import checks
 from keras_mtl.kinds import KINDS
 from keras_mtl.layers.growing import take_over_each
 from keras_mtl.layers.heads import check_features, initial, stock_head
+from keras_mtl.layers.places import head_columns, in_blocks
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import Task, as_task, kinds_of, largest_size
 from keras_mtl.types import Shape, Tasks, Tensor
@@ -196,6 +197,20 @@ class TaskHeads(keras.layers.Layer):
     def take_over(self, old: Any) -> None:
         for old_block, block in zip(old.blocks, self.blocks, strict=False):
             take_over_each(old_block, block)
+
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        columns, gaps = (
+            [
+                head_columns(name, task, size)
+                for (name, task), size in zip(self.tasks.items(), part.sizes, strict=True)
+            ]
+            for part in (self._columns, self._gaps)
+        )
+        found: dict[str, Any] = {}
+        for name, axis, labels in (("kernel", 1, columns), ("bias", 0, columns), ("gaps", 0, gaps)):
+            blocks = in_blocks(name, axis, labels, self.num_added_tasks)
+            found |= {block: {axis: sum(places[axis], [])} for block, places in blocks.items()}
+        return found
 
     def get_config(self) -> dict[str, Any]:
         tasks = {n: keras.saving.serialize_keras_object(t) for n, t in self.tasks.items()}

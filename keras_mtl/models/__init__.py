@@ -31,3 +31,5 @@ from keras_mtl.models.towers.cross_stitch import build_cross_stitch as build_cro
 from keras_mtl.models.towers.low_supervision import build_low_supervision as build_low_supervision
 from keras_mtl.models.towers.sluice import build_sluice as build_sluice
 from keras_mtl.models.towers.snr import build_snr as build_snr
+from keras_mtl.models.warm.report import WarmStart as WarmStart
+from keras_mtl.models.warm.warm_start import warm_start as warm_start

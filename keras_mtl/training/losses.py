@@ -7,12 +7,14 @@ examples, and the sum of their weights. Means, totals and logs follow from these
 import dataclasses
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_mtl.kinds import KINDS
+from keras_mtl.kinds.keras_names import reads_one_hot
 from keras_mtl.types import Tensor
 
 
@@ -23,19 +25,35 @@ class Measure:
     `elementwise` functions judge every element of a label on its own, so that a label
     may be missing in part; others see whole labels. `any_width` functions do not mind
     the padding of tasks that are narrower than others; others see a task's own width.
+    `weigh(y)` is how much each label counts, or each element of one; `None` is 1.
     """
 
     function: Callable
     elementwise: bool = False
     any_width: bool = False
+    weigh: Callable | None = None
 
 
 def loss_measure(task: Any) -> Any:
     """Returns how the loss of a `Task` is measured."""
+    kind = KINDS[task.kind]
+    weigh = None if task.class_weight is None else partial(_label_weights, task)
     if task.loss is None:
-        return _own_measure(task, KINDS[task.kind].loss)
-    loss = keras.losses.get(task.loss)
-    return Measure(loss.call if isinstance(loss, keras.losses.Loss) else loss)
+        loss = kind.loss
+        if task.label_smoothing:
+            loss = partial(kind.smoothed, smoothing=task.label_smoothing)
+        measure = _own_measure(task, loss)
+        plain = weigh is None and not task.label_smoothing
+        return measure if plain else dataclasses.replace(measure, any_width=False, weigh=weigh)
+    return Measure(_reading(task, keras.losses.get(task.loss)), weigh=weigh)
+
+
+def _reading(task: Any, judge: Any) -> Any:
+    """Returns a loss or metric as a function of a task's labels and answers."""
+    function = judge.call if isinstance(judge, keras.losses.Loss) else judge
+    if not (task.has_classes and reads_one_hot(judge)):
+        return function
+    return lambda y, y_pred: function(ops.one_hot(y, y_pred.shape[-1]), y_pred)
 
 
 def accuracy_measure(task: Any) -> Any:
@@ -75,7 +93,7 @@ def _metric(task: Any, metric: Any) -> tuple[Any, Any]:
         return short, _own_measure(task, KINDS[task.kind].metrics[short])
     resolved = keras.metrics.get(metric)
     if not isinstance(resolved, keras.metrics.Metric):
-        return resolved.__name__, Measure(resolved)
+        return resolved.__name__, Measure(_reading(task, resolved))
     return _log_name(resolved, short), resolved
 
 
@@ -137,20 +155,35 @@ def per_example(measure: Any, task: Any, y: Any, y_pred: Any, size: Any) -> tupl
     makes its value NaN: compiled code cannot raise, and no number would be right.
     """
     y, known, wrong = labelled(task, y, size)
+    weight: Any = 1.0 if measure.weigh is None else measure.weigh(y)
     if measure.elementwise:
         values = ops.reshape(measure.function(y[..., None], y_pred[..., None]), ops.shape(y))
         count = ops.sum(ops.cast(known, values.dtype), axis=-1)
-        values = ops.sum(ops.where(known, values, 0.0), axis=-1) / ops.maximum(count, 1.0)
+        own = ops.where(known, weight, 0.0)
+        values = ops.sum(own * ops.where(known, values, 0.0), axis=-1)
         known, wrong = ops.any(known, axis=-1), ops.any(wrong, axis=-1)
+        weight = ops.sum(own, axis=-1)
+        values = values / ops.where(weight > 0, weight, 1.0)
+        weight = weight / ops.maximum(count, 1.0)
     else:
         values = measure.function(y, y_pred)
         if not task.has_classes:
+            weight = weight if measure.weigh is None else weight[..., 0]
             known, wrong = ops.all(known, axis=-1), ops.any(wrong, axis=-1)
         if task.per_step and len(values.shape) == 1 and known.shape[1] == 1:
             values = ops.expand_dims(values, axis=-1)  # some of Keras's drop an axis of one step
         _check_rank(measure.function, task, values, known)
     values = ops.where(wrong, float("nan"), ops.where(known, values, 0.0))
-    return values, ops.cast(known, values.dtype)
+    return values, weight * ops.cast(known, values.dtype)
+
+
+def _label_weights(task: Any, y: Any) -> Any:
+    """Returns how much labels count in the loss of a `Task`, or each element of them."""
+    table = ops.array(task.class_weight, dtype="float32")
+    index = ops.cast(y, "int32")
+    if task.has_classes or len(table.shape) == 1:
+        return ops.take(table, index, axis=0)
+    return ops.where(index == 1, table[:, 1], table[:, 0])
 
 
 def _check_rank(function: Any, task: Any, values: Any, known: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mtl.kinds.keras_names import reads_one_hot
 from keras_mtl.training.losses import Measure
 from keras_mtl.types import Tensor
 
@@ -45,6 +46,8 @@ class TaskMetric(keras.metrics.Metric):
             y, y_pred, weight = batch.view(task)
             wrong = ops.isnan(weight)
             weight = ops.where(wrong, 0.0, weight)
+            if len(y.shape) < len(y_pred.shape) and reads_one_hot(metric):
+                y = ops.one_hot(y, y_pred.shape[-1])
             metric.update_state(y, y_pred, sample_weight=weight)
             own = ops.arange(len(self.task_names)) == self.task_names.index(task)
             self.add(

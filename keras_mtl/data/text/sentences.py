@@ -106,6 +106,17 @@ class SentenceEncoder:
         """Number of character ids, with padding and unknown."""
         return self._lookup("characters").vocabulary_size()
 
+    def vocabularies(self) -> dict[str, list[Any]]:
+        """Returns what the ids stand for, which `keras_mtl.warm_start` matches embeddings by.
+
+        Returns:
+            Dict, `"words"` and on demand `"characters"` -> list by id; `None` for ids that stand
+            for the same in all encoders: padding and what is unknown. An `Embedding` of as many
+            rows is of these, whatever its name.
+        """
+        known = {"words": self.words, "characters": self.characters}
+        return {name: [None, None, *strings] for name, strings in known.items() if strings}
+
     def inputs(self) -> Any:
         """Returns the `keras.Input` of the ids for a builder; with characters a dict of two."""
         words = keras.Input((None,), dtype="int32", name="words")

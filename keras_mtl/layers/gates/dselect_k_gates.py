@@ -1,5 +1,6 @@
 """Gates that learn to select k experts: DSelect-k."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -208,6 +209,11 @@ class DSelectKGates(ChargingLayer):
             dense.set_weights([kernel.numpy()[:, task_id], bias.numpy()[task_id]])
         weights = self._weights(self._selectors(found["code"]), found["weight"])
         return OpenExperts(np.arange(self.num_experts), as_dtype(weights, self.compute_dtype))
+
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        names = ("code", "weight")
+        kernels = {f"{name}_kernel": {1: tasks} for name in names}
+        return kernels | {f"{name}_bias": {0: tasks} for name in names}
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """Softmax gates: the share of each expert that a task takes, for each example."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -121,6 +122,9 @@ class TaskGates(keras.layers.Layer):
         kernel, bias = self.get_weights()
         dense.set_weights([kernel[:, task_id, experts], bias[task_id, experts]])
         return OpenExperts(experts, weights)
+
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        return {"kernel": {1: tasks}, "bias": {0: tasks}}
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """Each example's few experts: noisy top-k gates, and a price on experts that stand idle."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -201,6 +202,9 @@ class NoisyTopKGates(ChargingLayer):
             shift = keras.layers.Rescaling(1.0, offset=row, name=f"{self.name}_{task_id + 1}")
             scores = shift(scores)
         return OpenExperts(np.arange(self.num_experts), top_k_weights(scores, self.top_k))
+
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        return {"task_scores": {0: tasks}, "task_noise": {0: tasks}}
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -131,6 +131,14 @@ class Sluice(Stitch):
             for start in range(0, len(chunks), num)
         ]
 
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        parts = [(task, self.num_subspaces, n) for task in tasks for n in range(self.num_subspaces)]
+        if self.ties is None:
+            return {"alpha": {0: parts, 1: parts}}
+        entries = [np.argwhere(self.ties == n) for n in range(self.ties.max() + 1)]
+        tied = [frozenset((parts[row], parts[col]) for row, col in pairs) for pairs in entries]
+        return {"alpha": {0: tied}}
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

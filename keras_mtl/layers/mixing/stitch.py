@@ -196,6 +196,9 @@ class CrossStitch(Stitch):
     def call(self, streams: Sequence[Tensor]) -> Any:
         return weighted_sums(self.pair_weights, streams)
 
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        return {"alpha": {0: tasks, 1: tasks}}
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

@@ -1,5 +1,6 @@
 """Named terms of the loss that keep shared and private states apart."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -88,6 +89,9 @@ class AdversarialPenalty(ChargingLayer):
         return features
 
     frozen = passes_through
+
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        return {"kernel": {1: tasks}, "bias": {0: tasks}}
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_tasks": self.num_tasks}

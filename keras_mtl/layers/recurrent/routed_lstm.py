@@ -1,7 +1,7 @@
 """An LSTM that reads its input through functions chosen for the task."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.growing import take_over_each
+from keras_mtl.layers.places import in_blocks
 from keras_mtl.layers.recurrent.scan import check_sequence, lstm_gates, masked_scan
 from keras_mtl.layers.routers.allocation import take_rows
 from keras_mtl.layers.routers.gumbel_choice import gumbel_noise, straight_through_choice
@@ -207,6 +208,9 @@ class RoutedLSTM(keras.layers.Layer):
         if ends:
             return keras.layers.LSTM(self.units, return_sequences=True, **settings)
         return keras.layers.Dense(4 * self.units, activation="relu", **settings)
+
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        return in_blocks("logits", 0, tasks, self.num_added_tasks)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """A row of probabilities for each task, from which one component is drawn."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -128,6 +129,10 @@ class ChoicePolicy(Allocation):
         present = ops.any(count > 0, axis=1, keepdims=True)
         self.policy.assign(ops.where(present, moved, policy))
         return ops.zeros(())
+
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        names = ("scores", "policy", "returns", "num_returns")
+        return {name: {0: tasks} for name in names}
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """The base of learned allocations: a Bernoulli variable for each task and component."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import keras
@@ -9,6 +10,7 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.layers.copying import new_layer_like
 from keras_mtl.layers.growing import take_over_each
+from keras_mtl.layers.places import in_blocks
 from keras_mtl.layers.routers.allocation import Allocation
 from keras_mtl.layers.routers.decisions import kept_below_half
 from keras_mtl.layers.routers.gumbel import GumbelRouter
@@ -151,6 +153,9 @@ class LearnedAllocation(Allocation):
 
     def take_over(self, old: Any) -> None:
         take_over_each(old.row_blocks, self.row_blocks)
+
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        return in_blocks("logits", 0, tasks, self.num_added_tasks)
 
     def get_config(self) -> dict[str, Any]:
         return {

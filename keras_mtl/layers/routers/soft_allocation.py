@@ -1,5 +1,6 @@
 """Real-valued weights of components per task: soft layer ordering."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -51,6 +52,9 @@ class SoftAllocation(Allocation):
 
     def probabilities(self) -> Tensor:
         return ops.softmax(self.scores, axis=-1)
+
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        return {"scores": {0: tasks}}
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,7 +1,7 @@
 """Masks of channels, one for each task, drawn once."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -92,6 +92,9 @@ class TaskMask(keras.layers.Layer):
     def frozen(self, call: Callable[..., Any], x: Tensor, task_id: Tensor) -> Any:
         """Becomes a stock Rescaling with the zeros and ones of one task; nothing, if all are 1."""
         return stock_sum([x], [ops.convert_to_numpy(self.masks)[task_id]])
+
+    def places(self, tasks: Sequence[str]) -> dict[str, Any]:
+        return {"masks": {0: tasks}}
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -69,7 +69,7 @@ class CheckedData(WholeAfterErrors):
         if given.get("class_weight") is not None:
             raise ValueError(
                 "class_weight is refused: it cannot say which task it means. "
-                "Use sample_weight, or Task(weight=...)."
+                "Use sample_weight, or Task(class_weight=...)."
             )
         if not self.uses_task_losses:
             return given

@@ -4,17 +4,13 @@ One that reads labels or answers in another form than a task has them seldom fai
 another number, of which nobody can tell that it is wrong. What users write themselves is theirs.
 """
 
-import inspect
 import re
 from typing import Any
 
 import keras
 
-from keras_mtl.keras_internals import function_of
 from keras_mtl.kinds import KINDS
-from keras_mtl.kinds.keras_names import LOGITS, VECTORS
-
-_KERAS = (keras.losses, keras.metrics)
+from keras_mtl.kinds.keras_names import LOGITS, VECTORS, keras_class, plain
 
 
 def check_fit(name: str, task: Any) -> None:
@@ -27,15 +23,13 @@ def check_fit(name: str, task: Any) -> None:
 
 
 def _check(name: str, task: Any, role: Any, judge: Any) -> None:
-    if type(judge) is keras.metrics.MeanMetricWrapper:
-        judge = function_of(judge)
-    made = judge if inspect.isfunction(judge) else type(judge)
-    if made not in (getattr(module, made.__name__, None) for module in _KERAS):
+    made = keras_class(judge)
+    if made is None:
         return
-    word = _word(made.__name__)
+    word = plain(made.__name__)
     alone = VECTORS if task.size == 1 else ()
     kind = KINDS[task.kind]
-    fitting = {_word(fit): fit for fit in kind.fitting if fit not in alone}
+    fitting = {plain(fit): fit for fit in kind.fitting if fit not in alone}
     if word in fitting:
         use = _setting(task, word, judge.get_config() if hasattr(judge, "get_config") else {})
     else:
@@ -51,7 +45,7 @@ def _check(name: str, task: Any, role: Any, judge: Any) -> None:
 def _setting(task: Any, word: str, config: dict[str, Any]) -> Any:
     """Returns with which setting something of a fitting kind would be right, if not as it is."""
     logits = KINDS[task.kind].reads_logits
-    asked = word in map(_word, LOGITS) or "from_logits" in config
+    asked = word in map(plain, LOGITS) or "from_logits" in config
     if asked and config.get("from_logits", False) != logits:
         return f"from_logits={logits}"
     if word in ("iou", "meaniou") and (config["sparse_y_pred"] or not config["sparse_y_true"]):
@@ -60,14 +54,10 @@ def _setting(task: Any, word: str, config: dict[str, Any]) -> Any:
         return 'dtype="float32"'  # without it, weights are cut to whole numbers
     if word in ("f1score", "fbetascore"):
         takes_largest = task.size == 1 and config["threshold"] is None  # of one: always a yes
-        return 'average="macro", threshold=0.5' if takes_largest or not config["average"] else None
+        use = 'average="macro"' if task.has_classes else 'average="macro", threshold=0.5'
+        return use if takes_largest or not config["average"] else None
     return None
 
 
-def _word(name: str) -> Any:
-    """Returns a name in which classes and functions of Keras are alike."""
-    return name.replace("_", "").lower()
-
-
 def _family(name: str) -> Any:
-    return re.sub("sparse|categorical|binary|onehot", "", _word(name))
+    return re.sub("sparse|categorical|binary|onehot", "", plain(name))

@@ -11,6 +11,7 @@ from keras import losses, metrics, ops
 
 import keras_mtl
 from keras_mtl import Task
+from keras_mtl.kinds.keras_names import reads_one_hot
 from keras_mtl.training.inputs.judges import check_fit
 
 KINDS = {
@@ -52,7 +53,7 @@ FOR_NO_TASK = {  # labels of a form that no kind has, or no labels
         "circle",
     ),
     *("CTC", "ctc", "KLDivergence", "kl_divergence"),
-    *("categorical_crossentropy", "categorical_focal_crossentropy"),  # as they are, not of logits
+    "categorical_crossentropy",  # as it is, not of logits
 }
 
 
@@ -112,7 +113,9 @@ def examples(task, seed=0, count=40):
     return rng.integers(0, largest, (count, task.size)).astype("float32"), answers
 
 
-LEAST = {"classes": 7, "binary": 30, "multilabel": 30, "regression": 20, "count": 15, "ordinal": 7}
+LEAST = {
+    "classes": 17, "binary": 30, "multilabel": 30, "regression": 20, "count": 15, "ordinal": 17,
+}  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")  # IoU on JAX
@@ -120,12 +123,14 @@ LEAST = {"classes": 7, "binary": 30, "multilabel": 30, "regression": 20, "count"
 def test_what_fits_computes_a_number(kind):
     """Each is called on labels and answers in the form that the task has."""
     task = KINDS[kind]
-    y, p = (ops.convert_to_tensor(part) for part in examples(task))
+    indices, p = (ops.convert_to_tensor(part) for part in examples(task))
     called = 0
     for module, name in JUDGES:
         judge = made(module, name, from_logits=kind == "regression", axis=-1, num_labels=None)
         if not fits(kind, module, judge) or name == "categorical_generalized_cross_entropy":
             continue  # the function has no value of q
+        one_hot = task.has_classes and reads_one_hot(judge)
+        y = ops.one_hot(indices, task.size) if one_hot else indices
         if isinstance(judge, metrics.Metric):
             judge.update_state(y, p, sample_weight=ops.ones((40,)))
             value = judge.result()
@@ -147,8 +152,9 @@ REFUSED = [  # kind, loss or metric, the right one
     ("classes", metrics.Accuracy(), "sparse_categorical_accuracy"),
     ("classes", "top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy"),
     ("classes", "binary_accuracy", "sparse_categorical_accuracy"),
-    ("classes", metrics.AUC(), "accuracy"),
-    ("classes", metrics.F1Score(), "accuracy"),
+    ("classes", metrics.AUC(from_logits=True), "from_logits=False"),
+    ("classes", metrics.F1Score(), 'average="macro"'),
+    ("classes", "binary_focal_crossentropy", "categorical_focal_crossentropy"),
     ("classes", metrics.OneHotMeanIoU(3), "mean_iou"),
     ("classes", metrics.MeanIoU(3), "sparse_y_true=True, sparse_y_pred=False"),
     ("classes", metrics.SparseCategoricalCrossentropy(from_logits=True), "from_logits=False"),

@@ -1,0 +1,1 @@
+"""Networks that begin with what another one has learned."""
