@@ -9,6 +9,7 @@ from typing import Any, Self
 import keras
 
 from keras_mtl import checks
+from keras_mtl.funnels import check_funnel_task, check_funnels
 from keras_mtl.kinds import KINDS
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -59,10 +60,17 @@ class Task:
             `(examples, steps)`, of a size above 1 `(examples, steps, size)`, NaN where
             there is none; outputs `(batch, steps, size)`. `"tagging"` is per step as
             it is; labels of `"ordinal"` are `(examples, steps)`. Defaults to `False`.
+        given: Name of a binary task before this one without which this, binary too, cannot be 1:
+            a long view is given its click. The answer is the probability of both, and
+            `<task>_given_<parent>` that of this one if the other is 1; see
+            `keras_mtl.training.funnel_losses`. Defaults to `None`.
+        estimator: What a task that is given another learns by: `"entire"` (all examples),
+            `"given"` (those whose parent is 1 alone), `"ipw"` or `"dr"` (these, corrected by
+            inverse propensities, or doubly robust). Defaults to `"entire"`.
 
     Raises:
         ValueError: An unknown kind, a size that does not fit it, a negative weight,
-            metrics that are no list, classes per step.
+            metrics that are no list, classes per step, a kind that cannot be given another task.
 
     Example:
 
@@ -80,6 +88,8 @@ class Task:
     metrics: Any = None
     weight: float = 1.0
     per_step: bool = False
+    given: str | None = None
+    estimator: str = "entire"
 
     def __post_init__(self) -> None:
         if self.kind not in tuple(KINDS):
@@ -123,6 +133,7 @@ class Task:
             )
         if kind.always_per_step:
             object.__setattr__(self, "per_step", True)
+        check_funnel_task(self)
 
     @property
     def has_classes(self) -> Any:
@@ -137,6 +148,8 @@ class Task:
             "metrics": keras.saving.serialize_keras_object(self.metrics),
             "weight": self.weight,
             "per_step": self.per_step,
+            "given": self.given,
+            "estimator": self.estimator,
         }
 
     @classmethod
@@ -171,7 +184,7 @@ def as_task(specification: Any) -> Task:
 def as_tasks(tasks: Any) -> dict[str, Task]:
     """Returns `tasks` with every short form replaced, after a check of the names.
 
-    The order of the dict is the task index.
+    The order of the dict is the task index, in which a task stands after the one it is given.
     """
     if not isinstance(tasks, Mapping) or not tasks:
         raise ValueError(
@@ -180,7 +193,9 @@ def as_tasks(tasks: Any) -> dict[str, Task]:
         )
     for name in tasks:
         check_task_name(name)
-    return {name: as_task(specification) for name, specification in tasks.items()}
+    found = {name: as_task(specification) for name, specification in tasks.items()}
+    check_funnels(found)
+    return found
 
 
 def check_task_name(name: str, taken: Any = ()) -> None:

@@ -22,20 +22,23 @@ class Measure:
 
     `elementwise` functions judge every element of a label on its own, so that a label
     may be missing in part; others see whole labels. `any_width` functions do not mind
-    the padding of tasks that are narrower than others; others see a task's own width.
+    the padding of tasks that are narrower than others; others see a task's own width. The loss of a
+    task in a funnel is more than one function of its labels and predictions.
     """
 
     function: Callable
     elementwise: bool = False
     any_width: bool = False
+    is_loss: bool = False
 
 
 def loss_measure(task: Any) -> Any:
     """Returns how the loss of a `Task` is measured."""
     if task.loss is None:
-        return _own_measure(task, KINDS[task.kind].loss)
+        measure = _own_measure(task, KINDS[task.kind].loss)
+        return dataclasses.replace(measure, is_loss=True)
     loss = keras.losses.get(task.loss)
-    return Measure(loss.call if isinstance(loss, keras.losses.Loss) else loss)
+    return Measure(loss.call if isinstance(loss, keras.losses.Loss) else loss, is_loss=True)
 
 
 def accuracy_measure(task: Any) -> Any:
