@@ -56,6 +56,8 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
     the draws of `Dropout`, the statistics of `BatchNormalization` unless it is `synchronized`.
     """
 
+    output_names: list[str]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.balancing = None
