@@ -80,7 +80,7 @@ def funnel_values(
     error, _ = loss(y[name], factors[-1])
     propensity = ops.maximum(ops.stop_gradient(y_pred[task.given][..., 0]), _LEAST_PROPENSITY)
     weight = ops.where(clicked, 1.0 / propensity, 0.0)
-    if imputed is None:
+    if task.estimator == "ipw" or imputed is None:
         return entire + weight * error, known
     yes, _ = loss(ops.ones_like(y[name]), factors[-1])
     no, _ = loss(ops.zeros_like(y[name]), factors[-1])
