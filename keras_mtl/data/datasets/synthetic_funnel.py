@@ -39,7 +39,8 @@ def synthetic_funnel(
     Returns:
         `(tasks, train, test, truth)`: the tasks `"click"` and `"conversion"`, which is given it;
         two pairs `(x, y)`, with NaN for conversions where there is no click; a dict with the true
-        probabilities of the test examples, `"click"` and `"conversion_given_click"`.
+        probabilities of the test examples, `"click"` and `"conversion_given_click"`, and `u` as
+        `"direction"`.
 
     Raises:
         ValueError: A negative `selection`, no examples or features.
@@ -62,6 +63,7 @@ def synthetic_funnel(
     direction /= np.linalg.norm(direction)
     train, _ = _draw(direction, selection, num_train, np.random.default_rng((seed, 1)))
     test, truth = _draw(direction, selection, num_test, np.random.default_rng((seed, 2)))
+    truth["direction"] = direction
     conversion = Task("binary", given="click", estimator=estimator)
     return {"click": Task("binary"), "conversion": conversion}, train, test, truth
 
