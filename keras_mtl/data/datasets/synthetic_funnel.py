@@ -51,8 +51,8 @@ def synthetic_funnel(
     >>> x.shape, list(y), bool(np.isnan(y["conversion"][y["click"] == 0]).all())
     ((1000, 4), ['click', 'conversion'], True)
     >>> click, conversion = truth["click"], truth["conversion_given_click"]
-    >>> round(np.mean(conversion), 2), round(np.average(conversion, weights=click), 2)
-    (0.3, 0.4)
+    >>> [round(float(np.average(conversion, weights=weights)), 1) for weights in (None, click)]
+    [0.3, 0.4]
     """
     checks.number("selection", selection, least=0)
     checks.count("num_train", num_train)
