@@ -48,7 +48,8 @@ def off(cell, folder, model=None):
         rows = [ROWS[builder]] * given if builder in ROWS else None
         grown = keras_mtl.add_task(model, "extra", NEW, allocation=rows)
         after = answers(grown, longer)
-        assert after["extra"].shape == (len(x), NEW.size) and list(after) == [*before, "extra"]
+        assert after["extra"].shape == (len(x), NEW.size)
+        assert list(grown.tasks) == [*model.tasks, "extra"] and set(after) == {*before, "extra"}
         found += [(before, after), (after, _frozen_answers(grown, x))]
     return max(_distance(*pair, model.tasks) for pair in found) / allowed
 
