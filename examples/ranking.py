@@ -1,9 +1,9 @@
 """Ranks a feed: raw columns, a funnel of three tasks, a comparison, an export, and the next day.
 
-A log of impressions with clicks, and long views and likes after a click, is encoded; MMoE is compared
-with one network for each task and with a shared bottom; then it is trained, exported with its
-encoder, and asked as a server is asked, by a row of JSON. On the next day new videos have come: the
-network starts from the one before.
+A log of impressions with clicks, and long views and likes after a click, is encoded; MMoE is
+compared with one network for each task, shared bottom and others; then it is trained, exported with
+its encoder, and asked as a server is asked, by a row of JSON. On the next day new videos have come,
+and the network starts from the one before.
 
     python examples/ranking.py
     python examples/ranking.py --rows 60000 --seeds 5 --out feed

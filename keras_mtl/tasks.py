@@ -9,6 +9,7 @@ from typing import Any, Self
 import keras
 
 from keras_mtl import checks
+from keras_mtl.funnels import check_funnel_task, check_funnels
 from keras_mtl.kinds import KINDS
 from keras_mtl.kinds.label_weights import checked_class_weight, checked_smoothing
 
@@ -60,6 +61,13 @@ class Task:
             `(examples, steps)`, of a size above 1 `(examples, steps, size)`, NaN where
             there is none; outputs `(batch, steps, size)`. `"tagging"` is per step as
             it is; labels of `"ordinal"` are `(examples, steps)`. Defaults to `False`.
+        given: Name of a binary task before this one without which this, binary too, cannot be 1:
+            a long view is given its click. The answer is the probability of both, and
+            `<task>_given_<parent>` that of this one if the other is 1; see
+            `keras_mtl.training.funnel_losses`. Defaults to `None`.
+        estimator: What a task that is given another learns by: `"entire"` (all examples),
+            `"given"` (those whose parent is 1 alone), `"ipw"` or `"dr"` (these, corrected by
+            inverse propensities, or doubly robust). Defaults to `"entire"`.
 
         class_weight: How much each label counts in the loss, and in nothing else: a dict,
             label -> weight (1 where a label is not named), or a list. Of classes, tags and ranks by
@@ -73,7 +81,7 @@ class Task:
     Raises:
         ValueError: An unknown kind, a size that does not fit it, a negative weight,
             metrics that are no list, classes per step, weights or smoothing of labels that the kind
-            has not.
+            has not, a kind that cannot be given another task.
 
     Example:
 
@@ -93,6 +101,8 @@ class Task:
     per_step: bool = False
     class_weight: Any = None
     label_smoothing: float = 0.0
+    given: str | None = None
+    estimator: str = "entire"
 
     def __post_init__(self) -> None:
         if self.kind not in tuple(KINDS):
@@ -140,6 +150,7 @@ class Task:
         object.__setattr__(self, "class_weight", class_weight)
         smoothing = checked_smoothing(kind, self.label_smoothing, self.loss, class_weight)
         object.__setattr__(self, "label_smoothing", smoothing)
+        check_funnel_task(self)
 
     @property
     def has_classes(self) -> Any:
@@ -156,6 +167,8 @@ class Task:
             "per_step": self.per_step,
             "class_weight": self.class_weight,
             "label_smoothing": self.label_smoothing,
+            "given": self.given,
+            "estimator": self.estimator,
         }
 
     @classmethod
@@ -190,7 +203,7 @@ def as_task(specification: Any) -> Task:
 def as_tasks(tasks: Any) -> dict[str, Task]:
     """Returns `tasks` with every short form replaced, after a check of the names.
 
-    The order of the dict is the task index.
+    The order of the dict is the task index, in which a task stands after the one it is given.
     """
     if not isinstance(tasks, Mapping) or not tasks:
         raise ValueError(
@@ -199,7 +212,9 @@ def as_tasks(tasks: Any) -> dict[str, Task]:
         )
     for name in tasks:
         check_task_name(name)
-    return {name: as_task(specification) for name, specification in tasks.items()}
+    found = {name: as_task(specification) for name, specification in tasks.items()}
+    check_funnels(found)
+    return found
 
 
 def check_task_name(name: str, taken: Any = ()) -> None:

@@ -14,6 +14,7 @@ ROOMS = [
     "replicas",
     "seeds",
     "kinds",
+    "funnels",
     "tasks",
     "schedules",
     "phases",

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_mtl.data.batches.task_batches import TaskBatches
 from keras_mtl.data.labels import check_labels, num_axes, one_value
+from keras_mtl.funnels import joint_labels
 from keras_mtl.tasks import Task
 
 
@@ -111,7 +112,15 @@ def as_data(name: str, given: Any, tasks: dict[str, Task], task_data: str) -> Ar
             f"{name} must have labels of all tasks, {', '.join(tasks)}, and of no others. It has "
             f"those of {', '.join(known) or 'none'}."
         )
+    if isinstance(data, Arrays):
+        data.y = _with_joint_labels(tasks, data.y)
     return data
+
+
+def _with_joint_labels(tasks: dict[str, Task], y: dict[str, Any]) -> dict[str, Any]:
+    """Returns labels of funnels that need no look at a task's parent: those that it decides, 0."""
+    names = {n for name, task in tasks.items() if task.given for n in (name, task.given)}
+    return joint_labels(tasks, {**y, **{n: check_labels(n, tasks[n], y[n]) for n in names}})
 
 
 def _data(name: str, given: Any, task_data: str) -> Arrays | Batches:

@@ -29,11 +29,12 @@ class Given:
     common: dict[str, Any]
 
     def of_task(self, name: str) -> "Given":
-        """Returns what a network of one task is given."""
+        """Returns what a network of one task is given: of a funnel the joint label alone."""
         common = dict(self.common)
         if isinstance(common.get("tower_units"), Mapping):
             common["tower_units"] = {name: common["tower_units"][name]}
-        return dataclasses.replace(self, tasks={name: self.tasks[name]}, common=common)
+        alone = dataclasses.replace(self.tasks[name], given=None, estimator="entire")
+        return dataclasses.replace(self, tasks={name: alone}, common=common)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,6 +24,7 @@ from keras_mtl.data.datasets.synthetic_depths import (
     synthetic_example_depths as synthetic_example_depths,
 )
 from keras_mtl.data.datasets.synthetic_feed import synthetic_feed as synthetic_feed
+from keras_mtl.data.datasets.synthetic_funnel import synthetic_funnel as synthetic_funnel
 from keras_mtl.data.datasets.synthetic_sequences import synthetic_sequences as synthetic_sequences
 from keras_mtl.data.datasets.synthetic_views import synthetic_views as synthetic_views
 from keras_mtl.data.datasets.universal_dependencies import (

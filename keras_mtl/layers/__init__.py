@@ -12,6 +12,7 @@ from keras_mtl.layers.components.residual_blocks import ResidualConv2D as Residu
 from keras_mtl.layers.components.residual_dense import ResidualDense as ResidualDense
 from keras_mtl.layers.components.routed_modular import RoutedModular
 from keras_mtl.layers.components.skippable import SkippableBlock
+from keras_mtl.layers.funnel_head import FunnelHead
 from keras_mtl.layers.gates.dselect_k_gates import DSelectKGates as DSelectKGates
 from keras_mtl.layers.gates.instance_gate import InstanceGate as InstanceGate
 from keras_mtl.layers.gates.stream_gates import StreamGates

@@ -7,13 +7,13 @@ an integer, a row of an allocation an array. Its answer has the mask of `compute
 `frozen_mask(call, *inputs)` where there is one.
 """
 
-import inspect
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_mtl.keras_internals import graph_of, mask_of, run_graph, set_mask
+from keras_mtl.layers.masks import explicit_masks
 from keras_mtl.tasks import Task
 from keras_mtl.types import Tensor
 
@@ -69,7 +69,7 @@ class FrozenCall:
     def copy(self, layer: keras.Layer, *args: Any) -> Any:
         """Returns what a copy of a layer answers that stays in the frozen network as it is."""
         stand_in = self._network.stand_in(layer, self._prefix + layer.name)
-        return stand_in(*args, **_explicit_masks(layer, args, {}))
+        return stand_in(*args, **explicit_masks(layer, args, {}))
 
     def inside(self, layer: keras.Layer) -> Any:
         """Returns the same for the layers in a layer, which get its name before theirs."""
@@ -128,20 +128,33 @@ class FrozenNetwork:
 
     def output(self, task: Task) -> Any:
         """Returns the symbolic output of one task."""
+        if self.model.tasks[task].given:
+            return self.joint_and_conditional(task)[0]
+        model = self.model
+        output = model.output if model.task_data == "separate" else model.output[task]
+        answer = self._run(task, output)
+        return answer[model.tasks[task].kind] if isinstance(answer, dict) else answer
+
+    def joint_and_conditional(self, task: Any) -> Any:
+        """Returns both symbolic outputs of a task that is given another."""
+        parent = self.output(self.model.tasks[task].given)
+        head = self.model.get_layer(task)
+        features = self._run(task, head.input[0])
+        call = FrozenCall(self, list(self.model.tasks).index(task))
+        return call(head, features, parent)
+
+    def _run(self, task: Task, output: Any) -> Any:
+        """Returns what stands for a part of the model's graph on the way of one task."""
         model, values = self.model, self.inputs
         task_id = list(model.tasks).index(task)
-        output = model.output
         if model.task_data == "separate":
             values = {"inputs": self.inputs, "task_id": task_id}
-        else:
-            output = output[task]
         call, graph = FrozenCall(self, task_id), keras.Model(model.input, output)
 
         def call_with_own_masks(layer, *args, mask=None, **kwargs):
             return call(layer, *args, **kwargs)  # that mask may have rows of all tasks
 
-        answer = run_graph(graph, keras.tree.flatten(values), call_with_own_masks)
-        return answer[model.tasks[task].kind] if isinstance(answer, dict) else answer
+        return run_graph(graph, keras.tree.flatten(values), call_with_own_masks)
 
     def called(
         self, call: "FrozenCall", layer: keras.Layer, args: Any, kwargs: Any, name: str
@@ -169,7 +182,7 @@ class FrozenNetwork:
             return run_graph(graph, _as_inputs(graph, args[0]), call.inside(layer))
         if not isinstance(layer, keras.layers.Layer):
             return layer(*args, **kwargs)
-        return self.stand_in(layer, name)(*args, **_explicit_masks(layer, args, kwargs))
+        return self.stand_in(layer, name)(*args, **explicit_masks(layer, args, kwargs))
 
     def _own_answer(self, call: "FrozenCall", layer: keras.Layer, args: Any, kwargs: Any) -> Any:
         mask = kwargs.pop("mask", None)
@@ -228,22 +241,3 @@ def _as_inputs(graph: keras.Model, x: Tensor) -> list[Any]:
     """Returns inputs of a nested model in the types that it declares."""
     pairs = zip(keras.tree.flatten(x), graph.inputs, strict=True)
     return [_cast(tensor, own.dtype) for tensor, own in pairs]
-
-
-def _explicit_masks(layer: keras.Layer, args: Any, kwargs: Any) -> Any:
-    """Returns call arguments with the masks that Keras would hand over unseen.
-
-    They must be seen in the graph, because operations, which stand for layers of this package,
-    hand nothing over.
-    """
-    parameters = inspect.signature(layer.call).parameters
-    if kwargs.get("mask") is None:
-        kwargs.pop("mask", None)
-    positional = dict(zip(parameters, args, strict=False))
-    for name, value in positional.items():
-        for given in ("mask",) if len(args) == 1 else (f"{name}_mask",):
-            if given in parameters and given not in positional and kwargs.get(given) is None:
-                mask = keras.tree.map_structure(mask_of, value)
-                if any(part is not None for part in keras.tree.flatten(mask)):
-                    kwargs[given] = mask
-    return kwargs

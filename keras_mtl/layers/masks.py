@@ -1,13 +1,14 @@
 """Masks of padding after layers that run side by side."""
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mtl.keras_internals import graph_of, num_outputs, run_graph
+from keras_mtl.keras_internals import graph_of, mask_of, num_outputs, run_graph
 from keras_mtl.types import Tensor
 
 _ANY_LENGTH = 4096  # stands for a number of steps that is not known
@@ -118,3 +119,22 @@ def _values(structure: Any) -> Any:
     return keras.tree.map_structure(
         lambda leaf: leaf.value() if isinstance(leaf, _Masked) else leaf, structure
     )
+
+
+def explicit_masks(layer: keras.Layer, args: Any, kwargs: Any) -> Any:
+    """Returns call arguments with the masks that Keras would hand over unseen.
+
+    They must be seen in the graph, because operations, which stand for layers of this package,
+    hand nothing over.
+    """
+    parameters = inspect.signature(layer.call).parameters
+    if kwargs.get("mask") is None:
+        kwargs.pop("mask", None)
+    positional = dict(zip(parameters, args, strict=False))
+    for name, value in positional.items():
+        for given in ("mask",) if len(args) == 1 else (f"{name}_mask",):
+            if given in parameters and given not in positional and kwargs.get(given) is None:
+                mask = keras.tree.map_structure(mask_of, value)
+                if any(part is not None for part in keras.tree.flatten(mask)):
+                    kwargs[given] = mask
+    return kwargs

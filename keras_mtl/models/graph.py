@@ -6,13 +6,16 @@ from typing import Any
 import keras
 
 from keras_mtl import checks
+from keras_mtl.funnels import check_no_funnels, conditional_names
 from keras_mtl.layers import (
+    FunnelHead,
     JoinDirections,
     LastStep,
     PickTask,
     TaskHead,
     TaskHeads,
 )
+from keras_mtl.layers.funnel_head import features_of
 from keras_mtl.models.construction import (
     layer_names,
     new_input,
@@ -35,6 +38,8 @@ class Network:
         checks.word("task_data", task_data, _FORMS_OF_DATA)
         self.tasks = as_tasks(tasks)
         self.separate = task_data == "separate"
+        if self.separate:
+            check_no_funnels(self.tasks)
         self.inputs = new_input(inputs)
         self.task_id = keras.Input((), dtype="int32", name="task_id") if self.separate else None
         self.num_added_tasks = 0
@@ -99,24 +104,40 @@ class Network:
                 for task, stream, end in zip(self.tasks.values(), streams, at_the_end, strict=True)
             ]
         self._check_task_names(self.inputs, streams)
-        outputs = {
-            task_name: TaskHead(task, index, name=task_name)(stream)
-            for index, ((task_name, task), stream) in enumerate(
-                zip(self.tasks.items(), streams, strict=True)
-            )
-        }
+        outputs: dict[str, Any] = {}
+        for index, (task_name, stream) in enumerate(zip(self.tasks, streams, strict=True)):
+            outputs |= head_outputs(self.tasks, task_name, index, stream, outputs)
         return self.inputs, outputs
 
     def _check_task_names(self, inputs: Any, features: Tensor) -> None:
         taken = layer_names(keras.Model(inputs, features))
-        for name in self.tasks:
+        for name in [*self.tasks, *conditional_names(self.tasks).values()]:
             check_task_name(name, taken)
+
+
+def head_outputs(
+    tasks: Tasks, name: str, index: int, features: Tensor, outputs: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns what a new head of shared data answers, by name.
+
+    Args:
+        tasks: Dict, name -> `keras_mtl.Task`.
+        name: The task that the head is for.
+        index: Its index.
+        features: What the head reads.
+        outputs: What the heads of the tasks before it answer, by name.
+    """
+    task = tasks[name]
+    if task.given is None:
+        return {name: TaskHead(task, index, name=name)(features)}
+    joint, conditional = FunnelHead(task, index, name=name)(features, outputs[task.given])
+    return {name: joint, conditional_names(tasks)[name]: conditional}
 
 
 def streams_before_heads(model: keras.Model) -> Any:
     """Returns what the heads of a model read: the features of each task, in order."""
     if model.task_data == "shared":
-        return [model.get_layer(name).input for name in model.tasks]
+        return [features_of(model.get_layer(name)) for name in model.tasks]
     features = model.get_layer("heads").input[0]
     if "pick_task" in {layer.name for layer in model.layers}:
         return model.get_layer("pick_task").input[:-1]

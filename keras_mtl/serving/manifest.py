@@ -61,6 +61,8 @@ def write_manifest(
         for name, task in model.tasks.items()
     ]
     for task in tasks:
+        if given := model.tasks[task["name"]].given:
+            task["given"] = given
         sizes = (vocabularies or {}).get(task["name"])
         if sizes:
             task["vocabularies"] = sizes

@@ -6,7 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mtl.funnels import joint_labels
 from keras_mtl.tasks import kinds_of
+from keras_mtl.training.funnel_losses import funnel_values
 from keras_mtl.training.losses import (
     labelled,
     laid_out,
@@ -21,9 +23,12 @@ from keras_mtl.types import Tensor
 class SharedBatch:
     """One input with a label for each task: `y` and `y_pred` are dicts by task."""
 
-    def __init__(self, tasks: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> None:
-        self.tasks, self.y_pred = tasks, y_pred
-        self.y = {n: laid_out(t.has_classes, y[n], y_pred[n]) for n, t in tasks.items()}
+    def __init__(
+        self, tasks: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any, imputed: Any = None
+    ) -> None:
+        self.tasks, self.y_pred, self.imputed = tasks, y_pred, imputed or {}
+        y = {n: laid_out(t.has_classes, y[n], y_pred[n]) for n, t in tasks.items()}
+        self.y = joint_labels(tasks, y, ops)
         if isinstance(sample_weight, dict):
             self.sample_weight = {name: usable_weights(sample_weight[name]) for name in tasks}
         else:
@@ -50,7 +55,12 @@ class SharedBatch:
             return 0.0, 0.0
         task = self.tasks[name]
         y, y_pred = self.y[name], self.y_pred[name]
-        values, mask = per_example(measures[name], task, y, y_pred, task.size)
+        measure = measures[name]
+        if task.given and measure.is_loss:
+            imputed = self.imputed.get(name)
+            values, mask = funnel_values(self.tasks, name, measure, self.y, self.y_pred, imputed)
+        else:
+            values, mask = per_example(measure, task, y, y_pred, task.size)
         return weighted_sums(values, mask, self.sample_weight[name])
 
     def total(self, weights: Any, totals: Any, counts: Any) -> Tensor:

@@ -25,13 +25,15 @@ class Measure:
     `elementwise` functions judge every element of a label on its own, so that a label
     may be missing in part; others see whole labels. `any_width` functions do not mind
     the padding of tasks that are narrower than others; others see a task's own width.
-    `weigh(y)` is how much each label counts, or each element of one; `None` is 1.
+    `weigh(y)` is how much each label counts, or each element of one; `None` is 1. The loss of a
+    task in a funnel is more than one function of its labels and predictions.
     """
 
     function: Callable
     elementwise: bool = False
     any_width: bool = False
     weigh: Callable | None = None
+    is_loss: bool = False
 
 
 def loss_measure(task: Any) -> Any:
@@ -42,10 +44,10 @@ def loss_measure(task: Any) -> Any:
         loss = kind.loss
         if task.label_smoothing:
             loss = partial(kind.smoothed, smoothing=task.label_smoothing)
-        measure = _own_measure(task, loss)
+        measure = dataclasses.replace(_own_measure(task, loss), is_loss=True)
         plain = weigh is None and not task.label_smoothing
         return measure if plain else dataclasses.replace(measure, any_width=False, weigh=weigh)
-    return Measure(_reading(task, keras.losses.get(task.loss)), weigh=weigh)
+    return Measure(_reading(task, keras.losses.get(task.loss)), weigh=weigh, is_loss=True)
 
 
 def _reading(task: Any, judge: Any) -> Any:

@@ -6,9 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mtl.funnels import check_stock_loss
 from keras_mtl.keras_internals import untrack, with_inner_layers
-from keras_mtl.layers import TaskHead, TaskHeads
+from keras_mtl.layers import TaskHeads
 from keras_mtl.layers.charging import settled_charges, tell_task_loss
+from keras_mtl.layers.funnel_head import HEADS, taken_imputations
 from keras_mtl.replicas import num_replicas, over_replicas
 from keras_mtl.training.backend_step import BackendStep
 from keras_mtl.training.balancing.base import BatchLosses, check_balancing, check_batches
@@ -54,9 +56,12 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
     the draws of `Dropout`, the statistics of `BatchNormalization` unless it is `synchronized`.
     """
 
+    output_names: list[str]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.balancing = None
+        self.output_names = list(dict.fromkeys(self.output_names))  # heads of funnels answer twice
         for layer in self.layers:
             if not layer.trainable:  # what it made while it was built does not know yet
                 for inner in with_inner_layers(layer):
@@ -68,7 +73,7 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
         for layer in self.layers:
             if isinstance(layer, TaskHeads):
                 return dict(layer.tasks)
-        heads = [layer for layer in self.layers if isinstance(layer, TaskHead)]
+        heads = [layer for layer in self.layers if isinstance(layer, HEADS)]
         return {head.name: head.task for head in sorted(heads, key=lambda head: head.task_id)}
 
     @property
@@ -92,6 +97,7 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
                 check_fit(name, task)
         else:
             check_rewards_come(self.layers)
+            check_stock_loss(self.tasks)
         check_network(optimizer, self.layers)
         if balancing is not None:
             half = kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
@@ -139,17 +145,18 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
     ) -> Any:
         self._track_policies(x)
         if not self.uses_task_losses:
-            loss = super().compute_loss(x, y, y_pred, sample_weight, training)
+            taken_imputations(self.layers)  # of which stock losses know nothing
+            loss = super().compute_loss(x, y, self.of_tasks(y_pred), sample_weight, training)
             charges = settled_charges()
             self._track_penalties()
             if training:
                 tell_task_loss(self.layers, loss - sum(self.losses), len(self.tasks))
             return loss + sum(charges, 0.0) / num_replicas()
         check_form(self, y, sample_weight, y_pred)
-        decisions = taken_decisions(self.layers)
+        decisions, imputed = taken_decisions(self.layers), taken_imputations(self.layers)
         charges = [*self.losses, *settled_charges()]
         self._track_penalties()
-        batch = self._batch(x, y, y_pred, sample_weight)
+        batch = self._batch(x, y, y_pred, sample_weight, imputed)
         totals, counts = batch.sums(self._loss_measures)
         self._loss_tracker_by_task.add(totals, counts)
         for tracker in self._metric_trackers:
@@ -173,15 +180,17 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
         y_pred, _ = self.stateless_call(values, self.non_trainable_variables, x, training=True)
         taken_decisions(self.layers)  # from which nobody learns
         taken_log_odds(self)
-        batch = self._batch(x, y, y_pred, sample_weight)
+        imputed = taken_imputations(self.layers)
+        batch = self._batch(x, y, y_pred, sample_weight, imputed)
         totals, counts = batch.sums(self._loss_measures)
         weights = ops.array(self._task_weights, dtype="float32")
         return means_of(totals, counts), batch.shares(weights, counts)
 
-    def _batch(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
+    def _batch(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, imputed: Any) -> Any:
         """Returns a batch, or a part of it, in the form that shows it task by task."""
-        batch_form = SeparateBatch if self.task_data == "separate" else SharedBatch
-        return batch_form(self.tasks, x, y, y_pred, sample_weight)
+        if self.task_data == "separate":
+            return SeparateBatch(self.tasks, x, y, y_pred, sample_weight)
+        return SharedBatch(self.tasks, x, y, y_pred, sample_weight, imputed)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         given = self._checked_for_fit(named(super().fit, args, kwargs))

@@ -81,7 +81,10 @@ def _no_hdf5(received: Any) -> str:
 
 
 def _described(tasks: Any) -> list[Any]:
-    return [[name, task.kind] for name, task in tasks.items()]
+    return [
+        [name, f"{task.kind} given {task.given}" if task.given else task.kind]
+        for name, task in tasks.items()
+    ]
 
 
 def _check_tasks(saved: Any, own: Any) -> None:

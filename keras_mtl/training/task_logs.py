@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from keras_mtl.funnels import conditional_names
 from keras_mtl.keras_internals import ModelPart, untrack
 from keras_mtl.layers import SubspaceOrthogonality
 from keras_mtl.training.callbacks.coin_flips import (
@@ -42,6 +43,11 @@ class TaskLogs(ModelPart):
         self._metric_trackers = [TaskMetric(m, by_task, tasks) for m, by_task in by_metric.items()]
         self._task_log_names = {f"{task}_{log}" for task in tasks for log in ["loss", *by_metric]}
 
+    def of_tasks(self, y_pred: Any) -> Any:
+        """Returns the answers that have labels: all but the conditional ones of funnels."""
+        others = conditional_names(self.tasks).values()
+        return {n: y_pred[n] for n in y_pred if n not in others} if others else y_pred
+
     def _penalty_values(self) -> Any:
         """Returns the named penalties of layers and regularizers, each summed up."""
         found = [pair for layer in self.layers for pair in getattr(layer, "penalties", {}).items()]
@@ -70,7 +76,7 @@ class TaskLogs(ModelPart):
         A compiled step pays for every number it returns, and a progress bar has no room
         for all tasks. Their own values follow at the end of the epoch.
         """
-        logs = super().compute_metrics(x, y, y_pred, sample_weight)
+        logs = super().compute_metrics(x, y, self.of_tasks(y_pred), sample_weight)
         if not self.uses_task_losses:
             return logs
         return {name: value for name, value in logs.items() if name not in self._task_log_names}

@@ -15,6 +15,7 @@ from tests.conformance.registry import (
     ALL_BUILDERS,
     BLOCK_BUILDERS,
     FEATURES,
+    FUNNEL,
     MODES,
     OTHER_KINDS,
     SEQUENCE_BUILDERS,
@@ -118,6 +119,7 @@ KINDS = {
     ),
     "batch normalization": Kind(FEATURES, first=normed, second=normed),
     "half precision": Kind(FEATURES, blocks=residuals, policy="mixed_float16"),
+    "funnel": Kind(FEATURES, blocks=residuals, tasks=FUNNEL),
 }
 SEQUENCE_KINDS = {
     "plain": Kind(SEQUENCES[:, :2], stem=()),
@@ -126,6 +128,7 @@ SEQUENCE_KINDS = {
     if ON_TENSORFLOW  # no other backend has strings
     else Kind(SEQUENCES, stem=(adapted(SEQUENCES),), tasks=OTHER_KINDS),
     "half precision": Kind(SEQUENCES[:, :2], stem=(), policy="mixed_float16"),
+    "funnel": Kind(SEQUENCES[:, :2], stem=(), tasks=FUNNEL),
 }
 NO_SEQUENCE_KINDS = {
     "image": "takes sequences",
@@ -154,9 +157,10 @@ def kinds_of(builder):
 
 
 def all_cells():
-    """Returns every cell of the matrix that there is."""
-    every = itertools.product(ALL_BUILDERS, MODES, KINDS, WAYS)
-    return [Cell(*cell) for cell in every if cell[2] in kinds_of(cell[0])]
+    """Returns every cell of the matrix that there is; funnels are refused for separate data."""
+    every = [Cell(*cell) for cell in itertools.product(ALL_BUILDERS, MODES, KINDS, WAYS)]
+    funnels = [cell for cell in every if cell.kind == "funnel" and cell.mode == "separate"]
+    return [cell for cell in every if cell.kind in kinds_of(cell.builder) and cell not in funnels]
 
 
 def network(builder, mode, kind):

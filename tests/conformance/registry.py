@@ -20,6 +20,11 @@ SEQUENCES = np.random.default_rng(1).normal(size=(5, 7, 6)).astype("float32")
 PROBABILITIES = [np.full((3, 4), 0.7, "float32"), np.full((3, 2), 0.4, "float32")]
 WORD_IDS = np.array([[3, 9, 4], [7, 0, 0], [2, 8, 0], [5, 6, 1], [0, 0, 0]], "int32")
 TASKS = {"color": Task("classes", 2), "animal": Task("classes", 7), "width": Task("regression", 3)}
+FUNNEL = {
+    "color": Task("binary"),
+    "animal": Task("binary", given="color", estimator="dr"),
+    "width": Task("binary", given="animal"),
+}
 OTHER_KINDS = {"color": "binary", "animal": Task("ordinal", 7), "width": Task("count", 3)}
 dropout = partial(keras.layers.Dropout, 0.1, seed=7)  # torch ignores the seeds of others
 
@@ -170,6 +175,11 @@ LAYERS = {
         partial(layers.FixedAllocation, [[1, 0.5, 0, 1], [0, 1, 0, 0], [1, 1, 1, 1]]),
         (TASK_ID,),
         {},
+    ),
+    "FunnelHead": Entry(
+        partial(layers.FunnelHead, Task("binary", given="color"), 1),
+        (FEATURES, np.full((5, 1), 0.3, "float32")),
+        {"kernel": (6, 1), "bias": (1,)},
     ),
     "GradientReversal": Entry(partial(layers.GradientReversal, 0.5), (FEATURES,), {}),
     "GumbelRouter": Entry(

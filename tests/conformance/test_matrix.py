@@ -121,6 +121,13 @@ def test_a_plain_network_is_reloaded_and_frozen(builder, mode, tmp_path):
         checked(Cell(builder, mode, "plain", way), tmp_path, model)
 
 
+@pytest.mark.parametrize("builder", ALL_BUILDERS)
+def test_a_funnel_is_reloaded_and_frozen(builder, tmp_path):
+    model = network(builder, "shared", "funnel")
+    for way in ("reloaded", "frozen"):
+        checked(Cell(builder, "shared", "funnel", way), tmp_path, model)
+
+
 def test_a_plain_network_is_exported(tmp_path):
     checked(Cell("build_mmoe", "shared", "plain", "exported"), tmp_path)
 

@@ -41,23 +41,28 @@ def off(cell, folder, model=None):
     if way == "exported":
         served = keras_mtl.load_served(keras_mtl.export(model, folder / "export"))
         exported = {task: served.predict(task, longer) for task in model.tasks}
-        found.append((answers(model, x, _compiled(model)), exported))
+        compiled = answers(model, x, _compiled(model))
+        found.append(({task: compiled[task] for task in model.tasks}, exported))
     if way == "grown":
         given = sum(isinstance(layer, FixedAllocation) for layer in model.layers)
         rows = [ROWS[builder]] * given if builder in ROWS else None
         grown = keras_mtl.add_task(model, "extra", NEW, allocation=rows)
         after = answers(grown, longer)
-        assert after["extra"].shape == (_rows(x), NEW.size) and list(after) == [*before, "extra"]
+        assert after["extra"].shape == (_rows(x), NEW.size)
+        assert list(grown.tasks) == [*model.tasks, "extra"] and set(after) == {*before, "extra"}
         found += [(before, after), (after, _frozen_answers(grown, x))]
     return max(_distance(*pair, model.tasks) for pair in found) / allowed
 
 
 def answers(model, x, call=None):
-    """Returns what a network answers in inference, a dict, task -> float32 array."""
+    """Returns what a network answers in inference, a dict, task -> float32 array.
+
+    Of a task that is given another there is its conditional probability too.
+    """
     call = model if call is None else call
     if model.task_data == "shared":
         outputs = call(_tensor(x), training=False)
-        return {task: _array(outputs[task]) for task in model.tasks}
+        return {name: _array(output) for name, output in outputs.items()}
     number = _rows(x)
     task_id = keras.ops.repeat(keras.ops.arange(len(model.tasks), dtype="int32"), number)
     every = keras.tree.map_structure(lambda part: np.concatenate([part] * len(model.tasks)), x)
@@ -91,7 +96,7 @@ def _with_more_padding(x):
 
 def _frozen_answers(model, x):
     outputs = keras_mtl.freeze(model)(_tensor(x))
-    return {task: _array(outputs[task]) for task in model.tasks}
+    return {name: _array(output) for name, output in outputs.items()}
 
 
 def _reloaded(model, folder):

@@ -9,7 +9,7 @@ import numpy as np
 from keras_mtl.data.tables.raw_values import MISSING
 
 _UNSEEN = {"string": "[UNK]", "integer": -(2**63) + 1}
-_TYPES = {"string": object, "integer": "int64"}
+_TYPES: dict[str, Any] = {"string": object, "integer": "int64"}
 _LOOKUPS = {"string": keras.layers.StringLookup, "integer": keras.layers.IntegerLookup}
 
 

@@ -174,7 +174,9 @@ def build_single_tasks(
 
     Nothing that has weights is shared: stem and bare layers stand once per task, and a
     list has one component per task. For single-task networks with all of a modular
-    layer's components, call `build_shared_bottom` with one task at a time.
+    layer's components, call `build_shared_bottom` with one task at a time. A task that is given
+    another answers with its network times the other's, and both learn from its label; `compare`
+    trains a network of its own on the joint label instead.
 
     Source: the "single task" rows of the papers.
 

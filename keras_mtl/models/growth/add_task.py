@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mtl.funnels import check_no_funnels, conditional_names
 from keras_mtl.keras_internals import call_inputs, num_outputs, origin
 from keras_mtl.layers import (
     FixedAllocation,
@@ -12,19 +13,19 @@ from keras_mtl.layers import (
     LastStep,
     RoutedLSTM,
     SplitTasks,
-    TaskHead,
     TaskHeads,
     TaskRows,
 )
 from keras_mtl.layers.copying import copied_layer, copy_state
+from keras_mtl.layers.funnel_head import HEADS
 from keras_mtl.layers.growing import NewTask
 from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
 from keras_mtl.models.construction import layer_names
-from keras_mtl.models.graph import streams_before_heads
+from keras_mtl.models.graph import head_outputs, streams_before_heads
 from keras_mtl.models.growth.add_recurrent_task import add_recurrent_task, is_recurrent_modular
 from keras_mtl.models.growth.add_star_task import add_star_task, is_star
 from keras_mtl.models.task_towers import is_in_tower, new_tower, tower_of
-from keras_mtl.tasks import Task, as_task, check_task_name
+from keras_mtl.tasks import Task, as_tasks, check_task_name
 from keras_mtl.training import MultiTaskModel
 
 
@@ -69,7 +70,8 @@ def add_task(
 
     Raises:
         ValueError: The name is taken or reserved; what the new task starts with does not
-            follow from the model, or does not fit it.
+            follow from the model, or does not fit it; with separate data, a task that is given
+            another.
 
     Example:
 
@@ -88,7 +90,12 @@ def add_task(
     if name in tasks:
         raise ValueError(f"The model has a task {name!r} already. Tasks: {', '.join(tasks)}")
     check_task_name(name, taken=layer_names(model))
-    task = as_task(task)
+    every = as_tasks({**tasks, name: task})
+    task = every[name]
+    if model.task_data == "separate":
+        check_no_funnels(every)
+    for conditional in conditional_names({name: task}).values():
+        check_task_name(conditional, taken=layer_names(model))
     _check_arguments(model, init_probability, allocation)
     if is_recurrent_modular(model):
         return add_recurrent_task(model, name, task)
@@ -182,11 +189,12 @@ class _Grower:
         )
         outputs = self._answers
         if model.task_data == "shared":
-            head = TaskHead(self._new.task, len(model.tasks), name=self._new.name)
             features = self._through_tower()
             if len(features.shape) == 3 and not self._new.task.per_step:
                 features = LastStep(name=f"last_step_{len(model.tasks) + 1}")(features)
-            outputs = {**graph.output, self._new.name: head(features)}
+            tasks, name = {**model.tasks, self._new.name: self._new.task}, self._new.name
+            new = head_outputs(tasks, name, len(model.tasks), features, graph.output)
+            outputs = {**graph.output, **new}
         grown = MultiTaskModel(graph.input, outputs, name=model.name)
         for old, new in self._pairs:
             if hasattr(new, "take_over"):
@@ -218,7 +226,7 @@ class _Grower:
             isinstance(layer, JoinDirections) and len(getattr(self._new_features, "shape", ())) == 4
         ):
             self._new_features = layer(self._new_features)
-        elif self._new_features is None and (isinstance(layer, TaskHead) or is_in_tower(layer)):
+        elif self._new_features is None and (isinstance(layer, HEADS) or is_in_tower(layer)):
             self._new_features = args[0]
         elif isinstance(layer, TaskHeads):
             self._answers = outputs

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.analysis.allocated.allocation import allocation_layers
+from keras_mtl.funnels import conditional_names
 from keras_mtl.keras_internals import mask_of
 from keras_mtl.layers.copying import copied_layer
 from keras_mtl.layers.freezing import FrozenNetwork
@@ -53,7 +54,8 @@ def freeze(
 
     Returns:
         A `keras.Model` with the input `inputs`. For all tasks it returns a dict, name ->
-        `(batch, size)`; for one task a plain tensor.
+        `(batch, size)`, of a task that is given another also `<task>_given_<parent>`; for one task
+        a plain tensor.
 
     Raises:
         ValueError: The model has no tasks, `task` is not one of them, a negative `cut_below`,
@@ -116,6 +118,8 @@ def frozen_network(
     if task is not None:
         return keras.Model(freezer.inputs, freezer.output(task), name=task)
     outputs = {name: freezer.output(name) for name in model.tasks}
+    for name, conditional in conditional_names(model.tasks).items():
+        outputs[conditional] = freezer.joint_and_conditional(name)[1]
     return keras.Model(freezer.inputs, outputs, name=model.name)
 
 

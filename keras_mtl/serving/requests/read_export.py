@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_mtl.data.tables.raw_values import FORMS
+from keras_mtl.funnels import check_funnels
 from keras_mtl.serving.manifest import (
     ALLOCATION,
     FORMAT_VERSION,
@@ -21,7 +22,7 @@ _REQUIRED = {"format", "format_version", "keras_mtl", "tasks", "files"}
 _LATER = {"states", "sha256", "columns"}  # exports of the first days have none
 _PART = re.compile(r"(?!\.{1,2}$)[^/\\:\0]+")  # of a path, that leads nowhere else
 _TASK_REQUIRED = {"name", "kind", "size"}
-_TASK_LATER = {"per_step", "vocabularies"}
+_TASK_LATER = {"per_step", "vocabularies", "given"}
 
 
 def read_manifest(folder: Any) -> dict[str, Any]:
@@ -50,6 +51,10 @@ def read_manifest(folder: Any) -> dict[str, Any]:
         raise damaged(file, f"tasks must be a list of at least one task, but is {tasks!r}")
     for task in tasks:
         _check_task(task, file)
+    try:
+        check_funnels({task["name"]: _as_task(task) for task in tasks})
+    except ValueError as error:
+        raise damaged(file, error) from error
     _check_strings("names of tasks", [task["name"] for task in tasks], file)
     _check_listed(content["files"], folder, file)
     columns = content.get("columns", {})
@@ -157,12 +162,17 @@ def _check_task(task: Any, file: Any) -> None:
     _check_names("entries of a task", task, _TASK_REQUIRED, _TASK_LATER, file)
     try:
         check_task_name(task["name"])
-        Task(task["kind"], task["size"], per_step=task.get("per_step", False))
+        _as_task(task)
     except ValueError as error:
         raise damaged(file, error) from error
     sizes = task.get("vocabularies", {})
     if not isinstance(sizes, dict) or not all(_is_count(size) for size in sizes.values()):
         raise damaged(file, f"vocabularies must be numbers of ids by input, but are {sizes!r}")
+
+
+def _as_task(task: Any) -> Task:
+    per_step, given = task.get("per_step", False), task.get("given")
+    return Task(task["kind"], task["size"], per_step=per_step, given=given)
 
 
 def _check_listed(files: Any, folder: Any, file: Any) -> None:

@@ -168,9 +168,12 @@ class ServedModel:
 def _check_signatures(network: Any, manifest: Any, file: Any) -> None:
     """Raises a `ValueError` where a network does not answer what the manifest says it does."""
     tasks, states = {task["name"]: task for task in manifest["tasks"]}, manifest["states"]
-    wanted = {task: {task} for task in tasks} | {"serving_default": set(tasks)}
+    conditional = {
+        f"{name}_given_{task['given']}" for name, task in tasks.items() if task.get("given")
+    }
+    wanted = {task: {task} for task in tasks} | {"serving_default": {*tasks, *conditional}}
     if states:
-        wanted[STREAM] = {*tasks, *states}
+        wanted[STREAM] = {*tasks, *conditional, *states}
     found = {
         name: set(signature.structured_outputs) for name, signature in network.signatures.items()
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_mtl.funnels import warn_of_impossible
 from keras_mtl.training.inputs.after_errors import WholeAfterErrors
 from keras_mtl.training.inputs.checks import check_batch, check_data
 from keras_mtl.training.inputs.distribution import check_first_batch
@@ -49,6 +50,8 @@ class CheckedData(WholeAfterErrors):
         """Returns what `fit` is called with, after a check of training and validation data."""
         given = self._checked(self._by_column(given), check_data)
         check_first_batch(self, given.get("x"), given.get("batch_size"))
+        if self.uses_task_losses and isinstance(given.get("y"), dict):
+            warn_of_impossible(self.tasks, given["y"])
         validation = given.get("validation_data")
         if validation is None or not self.uses_task_losses:
             return given
