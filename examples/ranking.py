@@ -56,7 +56,7 @@ def new_network(table):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=20_000, help="of a day")
+    parser.add_argument("--rows", type=int, default=10_000, help="of a day")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--out", type=pathlib.Path, default=tempfile.mkdtemp())

@@ -59,6 +59,8 @@ def test_missing_labels_are_0_where_the_parent_is():
         ("binary", {"per_step": True, "given": "a"}, "given='a' for a task with a label at every"),
         ("binary", {"given": 3}, "given must be the name of a binary task.*given=3"),
         ("binary", {"given": "a", "estimator": "ips"}, "'entire', 'given', 'ipw', 'dr'.*'ips'"),
+        ("binary", {"given": "a", "class_weight": [1, 2]}, "class_weight would change the prob"),
+        ("binary", {"given": "a", "label_smoothing": 0.1}, "label_smoothing would change"),
         ("binary", {"estimator": "dr"}, "Received: estimator='dr' without given"),
     ],
 )

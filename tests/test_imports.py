@@ -30,7 +30,7 @@ ROOMS = [
 ]
 INNER_ROOMS = {  # a file beside them imports from none of them, or none of them from it
     "data": ["text", "tables", "batches", "datasets"],
-    "layers": ["routers", "mixing", "gates", "components", "recurrent", "penalties"],
+    "layers": ["routers", "mixing", "gates", "components", "recurrent", "penalties", "heads"],
     "training": ["optimizers", "callbacks", "inputs", "balancing"],
     "models": ["allocated", "experts", "towers", "blocks", "recurrent", "growth", "warm"],
     "analysis": ["allocated", "costs", "recurrent", "scores"],

@@ -12,13 +12,14 @@ from keras_mtl.layers.components.residual_blocks import ResidualConv2D as Residu
 from keras_mtl.layers.components.residual_dense import ResidualDense as ResidualDense
 from keras_mtl.layers.components.routed_modular import RoutedModular
 from keras_mtl.layers.components.skippable import SkippableBlock
-from keras_mtl.layers.funnel_head import FunnelHead
 from keras_mtl.layers.gates.dselect_k_gates import DSelectKGates as DSelectKGates
 from keras_mtl.layers.gates.instance_gate import InstanceGate as InstanceGate
 from keras_mtl.layers.gates.stream_gates import StreamGates
 from keras_mtl.layers.gates.task_gates import TaskGates as TaskGates
 from keras_mtl.layers.gates.top_k_gates import NoisyTopKGates as NoisyTopKGates
-from keras_mtl.layers.heads import TaskHead
+from keras_mtl.layers.heads.funnel_head import FunnelHead
+from keras_mtl.layers.heads.task_head import TaskHead
+from keras_mtl.layers.heads.task_heads import TaskHeads
 from keras_mtl.layers.mixing.layer_mixture import LayerConcat, LayerMixture
 from keras_mtl.layers.mixing.shared_mask import SharedMask
 from keras_mtl.layers.mixing.sluice import Sluice as Sluice
@@ -56,4 +57,3 @@ from keras_mtl.layers.routers.routing_policy import RoutingPolicy as RoutingPoli
 from keras_mtl.layers.routers.soft_allocation import SoftAllocation
 from keras_mtl.layers.routers.task_mask import TaskMask
 from keras_mtl.layers.rows import OwnRows, PickTask, RepeatRows, SplitTasks, TaskRows
-from keras_mtl.layers.task_heads import TaskHeads

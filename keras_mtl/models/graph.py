@@ -15,7 +15,7 @@ from keras_mtl.layers import (
     TaskHead,
     TaskHeads,
 )
-from keras_mtl.layers.funnel_head import features_of
+from keras_mtl.layers.heads.funnel_head import features_of
 from keras_mtl.models.construction import (
     layer_names,
     new_input,

@@ -10,7 +10,7 @@ from keras_mtl.funnels import check_stock_loss
 from keras_mtl.keras_internals import untrack, with_inner_layers
 from keras_mtl.layers import TaskHeads
 from keras_mtl.layers.charging import settled_charges, tell_task_loss
-from keras_mtl.layers.funnel_head import HEADS, taken_imputations
+from keras_mtl.layers.heads.funnel_head import HEADS, taken_imputations
 from keras_mtl.replicas import num_replicas, over_replicas
 from keras_mtl.training.backend_step import BackendStep
 from keras_mtl.training.balancing.base import BatchLosses, check_balancing, check_batches

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_mtl import Task
 from keras_mtl.layers import FunnelHead
-from keras_mtl.layers.funnel_head import taken_imputations
+from keras_mtl.layers.heads.funnel_head import taken_imputations
 
 FEATURES = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]], "float32")
 PARENT = np.array([[0.5], [0.25], [1.0]], "float32")

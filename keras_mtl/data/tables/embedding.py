@@ -14,11 +14,11 @@ def embedding_network(columns: Any, widths: Any, by_column: bool = False) -> Any
 
     Args:
         columns: List of columns.
-        widths: Dict, column -> width of its vectors, of those with embeddings; all others take
-            the same where vectors are wanted `by_column`.
+        widths: Dict, column -> width of its vector, or `None` for one by the number of ids.
         by_column: Whether to return a list of vectors, one for each column, instead of one.
     """
     inputs = {column.name: column.input() for column in columns}
+    widths = _by_number(columns, widths)
     tables: dict[str, Any] = {}
     vectors = []
     for column in columns:
@@ -42,6 +42,22 @@ def embedding_network(columns: Any, widths: Any, by_column: bool = False) -> Any
     if by_column:
         return keras.Model(inputs, vectors)
     return keras.Model(inputs, ops.concatenate(vectors, axis=-1) if vectors[1:] else vectors[0])
+
+
+def _by_number(columns: Any, widths: Any) -> dict[str, int]:
+    """Returns how wide the vector of each column is, of those that share a table alike."""
+    by_table: dict[str, int] = {}
+    found = {}
+    for column in columns:
+        table, num_ids = column.embedded or (column.name, 1)
+        width = widths[column.name] or min(64, round(1.6 * num_ids**0.56))
+        if by_table.setdefault(table, width) != width:
+            raise ValueError(
+                f"Columns that share {table!r} have one table of embeddings, so they need one "
+                f"embedding_dim. Received {width} for {column.name!r}, and {by_table[table]}."
+            )
+        found[column.name] = width
+    return found
 
 
 def _normalized(columns: list[NumberColumn], inputs: Any) -> tuple[Any, Any]:

@@ -26,9 +26,8 @@ class TableEncoder:
     missing; or each is put into a bin. Lists are padded with 0, and their vectors are pooled; an
     empty list is a missing value. Missing are `None`, NaN, and the empty string.
 
-    It is made of `keras.layers.StringLookup`, `IntegerLookup`, `Hashing`, `Discretization` and
-    `Normalization`, and encodes in TensorFlow, whatever the Keras backend, by the operations that
-    `keras_mtl.export(..., preprocessing=table)` writes: what is served is what was trained on.
+    It is made of Keras's preprocessing layers, and encodes in TensorFlow, whatever the backend, by
+    the operations that `keras_mtl.export(..., preprocessing=table)` writes.
 
     Args:
         categorical: Names of columns of strings or integers.
@@ -61,8 +60,8 @@ class TableEncoder:
     ...                     "tags": [["live", "pop"], None, ["rap"]]})
     >>> ids["tab"].tolist(), ids["tags"].tolist()
     ([3, 1, 0], [[3, 2], [0, 0], [1, 0]])
-    >>> table.embedding()(ids).shape  # 2 for a tab, 2 for the tags, a number and whether it is
-    (3, 8)
+    >>> table.embedding().output_shape  # 3 for a tab, 3 for the tags, a number and whether it is
+    (None, 8)
     """
 
     def __init__(
@@ -91,13 +90,9 @@ class TableEncoder:
             "shared": shared,
         }  # fmt: skip
         self._widths = by_column("embedding_dim", embedding_dim, self.names, checks.count)
-        self.columns, self._learning = self._made(learned or {})
+        self.columns, self._learning = make_columns(*self._kinds(), learned or {})
         self.adapted = learned is not None
         self._encode: Any = None
-
-    def _made(self, learned: Any) -> Any:
-        kinds = (self.categorical, self.numeric, self.sequences)
-        return make_columns(*kinds, self._options, learned)
 
     def adapt(self, data: Any) -> None:
         """Learns vocabularies, means and bins, in one pass.
@@ -112,7 +107,7 @@ class TableEncoder:
             ValueError: A missing column, values of another kind than its column is, a column
                 of which nothing is known.
         """
-        columns, learning = self._made({})
+        columns, learning = make_columns(*self._kinds(), {})
         for part in parts_of(data, self.names):
             for column in columns:
                 column.count(part[column.name])
@@ -129,9 +124,9 @@ class TableEncoder:
         """Returns the ids and numbers of columns.
 
         Args:
-            data: Dict of columns, a DataFrame of pandas or polars, or, as in
-                `dataset.map(table.encode)`, a dict of TensorFlow tensors, in which an empty string,
-                the smallest int64 and NaN are missing values, and lists are filled up with them.
+            data: Dict of columns, a DataFrame, or, as in `dataset.map(table.encode)`, a dict of
+                TensorFlow tensors, in which an empty string, the smallest int64 and NaN are
+                missing values, and lists are filled up with them.
 
         Returns:
             Dict, column -> array, or tensor: int32 `(rows,)` of categories and bins, float32
@@ -157,7 +152,7 @@ class TableEncoder:
         return {column.name: column.raw_spec for column in self._known()}
 
     def raw(self, data: Any) -> dict[str, Any]:
-        """Returns columns in the form that the signatures of an export take, not encoded yet."""
+        """Returns columns in the form that signatures of an export take, not encoded yet."""
         columns = columns_of(data, self.names)
         return {column.name: column.raw(columns[column.name]) for column in self._known()}
 
@@ -168,21 +163,19 @@ class TableEncoder:
     def embedding(self) -> Any:
         """Returns a new layer from a dict of encoded columns to one vector, for `stem`.
 
-        It is a `keras.Model` of stock layers: an `Embedding` named `embedding_<column>` of each
-        column of ids, or `embedding_<name>` of columns that share one, and one `Normalization` of
-        all numbers. Shape `(batch, width)`.
+        It is a `keras.Model` of stock layers: an `Embedding` of each column of ids, or of those
+        that share one, and a `Normalization` of all numbers. Shape `(batch, width)`.
         """
-        return embedding_network(self._known(), self._all_widths())
+        return embedding_network(self._known(), self._widths)
 
     def embeddings(self) -> Any:
         """Returns a new layer from a dict of encoded columns to a list of vectors, one for each.
 
-        All have the width `embedding_dim`, which must be one number, as `keras_rs.layers.
-        DotInteraction` wants it. A number, and whether it is missing, go through a dense layer
-        without bias.
+        All have the width `embedding_dim`, which must be one number; see
+        `keras_rs.layers.DotInteraction`. Numbers go through a dense layer without bias.
 
         Raises:
-            ValueError: Widths that differ.
+            ValueError: Several widths.
         """
         width = self._options["embedding_dim"]
         if isinstance(width, Mapping) or width is None:
@@ -190,7 +183,7 @@ class TableEncoder:
                 "Vectors of one width for all columns need one embedding_dim, such as 16. "
                 f"Received: embedding_dim={width!r}"
             )
-        return embedding_network(self._known(), self._all_widths(), by_column=True)
+        return embedding_network(self._known(), self._widths, by_column=True)
 
     def batches(
         self, data: Any, labels: Any = None, batch_size: int = 32, seed: int | None = None
@@ -199,8 +192,7 @@ class TableEncoder:
 
         Args:
             data: Dict of columns, or a DataFrame of pandas or polars.
-            labels: Dict, task -> array, as `y` of `fit`. `None`: batches without, as for
-                `predict`. Defaults to `None`.
+            labels: Dict, task -> array, as `y` of `fit`, or `None`. Defaults to `None`.
             batch_size: Number of rows in a batch. Defaults to 32.
             seed: Integer seed of the order, another in each epoch. `None`: that of the table.
                 Defaults to `None`.
@@ -214,14 +206,11 @@ class TableEncoder:
 
     @property
     def forms(self) -> dict[str, str]:
-        """Dict, column -> what its values are: strings, integers, numbers, lists of these."""
+        """Dict, column -> what its values are."""
         return {column.name: column.form for column in self._known()}
 
     def vocabularies(self) -> dict[str, Any]:
-        """Returns what stands for what: dict, name of a layer of `embedding` -> values by index.
-
-        `None` stands for what is missing, not seen, hashed or a bin.
-        """
+        """Returns a dict, name of a layer of `embedding` -> what its rows stand for, or `None`."""
         found = {
             f"embedding_{each.name}": each.rows
             for each in self._learning if isinstance(each, Vocabulary)
@@ -251,22 +240,10 @@ class TableEncoder:
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
+    def _kinds(self) -> tuple[Any, Any, Any, Any]:
+        return self.categorical, self.numeric, self.sequences, self._options
+
     def _known(self) -> list[Any]:
         if not self.adapted:
             raise ValueError("This encoder knows no values yet. Call adapt(columns) first.")
         return self.columns
-
-    def _all_widths(self) -> dict[str, int]:
-        """Returns how wide the vector of each column is."""
-        by_table: dict[str, int] = {}
-        widths = {}
-        for column in self.columns:
-            table, num_ids = column.embedded or (column.name, 1)
-            width = self._widths[column.name] or min(64, round(1.6 * num_ids**0.56))
-            if by_table.setdefault(table, width) != width:
-                raise ValueError(
-                    f"Columns that share {table!r} have one table of embeddings, so they need one "
-                    f"embedding_dim. Received {width} for {column.name!r}, and {by_table[table]}."
-                )
-            widths[column.name] = width
-        return widths

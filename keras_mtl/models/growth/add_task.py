@@ -17,8 +17,8 @@ from keras_mtl.layers import (
     TaskRows,
 )
 from keras_mtl.layers.copying import copied_layer, copy_state
-from keras_mtl.layers.funnel_head import HEADS
 from keras_mtl.layers.growing import NewTask
+from keras_mtl.layers.heads.funnel_head import HEADS
 from keras_mtl.layers.routers.learned_allocation import LearnedAllocation
 from keras_mtl.models.construction import layer_names
 from keras_mtl.models.graph import head_outputs, streams_before_heads

@@ -10,7 +10,7 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.kinds import KINDS
 from keras_mtl.layers.growing import take_over_each
-from keras_mtl.layers.heads import check_features, initial, stock_head
+from keras_mtl.layers.heads.task_head import check_features, initial, stock_head
 from keras_mtl.layers.places import head_columns, in_blocks
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import Task, as_task, kinds_of, largest_size

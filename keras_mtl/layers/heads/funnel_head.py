@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.copying import new_layer_like
-from keras_mtl.layers.heads import TaskHead, check_features, stock_head
+from keras_mtl.layers.heads.task_head import TaskHead, check_features, stock_head
 from keras_mtl.tasks import Task, as_task
 from keras_mtl.types import Shape, Tensor
 

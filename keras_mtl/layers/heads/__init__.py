@@ -1,0 +1,1 @@
+"""Heads: what each task answers, from its features."""
