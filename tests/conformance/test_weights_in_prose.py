@@ -23,6 +23,9 @@ OTHER_FORMS = {  # that have weights which the form in the registry has not
     "AllocationMatrix": [partial(layers.AllocationMatrix, 3, 4, num_added_tasks=2)],
     "AllocationPenalty": [partial(layers.AllocationPenalty, entropy_weight=1.0)],
     "BlockPolicy": [partial(layers.BlockPolicy, 3, num_added_tasks=2)],
+    "FunnelHead": [
+        partial(layers.FunnelHead, keras_mtl.Task("binary", given="color", estimator="dr"), 1)
+    ],
     "GumbelRouter": [
         partial(layers.GumbelRouter, keras_mtl.HalvingSchedule()),
         partial(layers.GumbelRouter, keras_mtl.AnnealingSchedule()),

@@ -1,0 +1,1 @@
+"""Ranking in practice: click, long view, like and watch time of real impressions."""
