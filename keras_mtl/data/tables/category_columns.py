@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_mtl.data.tables.raw_values import (
     MISSING,
-    as_array,
     categories,
+    distinct,
     kind_of,
     lists,
     rectangle,
@@ -39,14 +39,24 @@ class CategoryColumn:
         return self.vocabulary.name, self.vocabulary.num_ids
 
     def count(self, values: Any) -> None:
-        values = as_array(self.name, values)
+        """Learns from a part of a table."""
+        values, indices = distinct(self.name, values)
         kind = kind_of(self.name, values)
         if kind is not None:
-            self.vocabulary.count(kind, categories(self.name, values, kind))
+            values = categories(self.name, values, kind)
+            times = None if indices is None else np.bincount(indices[indices >= 0])
+            self.vocabulary.count(kind, values, times)
 
     def raw(self, values: Any) -> Any:
         """Returns values of a table in the form in which they are encoded."""
         return categories(self.name, values, self.vocabulary.kind)
+
+    def raw_once(self, values: Any) -> tuple[Any, Any]:
+        """Returns what `raw` does, each value once, and where each stands; or all, and `None`."""
+        values, indices = distinct(self.name, values)
+        if indices is not None:
+            values = [*values, None]  # to which -1 leads
+        return self.raw(values), indices
 
     @property
     def raw_spec(self) -> Any:
@@ -90,6 +100,9 @@ class ListColumn(CategoryColumn):
 
     def count(self, values: Any) -> None:
         super().count(lists(self.name, values)[0])
+
+    def raw_once(self, values: Any) -> tuple[Any, Any]:
+        return self.raw(values), None
 
     def raw(self, values: Any) -> Any:
         return rectangle(self.name, values, self.vocabulary.kind, self.length)

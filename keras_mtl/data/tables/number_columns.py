@@ -53,6 +53,10 @@ class NumberColumn:
     def raw(self, values: Any) -> Any:
         return numbers(self.name, values).astype("float32")
 
+    def raw_once(self, values: Any) -> tuple[Any, Any]:
+        """Returns `raw` and `None`: numbers are seldom the same."""
+        return self.raw(values), None
+
     @property
     def raw_spec(self) -> Any:
         return keras.InputSpec(shape=(None,), dtype="float32", name=self.name)

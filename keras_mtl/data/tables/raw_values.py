@@ -5,6 +5,7 @@ missing; numbers are float32, NaN where one is missing. A list is a row of a rec
 with what is missing.
 """
 
+import contextlib
 import math
 from typing import Any
 
@@ -30,6 +31,19 @@ def raw_values(column: str, values: Any, form: str, length: Any = None) -> Any:
     if kind == form:
         return categories(column, values, kind)
     return rectangle(column, values, kind, length)
+
+
+def distinct(column: str, values: Any) -> tuple[Any, Any]:
+    """Returns the values of a column, each once, and the index of each row, -1 where it is missing.
+
+    So far as the column itself finds them, as a Series of pandas does fast; else all values, and
+    `None`.
+    """
+    if hasattr(values, "factorize"):
+        with contextlib.suppress(TypeError):  # lists, of which `as_array` says what they are
+            indices, found = values.factorize()
+            return as_array(column, found), indices
+    return as_array(column, values), None
 
 
 def kind_of(column: str, values: Any) -> Any:

@@ -90,7 +90,8 @@ class TableEncoder:
             "shared": shared,
         }  # fmt: skip
         self._widths = by_column("embedding_dim", embedding_dim, self.names, checks.count)
-        self.columns, self._learning = make_columns(*self._kinds(), learned or {})
+        kinds = (self.categorical, self.numeric, self.sequences)
+        self.columns, self._learning = make_columns(*kinds, self._options, learned or {})
         self.adapted = learned is not None
         self._encode: Any = None
 
@@ -100,14 +101,14 @@ class TableEncoder:
         Memory is that of the distinct values of the columns that are looked up.
 
         Args:
-            data: Dict of columns, a DataFrame of pandas or polars, the path of a Parquet file, or a
-                `tf.data.Dataset` of batches, which are dicts of columns.
+            data: Dict of columns, a DataFrame of pandas or polars, the path of a Parquet file, or
+                a `tf.data.Dataset` of batches.
 
         Raises:
-            ValueError: A missing column, values of another kind than its column is, a column
-                of which nothing is known.
+            ValueError: A missing column, values of several kinds, a column without any.
         """
-        columns, learning = make_columns(*self._kinds(), {})
+        kinds = (self.categorical, self.numeric, self.sequences)
+        columns, learning = make_columns(*kinds, self._options, {})
         for part in parts_of(data, self.names):
             for column in columns:
                 column.count(part[column.name])
@@ -139,13 +140,17 @@ class TableEncoder:
 
         if isinstance(data, Mapping) and any(map(tf.is_tensor, data.values())):
             return self(data)
-        raw = self.raw(data)
+        columns = columns_of(data, self.names)
+        raw = {each.name: each.raw_once(columns[each.name]) for each in self._known()}
         if self._encode is None:  # as a graph, in which Keras's layers are TensorFlow's
-            specs = keras.tree.map_structure(
-                lambda spec: tf.TensorSpec(spec.shape, spec.dtype, spec.name), self.raw_inputs()
-            )
-            self._encode = tf.function(self, input_signature=[specs], autograph=False)
-        return {name: tensor.numpy() for name, tensor in self._encode(raw).items()}
+            specs = [tf.TensorSpec(x.shape, x.dtype, x.name) for x in self.raw_inputs().values()]
+            named = dict(zip(self.names, specs, strict=True))
+            self._encode = tf.function(self, input_signature=[named], autograph=False)
+        ids = self._encode({name: values for name, (values, _) in raw.items()})
+        return {
+            name: ids[name].numpy() if indices is None else ids[name].numpy()[indices]
+            for name, (_, indices) in raw.items()
+        }
 
     def raw_inputs(self) -> dict[str, Any]:
         """Returns a `keras.InputSpec` of each column, of what signatures of an export take."""
@@ -188,11 +193,11 @@ class TableEncoder:
     def batches(
         self, data: Any, labels: Any = None, batch_size: int = 32, seed: int | None = None
     ) -> TableBatches:
-        """Returns batches of a table that is encoded batch by batch, for `fit` and others.
+        """Returns batches of a table that is encoded batch by batch.
 
         Args:
             data: Dict of columns, or a DataFrame of pandas or polars.
-            labels: Dict, task -> array, as `y` of `fit`, or `None`. Defaults to `None`.
+            labels: As `y` of `fit`, or `None`. Defaults to `None`.
             batch_size: Number of rows in a batch. Defaults to 32.
             seed: Integer seed of the order, another in each epoch. `None`: that of the table.
                 Defaults to `None`.
@@ -211,10 +216,8 @@ class TableEncoder:
 
     def vocabularies(self) -> dict[str, Any]:
         """Returns a dict, name of a layer of `embedding` -> what its rows stand for, or `None`."""
-        found = {
-            f"embedding_{each.name}": each.rows
-            for each in self._learning if isinstance(each, Vocabulary)
-        }  # fmt: skip
+        learned = [each for each in self._learning if isinstance(each, Vocabulary)]
+        found = {f"embedding_{each.name}": each.rows for each in learned}
         plain = [column.name for column in self._known() if not column.embedded]
         return {**found, **({"normalization": plain} if plain else {})}
 
@@ -239,9 +242,6 @@ class TableEncoder:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
-
-    def _kinds(self) -> tuple[Any, Any, Any, Any]:
-        return self.categorical, self.numeric, self.sequences, self._options
 
     def _known(self) -> list[Any]:
         if not self.adapted:

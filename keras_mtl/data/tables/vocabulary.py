@@ -37,18 +37,28 @@ class Vocabulary:
         if kind is not None:
             self._make()
 
-    def count(self, kind: str, values: Any) -> None:
-        """Counts categories in the form of their kind."""
+    def count(self, kind: str, values: Any, times: Any = None) -> None:
+        """Counts categories in the form of their kind.
+
+        Args:
+            kind: Their kind.
+            values: The categories.
+            times: How often each occurs, if each is there once, or `None`.
+        """
         if self.kind not in (None, kind):
             raise ValueError(
                 f"{self.name!r} has strings in some rows and integers in others. Make them one of "
                 "both, such as by column.astype(str)."
             )
         self.kind = kind
-        if self.num_buckets is None and kind == "integer":
-            self._counts.update(dict(zip(*map(np.ndarray.tolist, _distinct(values)), strict=True)))
-        elif self.num_buckets is None:
+        if self.num_buckets is not None:
+            return
+        if times is None and kind == "integer":
+            values, times = np.unique(values, return_counts=True)
+        if times is None:
             self._counts.update(values.tolist())
+        else:
+            self._counts.update(dict(zip(values.tolist(), times.tolist(), strict=True)))
 
     def know(self) -> None:
         """Takes what was counted for the known categories, most frequent first.
@@ -98,7 +108,3 @@ class Vocabulary:
         """The category of each number, `None` for what is missing, unknown, or hashed."""
         hashed = [None] * (self.num_buckets or 0)
         return hashed if self.num_buckets is not None else [None, None, *self.values]
-
-
-def _distinct(values: Any) -> Any:
-    return np.unique(values, return_counts=True)
