@@ -15,17 +15,20 @@ CLASSES = (
     "iou",
     "mean_iou",
 )
-ONE_HOT = (  # of classes: they read a column for each, which the label becomes
-    "categorical_focal_crossentropy",
-    "auc",
-    "precision",
-    "recall",
+_AT_THRESHOLDS = (
     "precision_at_recall",
     "recall_at_precision",
     "sensitivity_at_specificity",
     "specificity_at_sensitivity",
     "f1_score",
     "fbeta_score",
+)
+ONE_HOT = (  # of classes: they read a column for each, which the label becomes
+    "categorical_focal_crossentropy",
+    "auc",
+    "precision",
+    "recall",
+    *_AT_THRESHOLDS,
 )
 NUMBERS = (
     "mean_squared_error",
@@ -51,12 +54,7 @@ YES_OR_NO = (
     "true_negatives",
     "false_positives",
     "false_negatives",
-    "precision_at_recall",
-    "recall_at_precision",
-    "sensitivity_at_specificity",
-    "specificity_at_sensitivity",
-    "f1_score",
-    "fbeta_score",
+    *_AT_THRESHOLDS,
     *NUMBERS,
 )
 LOGITS = (  # numbers may be read as logits

@@ -59,7 +59,7 @@ def synthetic_feed(
     growth = 1 + _NEW_EACH_DAY * day
     tastes = _vectors(seed, 0, round(checks.count("num_users", num_users) * growth))
     topics = _vectors(seed, 1, round(checks.count("num_videos", num_videos) * growth))
-    lengths = np.random.default_rng((seed, 2)).lognormal(3, 0.8, 100 * len(topics))[: len(topics)]
+    lengths = np.random.default_rng((seed, 2)).lognormal(3, 0.8, len(topics))
     rng = np.random.default_rng((seed, 3, day))
     user = rng.integers(len(tastes), size=num_rows)
     video = (len(topics) * rng.beta(1, 2, num_rows)).astype(int)  # some are shown more than others
