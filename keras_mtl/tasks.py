@@ -112,9 +112,11 @@ class Task:
             )
         kind = KINDS[self.kind]
         least = kind.least_size
-        if isinstance(self.size, bool) or not isinstance(self.size, Integral) or self.size < least:
+        is_integer = isinstance(self.size, Integral) and not isinstance(self.size, bool)
+        if not is_integer or not least <= self.size <= checks.MOST:
+            most = "" if not is_integer or self.size < least else f" and at most {checks.MOST}"
             raise ValueError(
-                f"A task of kind {self.kind!r} needs an integer size of at least {least}. "
+                f"A task of kind {self.kind!r} needs an integer size of at least {least}{most}. "
                 f"Received: size={self.size!r}"
             )
         object.__setattr__(self, "size", int(self.size))  # NumPy's cannot be saved

@@ -76,6 +76,11 @@ def test_a_choice_needs_two_classes(kind):
         Task(kind)
 
 
+def test_a_size_that_no_backend_can_count_is_refused():
+    with pytest.raises(ValueError, match=r"at least 1 and at most 2147483647.*size=10{30}"):
+        Task("regression", 10**30)
+
+
 @pytest.mark.parametrize("size", [0, -3, 2.0, True, "3"])
 def test_size_is_a_whole_number_above_zero(size):
     with pytest.raises(ValueError, match="needs an integer size of at least 1"):
