@@ -12,7 +12,7 @@ import keras
 
 from keras_mtl.serving.check_answers import check_answers
 from keras_mtl.serving.exports.drafts import complete_or_nothing
-from keras_mtl.serving.exports.preprocessing import check_preprocessing
+from keras_mtl.serving.exports.preprocessing import as_encoder, check_preprocessing
 from keras_mtl.serving.exports.saved_model import write_saved_model
 from keras_mtl.serving.exports.single_files import (
     litert_answers,
@@ -83,7 +83,9 @@ def export(
     step for each word of the longest sentence, at least one. With a `TableEncoder` inputs are the
     columns as they are: strings, int64 and float32 of shape `(batch,)`, lists `(batch, length)`;
     missing values are the empty string, the smallest int64 and NaN, with which lists are filled
-    up, too. Beside the network stand `allocation.json`, which
+    up, too. A `keras.utils.FeatureSpace`, whose encoded features are the model's inputs, takes
+    columns likewise; it knows missing categories as unknown ones and no missing numbers, whose
+    answers are NaN. Beside the network stand `allocation.json`, which
     components each task uses, and `manifest.json`, the tasks and a fingerprint of every
     file; in a SavedModel both are in `assets.extra`. The folder appears when it is complete:
     a failure leaves nothing behind.
@@ -106,8 +108,9 @@ def export(
         format: `"tf_saved_model"`, `"onnx"` or `"litert"`. Defaults to `"tf_saved_model"`.
         validation_data: What `evaluate` takes, to compare the frozen network with what was
             trained; see `keras_mtl.serving.check_freeze`. Defaults to `None`.
-        preprocessing: The `keras_mtl.data.SentenceEncoder` or `TableEncoder` whose ids the model
-            reads, which becomes part of a SavedModel (TensorFlow backend). Defaults to `None`.
+        preprocessing: The `keras_mtl.data.SentenceEncoder` or `TableEncoder`, or the adapted
+            `keras.utils.FeatureSpace`, whose ids or numbers the model reads; it becomes part of a
+            SavedModel (TensorFlow backend). Defaults to `None`.
         cut_below: As in `keras_mtl.freeze`; `keras_mtl.cut_report` says what it changes.
             Defaults to 0.0.
         streaming: Whether a SavedModel gets a signature for `keras_mtl.streaming`. Defaults to
@@ -139,6 +142,7 @@ def export(
     _check_format(format)
     chosen, folder = _FORMATS[format], Path(os.path.abspath(path))
     _check_unused(folder)
+    preprocessing = as_encoder(preprocessing)
     skips = format == "tf_saved_model" and keras.backend.backend() == "tensorflow"
     frozen, write = freeze(model, skip_closed=skip_closed and skips), chosen.write
     if preprocessing is not None:

@@ -5,6 +5,14 @@ from typing import Any
 import keras
 
 from keras_mtl.data import SentenceEncoder, TableEncoder
+from keras_mtl.data.tables.feature_space import FeatureSpaceEncoder
+
+
+def as_encoder(preprocessing: Any) -> Any:
+    """Returns the encoder of an export, around a `FeatureSpace` where one was given."""
+    if isinstance(preprocessing, keras.utils.FeatureSpace):
+        return FeatureSpaceEncoder(preprocessing)
+    return preprocessing
 
 
 def check_preprocessing(
@@ -20,12 +28,12 @@ def check_preprocessing(
             "KERAS_BACKEND=tensorflow and load it there to export; or leave preprocessing out "
             "and send what encoder.encode(...) gives."
         )
-    if not isinstance(preprocessing, SentenceEncoder | TableEncoder):
+    if not isinstance(preprocessing, SentenceEncoder | TableEncoder | FeatureSpaceEncoder):
         raise ValueError(
-            "preprocessing must be a keras_mtl.data.SentenceEncoder or TableEncoder. "
-            f"Received: {type(preprocessing).__name__}"
+            "preprocessing must be a keras_mtl.data.SentenceEncoder or TableEncoder, or a "
+            f"keras.utils.FeatureSpace. Received: {type(preprocessing).__name__}"
         )
-    if streaming and isinstance(preprocessing, TableEncoder):
+    if streaming and not isinstance(preprocessing, SentenceEncoder):
         raise ValueError(
             "A stream takes the next steps of a sequence, and the columns of a table have none. "
             "Leave streaming out, or preprocessing."
@@ -34,7 +42,7 @@ def check_preprocessing(
     if given != wanted:
         raise ValueError(
             f"The model reads {wanted}, but the encoder gives {given}. Build the model with "
-            "encoder.inputs()."
+            "encoder.inputs(), of a FeatureSpace with keras.Input of the shape that it encodes to."
         )
 
 
