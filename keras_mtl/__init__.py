@@ -71,3 +71,4 @@ from keras_mtl.training import UncertaintyWeighting as UncertaintyWeighting
 from keras_mtl.training import VisitedAdam as VisitedAdam
 from keras_mtl.training import allocation_optimizer as allocation_optimizer
 from keras_mtl.training import alternating_optimizer as alternating_optimizer
+from keras_mtl.training import optimizer_by_part as optimizer_by_part

@@ -16,6 +16,7 @@ ROOMS = [
     "kinds",
     "funnels",
     "tasks",
+    "row_embedding",
     "schedules",
     "phases",
     "data",
@@ -41,8 +42,10 @@ STRANGERS = {("layers", "data")}  # neighbours that do not know each other
 BACKENDS = {"tensorflow", "jax", "torch"}
 BACKENDS_OF = {  # where keras.ops cannot do it
     "replicas.py": {"tensorflow"},
+    "row_embedding.py": {"tensorflow"},
     "training/backend_step.py": BACKENDS,
     "training/gradients.py": BACKENDS,
+    "training/optimizers/visited_adam.py": {"tensorflow"},
 }
 
 

@@ -57,3 +57,4 @@ from keras_mtl.layers.routers.routing_policy import RoutingPolicy as RoutingPoli
 from keras_mtl.layers.routers.soft_allocation import SoftAllocation
 from keras_mtl.layers.routers.task_mask import TaskMask
 from keras_mtl.layers.rows import OwnRows, PickTask, RepeatRows, SplitTasks, TaskRows
+from keras_mtl.row_embedding import RowEmbedding as RowEmbedding

@@ -16,7 +16,7 @@ from keras_mtl.keras_internals import (
 )
 
 
-def copied_layer(layer: keras.Layer, changes: Any = (), regularized: bool = True) -> Any:
+def copied_layer(layer: keras.Layer, changes: Any = (), frozen: bool = False) -> Any:
     """Returns a layer of its own that answers as `layer` does.
 
     What is beside the weights comes along: statistics that a `Normalization` was adapted to,
@@ -25,19 +25,20 @@ def copied_layer(layer: keras.Layer, changes: Any = (), regularized: bool = True
     Args:
         layer: A built layer or nested model.
         changes: What is different in its config. Defaults to `()`, nothing.
-        regularized: Whether it keeps its regularizers, which act in training only. Defaults to
-            `True`.
+        frozen: Whether it is for a frozen network: without regularizers, which act in training
+            only, and of its `frozen_class`, where the layer names one with the same config and
+            weights. Defaults to `False`.
 
     Raises:
         ValueError: The layer cannot be made anew from its config.
     """
-    copy = new_layer_like(layer, changes, regularized)
+    copy = new_layer_like(layer, changes, frozen)
     _build_like(layer, copy)
     copy_state(layer, copy)
     return copy
 
 
-def new_layer_like(layer: keras.Layer, changes: Any = (), regularized: bool = True) -> Any:
+def new_layer_like(layer: keras.Layer, changes: Any = (), frozen: bool = False) -> Any:
     """Returns a layer as `copied_layer` does, but with new weights and nothing else."""
     changes = dict(changes)
     if type(layer) is keras.layers.Lambda:  # its config would hold code, which Keras refuses
@@ -46,12 +47,15 @@ def new_layer_like(layer: keras.Layer, changes: Any = (), regularized: bool = Tr
     try:
         with keras.saving.custom_object_scope(own_classes):
             if graph_of(layer) is not None:
-                like = partial(_new_node_like, regularized=regularized)
+                like = partial(_new_node_like, frozen=frozen)
                 copy = keras.models.clone_model(layer, clone_function=like)
                 copy.name = changes.get("name", copy.name)
                 return copy
-            config = layer.get_config() if regularized else without_regularizers(layer.get_config())
-            return type(layer).from_config(config | changes)
+            cls, config = type(layer), layer.get_config()
+            if frozen:
+                cls = getattr(layer, "frozen_class", cls)
+                config = without_regularizers(config)
+            return cls.from_config(config | changes)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(
             f"Layer {layer.name!r} ({type(layer).__name__}) cannot be copied, because Keras cannot "
@@ -60,10 +64,10 @@ def new_layer_like(layer: keras.Layer, changes: Any = (), regularized: bool = Tr
         ) from error
 
 
-def _new_node_like(node: Any, regularized: bool) -> Any:
+def _new_node_like(node: Any, frozen: bool) -> Any:
     """Returns what stands in a graph anew: a layer, or an operation, which has no state."""
     if isinstance(node, keras.layers.Layer):
-        return new_layer_like(node, regularized=regularized)
+        return new_layer_like(node, frozen=frozen)
     return type(node).from_config(node.get_config())
 
 

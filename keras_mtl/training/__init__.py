@@ -23,6 +23,7 @@ from keras_mtl.training.callbacks.task_monitor import TaskMonitor as TaskMonitor
 from keras_mtl.training.model import MultiTaskModel as MultiTaskModel
 from keras_mtl.training.optimizers.alternating import AlternatingOptimizer as AlternatingOptimizer
 from keras_mtl.training.optimizers.alternating import alternating_optimizer as alternating_optimizer
+from keras_mtl.training.optimizers.by_part import optimizer_by_part as optimizer_by_part
 from keras_mtl.training.optimizers.present_tasks import (
     PresentTasksOptimizer as PresentTasksOptimizer,
 )

@@ -206,6 +206,11 @@ LAYERS = {
     "LayerMixture": Entry(
         partial(layers.LayerMixture, "balanced"), ([FEATURES, -FEATURES],), {"beta": (2,)}
     ),
+    "RowEmbedding": Entry(
+        partial(layers.RowEmbedding, 10, 4, mask_zero=True),
+        (WORD_IDS,),
+        {"embeddings": (10, 4)},
+    ),
     "MLP": Entry(partial(layers.MLP, (4, 3), "tanh"), (SEQUENCES,), mlp_variables("", 6, 4, 3)),
     "Modular": Entry(
         lambda: layers.Modular(

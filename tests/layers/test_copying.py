@@ -14,7 +14,7 @@ def nested():
 
 def test_a_copy_may_leave_regularizers_out_also_of_a_nested_model():
     assert copied_layer(nested()).layers[0].kernel_regularizer is not None
-    copy = copied_layer(nested(), {"name": "other"}, regularized=False)
+    copy = copied_layer(nested(), {"name": "other"}, frozen=True)
     assert copy.layers[0].kernel_regularizer is None and copy.name == "other"
 
 

@@ -7,10 +7,11 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.data.tables.number_columns import NumberColumn
+from keras_mtl.row_embedding import RowEmbedding
 
 
 def embedding_network(columns: Any, widths: Any, by_column: bool = False) -> Any:
-    """Returns a new network of stock layers that reads a dict of encoded columns.
+    """Returns a new network that reads a dict of encoded columns.
 
     Args:
         columns: List of columns.
@@ -25,7 +26,7 @@ def embedding_network(columns: Any, widths: Any, by_column: bool = False) -> Any
         if column.embedded:
             table, num_rows = column.embedded
             if table not in tables:
-                tables[table] = keras.layers.Embedding(
+                tables[table] = RowEmbedding(
                     num_rows, widths[column.name], name=f"embedding_{table}"
                 )
             vectors.append(column.vector(inputs[column.name], tables[table]))

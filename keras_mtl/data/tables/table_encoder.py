@@ -168,8 +168,8 @@ class TableEncoder:
     def embedding(self) -> Any:
         """Returns a new layer from a dict of encoded columns to one vector, for `stem`.
 
-        It is a `keras.Model` of stock layers: an `Embedding` of each column of ids, or of those
-        that share one, and a `Normalization` of all numbers. Shape `(batch, width)`.
+        It is a `keras.Model`: a `RowEmbedding` of each column of ids, or of those that share
+        one, and a `Normalization` of all numbers. Shape `(batch, width)`.
         """
         return embedding_network(self._known(), self._widths)
 

@@ -6,10 +6,7 @@ import keras
 
 from keras_mtl.keras_internals import with_inner_layers
 
-_VARIABLES = {  # by the class of a layer: those that have an entry for each value or column
-    keras.layers.Embedding: ("embeddings",),
-    keras.layers.Normalization: ("mean", "variance"),
-}
+_CLASSES = (keras.layers.Embedding, keras.layers.Normalization)
 
 
 def checked_encoders(preprocessing: Any) -> Any:
@@ -48,7 +45,7 @@ def encoded_rows(model: keras.Model, encoder: Any, whose: str) -> dict[int, Any]
         Dict, id of a layer -> `(name, places of its variables)`.
     """
     known = {name: list(values) for name, values in encoder.vocabularies().items()}
-    layers = [x for x in with_inner_layers(model) if type(x) in _VARIABLES]
+    layers = [x for x in with_inner_layers(model) if isinstance(x, _CLASSES)]
     found = {id(layer): layer.name for layer in layers if layer.name in known}
     unnamed = {name: values for name, values in known.items() if name not in found.values()}
     for layer in layers:
@@ -92,7 +89,8 @@ def _places(layer: Any, values: Any, whose: str) -> dict[str, Any]:
         ("row", index, num_rows if hashed else None) if value is None else ("value", value)
         for index, value in enumerate(values)
     ]
-    return {name: {0: rows} for name in _VARIABLES[type(layer)]}
+    variables = ("embeddings",) if embeds else ("mean", "variance")  # an entry for each value
+    return {name: {0: rows} for name in variables}
 
 
 def _described(layers: Any) -> str:

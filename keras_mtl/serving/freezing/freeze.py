@@ -147,7 +147,7 @@ class _Freezer(FrozenNetwork):
 
     def stand_in(self, layer: keras.Layer, name: str) -> Any:
         if id(layer) not in self._copies:
-            self._copies[id(layer)] = copied_layer(layer, {"name": name}, regularized=False)
+            self._copies[id(layer)] = copied_layer(layer, {"name": name}, frozen=True)
         return self._copies[id(layer)]
 
 

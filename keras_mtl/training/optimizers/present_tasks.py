@@ -13,7 +13,7 @@ from keras_mtl.schedules import check_setting
 from keras_mtl.training.optimizers.grouped import GroupedOptimizer
 
 _ROWS = r"(.*/)?allocation_\d+/(?:logits|scores)(_added_\d+)?"
-_SHARING = rf"{_ROWS}|(.*/)?stitch_\d+/alpha|(.*/)?mixture_\d+/beta|(.*/)?routing_\d+/logits"
+SHARING = rf"{_ROWS}|(.*/)?stitch_\d+/alpha|(.*/)?mixture_\d+/beta|(.*/)?routing_\d+/logits"
 _TASK_AXES = {  # what has a slice per task (or class of a task), and along which axis
     "rows": (_ROWS, 0),
     "heads": (r"(.*/)?heads/(?:kernel|bias)(_added_\d+)?", -1),
@@ -69,7 +69,7 @@ def allocation_optimizer(
     if config.get("weight_decay"):
         config["weight_decay"] = 0.0  # AdamW refuses None
     allocation = type(optimizer).from_config(config)
-    optimizer_map = keras.optimizers.OptimizerMap(optimizer, {_SHARING: allocation})
+    optimizer_map = keras.optimizers.OptimizerMap(optimizer, {SHARING: allocation})
     if update_absent_tasks:
         return GroupedOptimizer(optimizer_map)
     return PresentTasksOptimizer(optimizer_map)
