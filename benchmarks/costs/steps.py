@@ -1,5 +1,6 @@
 """Compiled training steps, timed side by side in interleaved rounds."""
 
+import pathlib
 import time
 
 import keras
@@ -49,3 +50,9 @@ def interleaved(functions, rounds, steps, warm_up=3):
                 step()
             times[name].append(1000 * (time.perf_counter() - start) / steps)
     return {name: np.array(values) for name, values in times.items()}
+
+
+def peak_megabytes():
+    """Returns the most memory that this process has held; Linux."""
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024

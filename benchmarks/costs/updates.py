@@ -10,7 +10,6 @@ Medians of interleaved rounds; compile time apart; peak memory in a process of i
 """
 
 import argparse
-import pathlib
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ import keras
 import numpy as np
 
 import keras_mtl
-from benchmarks.costs.steps import compiled_step, first_call, interleaved
+from benchmarks.costs.steps import compiled_step, first_call, interleaved, peak_megabytes
 
 STEPS_PER_EXECUTION = 16
 
@@ -129,8 +128,7 @@ def print_memory(name, jit):
     step = compiled_step(*CASES[name](jit))
     for _ in range(20):
         step()
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()  # Linux
-    print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024)
+    print(peak_megabytes())
 
 
 def time_epochs(jit, rounds, steps):
