@@ -66,6 +66,7 @@ from keras_mtl.training import GradNorm as GradNorm
 from keras_mtl.training import MultiTaskModel as MultiTaskModel
 from keras_mtl.training import PCGrad as PCGrad
 from keras_mtl.training import RandomLossWeighting as RandomLossWeighting
+from keras_mtl.training import ScheduledWeights as ScheduledWeights
 from keras_mtl.training import TaskMonitor as TaskMonitor
 from keras_mtl.training import UncertaintyWeighting as UncertaintyWeighting
 from keras_mtl.training import VisitedAdam as VisitedAdam

@@ -10,6 +10,7 @@ from keras_mtl.training.balancing.pcgrad import PCGrad as PCGrad
 from keras_mtl.training.balancing.random_loss_weighting import (
     RandomLossWeighting as RandomLossWeighting,
 )
+from keras_mtl.training.balancing.scheduled_weights import ScheduledWeights as ScheduledWeights
 from keras_mtl.training.balancing.uncertainty_weighting import (
     UncertaintyWeighting as UncertaintyWeighting,
 )

@@ -80,6 +80,7 @@ OTHERS = {
     "GradNorm": dict,
     "PCGrad": dict,
     "RandomLossWeighting": dict,
+    "ScheduledWeights": lambda: {"weights": {"a": 0.5}},
 }
 totals: collections.Counter = collections.Counter()
 

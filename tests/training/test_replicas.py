@@ -36,6 +36,7 @@ BALANCING = {
     "uncertainty": keras_mtl.UncertaintyWeighting,
     "dwa": keras_mtl.DynamicWeightAverage,
     "random": partial(keras_mtl.RandomLossWeighting, seed=3),
+    "scheduled": lambda: keras_mtl.ScheduledWeights({"sold": keras_mtl.RampSchedule(2.0, 3)}),
     "gradnorm": keras_mtl.GradNorm,
     "pcgrad": partial(keras_mtl.PCGrad, seed=3),
     "cagrad": keras_mtl.CAGrad,

@@ -197,6 +197,53 @@ def test_random_weights_go_to_tasks_with_labels():
 # all methods
 
 
+# scheduled weights
+
+
+def test_scheduled_weights_by_hand():
+    tasks = {"a": "regression", "b": Task("regression", weight=3.0)}
+    halves = keras.optimizers.schedules.ExponentialDecay(2.0, 1, 0.5)
+    method = keras_mtl.ScheduledWeights({"a": halves})
+    model = linear_model(method, tasks, [(1, 0), (0, 1)], learning_rate=1e-6)
+    x, y = np.array([[1.0, 0.0]]), {"a": np.array([-0.5]), "b": np.array([-0.5])}
+    seen, steps = [], [step(model)]
+    for _ in range(3):
+        model.train_on_batch(x, y)
+        seen.append(model.balancing.task_weights)
+        steps.append(step(model))
+    assert seen == [{"a": 2.0, "b": 1.0}, {"a": 1.0, "b": 1.0}, {"a": 0.5, "b": 1.0}]
+    moved = np.diff(steps, axis=0) / 1e-6
+    np.testing.assert_allclose(moved, [[2, 3], [1, 3], [0.5, 3]], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0], "weights must be a dict, task -> number or schedule"),
+        ({"a": -1.0}, r"weights\['a'\] must be a number"),
+        ({"a": keras_mtl.AnnealingSchedule()}, r"weights\['a'\] does not know how long"),
+    ],
+)
+def test_wrong_schedules_are_named(weights, message):
+    with pytest.raises(ValueError, match=message):
+        keras_mtl.ScheduledWeights(weights)
+
+
+def test_a_schedule_of_no_task_is_refused():
+    with pytest.raises(ValueError, match="weights names 'size', which is no task. Tasks: price"):
+        shared_model(keras_mtl.ScheduledWeights({"size": 1.0}))
+
+
+def test_a_schedule_goes_on_after_a_file(tmp_path):
+    model = shared_model(keras_mtl.ScheduledWeights({"sold": keras_mtl.RampSchedule(1.0, 10)}))
+    for _ in range(3):
+        model.train_on_batch(X, Y)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    again.train_on_batch(X, Y)
+    assert again.balancing.task_weights["sold"] == pytest.approx(0.3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_task_without_labels_might_as_well_not_be_there(method):
