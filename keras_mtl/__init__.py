@@ -13,6 +13,8 @@ from keras_mtl.analysis import sample_policy as sample_policy
 from keras_mtl.analysis import sharing_report as sharing_report
 from keras_mtl.analysis import task_embeddings as task_embeddings
 from keras_mtl.analysis import task_similarity as task_similarity
+from keras_mtl.calibration import calibrate as calibrate
+from keras_mtl.calibration import correct_sampling as correct_sampling
 from keras_mtl.comparison import compare as compare
 from keras_mtl.data import synthetic_pairs as synthetic_pairs
 from keras_mtl.data import task_batches as task_batches

@@ -23,6 +23,7 @@ ROOMS = [
     "training",
     "models",
     "analysis",
+    "calibration",
     "plots",
     "serving",
     "tuning",

@@ -7,6 +7,7 @@ import keras
 
 from keras_mtl.kinds import keras_names
 from keras_mtl.kinds.kind import Kind
+from keras_mtl.kinds.slopes import slope_of_yes_or_no
 
 
 def _is_yes_or_no(labels: Any) -> Any:
@@ -30,6 +31,8 @@ BINARY = Kind(
     smoothed=_smoothed,
     short_form=True,
     kind_of_several="multilabel",
+    slope=slope_of_yes_or_no,
+    shifts=True,
 )
 MULTILABEL = dataclasses.replace(
     BINARY,
