@@ -5,9 +5,12 @@ from keras_mtl import data as data
 from keras_mtl import layers as layers
 from keras_mtl import plots as plots
 from keras_mtl import tuning as tuning
+from keras_mtl.analysis import GroupAUC as GroupAUC
 from keras_mtl.analysis import allocation as allocation
 from keras_mtl.analysis import allocation_entropy as allocation_entropy
 from keras_mtl.analysis import allocation_probabilities as allocation_probabilities
+from keras_mtl.analysis import calibration_error as calibration_error
+from keras_mtl.analysis import grouped_auc as grouped_auc
 from keras_mtl.analysis import routing_over_time as routing_over_time
 from keras_mtl.analysis import sample_policy as sample_policy
 from keras_mtl.analysis import sharing_report as sharing_report
@@ -66,6 +69,7 @@ from keras_mtl.training import DynamicWeightAverage as DynamicWeightAverage
 from keras_mtl.training import FirstOrderMAML as FirstOrderMAML
 from keras_mtl.training import GradNorm as GradNorm
 from keras_mtl.training import MultiTaskModel as MultiTaskModel
+from keras_mtl.training import NormalizedEntropy as NormalizedEntropy
 from keras_mtl.training import PCGrad as PCGrad
 from keras_mtl.training import RandomLossWeighting as RandomLossWeighting
 from keras_mtl.training import TaskMonitor as TaskMonitor

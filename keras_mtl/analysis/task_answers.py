@@ -6,6 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mtl import checks
+from keras_mtl.data.labels import check_labels
+from keras_mtl.funnels import chain_of, joint_labels
 from keras_mtl.training.inputs.checks import check_inputs
 
 
@@ -38,6 +41,58 @@ def task_answers(
     _check_names(model.tasks, asked, x)
     for task in asked:
         yield task, _own_answer(model, network, task, x[task], batch_size)
+
+
+def predictions(model: keras.Model, x: Any, tasks: Any, batch_size: int) -> Iterator[Any]:
+    """Yields pairs, the name of a task and what a model predicts of it: `(n, size)`, or per step.
+
+    Arguments are those of `task_answers`.
+    """
+    for name, answer in task_answers(model, model, x, tasks, batch_size):
+        if model.task_data == "shared":
+            yield name, answer[name]
+        else:
+            task = model.tasks[name]
+            own = answer[task.kind] if isinstance(answer, dict) else answer
+            yield name, own[..., : task.size]
+
+
+def num_examples(model: keras.Model, x: Any, task: str) -> int:
+    """Returns how many examples a task has."""
+    if model.task_data == "separate":
+        _check_names(model.tasks, [task], x)
+        x = x[task]
+    return len(keras.tree.flatten(x)[0])
+
+
+def task_labels(model: keras.Model, names: Sequence[str], y: Any) -> dict[str, Any]:
+    """Returns checked labels of tasks and of those that they are given, as arrays.
+
+    Raises:
+        ValueError: No dict, an unknown task, no entry for one that is needed, a label that is none.
+    """
+    checks.mapping("y", y, "name of a task -> its labels")
+    for name in y:
+        if name not in model.tasks:
+            raise ValueError(
+                f"y has an entry {name!r}, which is no task of this model. "
+                f"Tasks: {', '.join(model.tasks)}"
+            )
+    needed = {each for name in names for each in chain_of(model.tasks, name)}
+    for name in model.tasks:
+        if name in needed and name not in y:
+            raise ValueError(
+                f"y has no entry for task {name!r}. Give its labels, or name other tasks: "
+                "tasks=[...]."
+            )
+    return {n: check_labels(n, task, y[n]) for n, task in model.tasks.items() if n in needed}
+
+
+def joint_task_labels(model: keras.Model, names: Sequence[str], y: Any) -> dict[str, Any]:
+    """Returns what `task_labels` does of the tasks alone, with 0 where a parent is 0."""
+    labels = task_labels(model, names, y)
+    joint = joint_labels({name: model.tasks[name] for name in labels}, labels)
+    return {name: joint[name] for name in names}
 
 
 def asked_tasks(model: keras.Model, tasks: Any) -> list[str]:

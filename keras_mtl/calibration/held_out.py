@@ -6,10 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mtl.analysis.task_answers import task_answers
+from keras_mtl.analysis.task_answers import task_answers, task_labels
 from keras_mtl.calibration.copies import head_of
 from keras_mtl.calibration.fits import check_both
-from keras_mtl.data.labels import check_labels
 from keras_mtl.layers.heads.funnel_head import features_of
 
 
@@ -19,27 +18,9 @@ def known_labels(model: keras.Model, names: Sequence[str], y: Any) -> dict[str, 
     Of a task that is given another those examples are labelled whose parent is 1.
 
     Raises:
-        ValueError: A label that is none, a task without an entry or without labels of two kinds.
+        ValueError: What `task_labels` refuses, labels of fewer than two kinds.
     """
-    if not isinstance(y, Mapping):
-        raise ValueError(
-            f"y must be a dict, name of a task -> its labels. Received: {type(y).__name__}"
-        )
-    parents = [model.tasks[name].given for name in names if model.tasks[name].given]
-    needed = dict.fromkeys([*parents, *names])
-    for name in y:
-        if name not in model.tasks:
-            raise ValueError(
-                f"y has an entry {name!r}, which is no task of this model. "
-                f"Tasks: {', '.join(model.tasks)}"
-            )
-    for name in needed:
-        if name not in y:
-            raise ValueError(
-                f"y has no entry for task {name!r}. Give its labels, or name the tasks to "
-                "calibrate: tasks=[...]."
-            )
-    labels = {name: check_labels(name, model.tasks[name], y[name]) for name in needed}
+    labels = task_labels(model, names, y)
     found = {name: _own_labels(model, name, labels) for name in names}
     for name, own in found.items():
         missing = own < 0 if model.tasks[name].has_classes else np.isnan(own)

@@ -273,7 +273,7 @@ def test_labels_that_nothing_can_be_learned_of_are_refused(too_sure, changes, me
         ({"tasks": ["clack"]}, "Unknown task 'clack'. Tasks of this model: kind, click"),
         ({"method": "platt"}, "labels 0 and 1, but task 'kind' of kind 'classes' .*tasks="),
         ({"batch_size": 0}, "batch_size must be an integer of at least 1"),
-        ({"y": Y["click"]}, "y must be a dict, name of a task -> its labels. Received: ndarray"),
+        ({"y": Y["click"]}, "y must be a dict, name of a task -> its labels. Received: array"),
         ({"y": {"click": Y["click"]}}, "y has no entry for task 'kind'"),
         ({"x": X[:, :2]}, "x must have shape"),
         ({"x": X * np.nan}, "'kind': the network answers NaN or infinity on x"),

@@ -76,7 +76,7 @@ class TaskMonitor(keras.callbacks.Callback):
             )
         self.metric = metric
         mode = checks.word("mode", mode, ("min", "max", None))
-        self.mode = mode or ("max" if metric.endswith(("accuracy", "auc")) else "min")
+        self.mode = mode or ("max" if metric.endswith(("accuracy", "auc", "auc_pr")) else "min")
         if single_task is not None:
             checks.mapping("single_task", single_task, "task -> what a network of its own reaches")
         self.single_task = single_task
