@@ -33,7 +33,7 @@ class TaskMonitor(keras.callbacks.Callback):
         metric: What is watched of each task, as in the logs: `"loss"`, `"accuracy"`, ... All tasks
             must have it. Defaults to `"loss"`.
         mode: `"min"`, `"max"`, or `None` for `"max"` of accuracies and areas (`"accuracy"`,
-            `"auc"`) and `"min"` of all else. Defaults to `None`.
+            `"auc"`, `"auc_pr"`) and `"min"` of all else. Defaults to `None`.
         single_task: Dict, task -> what a network of its own reaches in validation, or `None`.
             Defaults to `None`.
         folder: Where to keep the best weights of each task, `<task>.weights.h5`, which
