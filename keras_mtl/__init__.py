@@ -5,14 +5,19 @@ from keras_mtl import data as data
 from keras_mtl import layers as layers
 from keras_mtl import plots as plots
 from keras_mtl import tuning as tuning
+from keras_mtl.analysis import GroupAUC as GroupAUC
 from keras_mtl.analysis import allocation as allocation
 from keras_mtl.analysis import allocation_entropy as allocation_entropy
 from keras_mtl.analysis import allocation_probabilities as allocation_probabilities
+from keras_mtl.analysis import calibration_error as calibration_error
+from keras_mtl.analysis import grouped_auc as grouped_auc
 from keras_mtl.analysis import routing_over_time as routing_over_time
 from keras_mtl.analysis import sample_policy as sample_policy
 from keras_mtl.analysis import sharing_report as sharing_report
 from keras_mtl.analysis import task_embeddings as task_embeddings
 from keras_mtl.analysis import task_similarity as task_similarity
+from keras_mtl.calibration import calibrate as calibrate
+from keras_mtl.calibration import correct_sampling as correct_sampling
 from keras_mtl.comparison import compare as compare
 from keras_mtl.data import synthetic_pairs as synthetic_pairs
 from keras_mtl.data import task_batches as task_batches
@@ -64,6 +69,7 @@ from keras_mtl.training import DynamicWeightAverage as DynamicWeightAverage
 from keras_mtl.training import FirstOrderMAML as FirstOrderMAML
 from keras_mtl.training import GradNorm as GradNorm
 from keras_mtl.training import MultiTaskModel as MultiTaskModel
+from keras_mtl.training import NormalizedEntropy as NormalizedEntropy
 from keras_mtl.training import PCGrad as PCGrad
 from keras_mtl.training import RandomLossWeighting as RandomLossWeighting
 from keras_mtl.training import ScheduledWeights as ScheduledWeights

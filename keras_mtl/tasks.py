@@ -54,7 +54,8 @@ class Task:
             takes accuracy, for regression the mean absolute error (`"mae"`), for counts the
             mean Poisson deviance (`"poisson_deviance"`), for ordinal tasks accuracy and
             `"mae"`: by how many classes the median of the predicted distribution is off.
-            Logs call an object without a name of its own by its class: `<task>_auc`.
+            Logs call an object without a name of its own by its class: `<task>_auc`, with
+            `AUC(curve="PR")` `<task>_auc_pr`.
             Defaults to `None`.
         weight: Factor of the task's loss in the total, at least 0. Defaults to 1.0.
         per_step: Whether a sequence has a label at every time step: labels

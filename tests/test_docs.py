@@ -54,6 +54,7 @@ def test_readme_blocks_run(tmp_path):
             "price": [1.0, None, 3.0, 4.0, 5.0],
             "tags": [["new"], [], None, ["new", "red"], ["red"]],
         },
+        "users": np.arange(4000) % 50,
         "clicks_and_likes": {"click": np.arange(5) % 2, "like": np.ones(5)},
     }
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

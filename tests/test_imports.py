@@ -24,6 +24,7 @@ ROOMS = [
     "training",
     "models",
     "analysis",
+    "calibration",
     "plots",
     "serving",
     "tuning",

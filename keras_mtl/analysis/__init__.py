@@ -27,12 +27,15 @@ from keras_mtl.analysis.recurrent.relatedness import relatedness_over_time as re
 from keras_mtl.analysis.recurrent.routing import routing_over_time as routing_over_time
 from keras_mtl.analysis.recurrent.routing import sub_encoder_usage as sub_encoder_usage
 from keras_mtl.analysis.recurrent.routing_callback import RoutingRecorder as RoutingRecorder
+from keras_mtl.analysis.scores.calibration_error import calibration_error as calibration_error
 from keras_mtl.analysis.scores.delta import Delta as Delta
 from keras_mtl.analysis.scores.delta import task_delta as task_delta
 from keras_mtl.analysis.scores.gains import GainCorrelation as GainCorrelation
 from keras_mtl.analysis.scores.gains import error_reduction as error_reduction
 from keras_mtl.analysis.scores.gains import gain_correlations as gain_correlations
 from keras_mtl.analysis.scores.gains import label_entropy as label_entropy
+from keras_mtl.analysis.scores.group_auc_callback import GroupAUC as GroupAUC
+from keras_mtl.analysis.scores.grouped_auc import grouped_auc as grouped_auc
 from keras_mtl.analysis.scores.paired import PairedTest as PairedTest
 from keras_mtl.analysis.scores.paired import holm as holm
 from keras_mtl.analysis.scores.paired import mean_interval as mean_interval

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_mtl.kinds import keras_names
 from keras_mtl.kinds.kind import Kind
+from keras_mtl.kinds.slopes import slope_of_classes
 
 _LOWEST_PROBABILITY = 1e-30  # Keras stops at 1e-7, below which a wrong answer learns nothing
 
@@ -40,5 +41,6 @@ CLASSES: Kind = Kind(
     smoothed=smoothed_cross_entropy,
     has_classes=True,
     kind_per_step="tagging",
+    slope=slope_of_classes,
 )
 TAGGING = dataclasses.replace(CLASSES, always_per_step=True, kind_per_step=None)

@@ -49,6 +49,9 @@ class Kind:
         kind_per_step: Name of the kind that is the same at every time step. `None` is itself.
         kind_of_several: Name of the kind of sizes above 1. `None` is itself.
         uncertainty_factor: What `UncertaintyWeighting` multiplies the loss with, over a variance.
+        slope: NumPy function of `kinds/slopes.py`, by which a temperature is found. `None` of
+            answers that are no probabilities.
+        shifts: Whether each logit is that of a yes, and may be shifted.
     """
 
     form: str
@@ -70,6 +73,8 @@ class Kind:
     kind_per_step: str | None = None
     kind_of_several: str | None = None
     uncertainty_factor: float = 1.0
+    slope: Any = None
+    shifts: bool = False
 
     @property
     def least_size(self) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from keras_mtl.kinds.classes import CLASSES
+from keras_mtl.kinds.slopes import slope_of_ranks
 from keras_mtl.types import Tensor
 
 
@@ -64,4 +65,5 @@ ORDINAL = dataclasses.replace(
     default_metrics=("accuracy", "mae"),
     smoothed=None,
     kind_per_step=None,
+    slope=slope_of_ranks,
 )

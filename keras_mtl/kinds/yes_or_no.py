@@ -7,6 +7,7 @@ import keras
 
 from keras_mtl.kinds import keras_names
 from keras_mtl.kinds.kind import Kind
+from keras_mtl.kinds.slopes import slope_of_yes_or_no
 
 
 def _is_yes_or_no(labels: Any) -> Any:
@@ -23,13 +24,15 @@ BINARY = Kind(
     loss=keras.losses.binary_crossentropy,
     metrics={"accuracy": keras.metrics.binary_accuracy},
     default_metrics=("accuracy",),
-    fitting=("binary_iou", *keras_names.YES_OR_NO),
+    fitting=("binary_iou", "normalized_entropy", *keras_names.YES_OR_NO),
     first_choice={"loss": "binary_crossentropy", "metric": "accuracy"},
     is_label=_is_yes_or_no,
     labels="0 and 1",
     smoothed=_smoothed,
     short_form=True,
     kind_of_several="multilabel",
+    slope=slope_of_yes_or_no,
+    shifts=True,
 )
 MULTILABEL = dataclasses.replace(
     BINARY,

@@ -16,4 +16,5 @@ from keras_mtl.plots.scores.gains import plot_gains as plot_gains
 from keras_mtl.plots.scores.learning_curves import plot_learning_curves as plot_learning_curves
 from keras_mtl.plots.scores.loss_by_group import plot_loss_by_group as plot_loss_by_group
 from keras_mtl.plots.scores.monitor import plot_task_monitor as plot_task_monitor
+from keras_mtl.plots.scores.reliability import plot_reliability as plot_reliability
 from keras_mtl.plots.similarity import plot_task_similarity as plot_task_similarity

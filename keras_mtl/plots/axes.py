@@ -17,8 +17,11 @@ def given_or_new(ax: Any, width: Any, height: Any) -> Any:
 
     The figure is not known to `pyplot`, so nothing has to be closed.
     """
-    if ax is not None:
-        return ax
+    return new_figure(width, height).add_subplot() if ax is None else ax
+
+
+def new_figure(width: Any, height: Any) -> Any:
+    """Returns an empty figure of about that size in inches."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -26,7 +29,7 @@ def given_or_new(ax: Any, width: Any, height: Any) -> Any:
             'Plots need matplotlib. Install it with: pip install "keras_mtl[plots]"'
         ) from error
     figsize = (min(max(width, 3.5), 24), min(max(height, 2.5), 24))
-    return Figure(figsize=figsize, layout="constrained").add_subplot()
+    return Figure(figsize=figsize, layout="constrained")
 
 
 def show_matrix(

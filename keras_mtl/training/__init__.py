@@ -22,6 +22,7 @@ from keras_mtl.training.callbacks.best_policy import BestPolicy as BestPolicy
 from keras_mtl.training.callbacks.copy_components import CopyComponents as CopyComponents
 from keras_mtl.training.callbacks.task_monitor import TaskMonitor as TaskMonitor
 from keras_mtl.training.model import MultiTaskModel as MultiTaskModel
+from keras_mtl.training.normalized_entropy import NormalizedEntropy as NormalizedEntropy
 from keras_mtl.training.optimizers.alternating import AlternatingOptimizer as AlternatingOptimizer
 from keras_mtl.training.optimizers.alternating import alternating_optimizer as alternating_optimizer
 from keras_mtl.training.optimizers.by_part import optimizer_by_part as optimizer_by_part

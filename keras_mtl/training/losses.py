@@ -103,9 +103,16 @@ def _log_name(metric: Any, short: Any = None) -> Any:
     """Returns a metric's name, without the number by which Keras tells unnamed ones apart.
 
     The name of a log must not depend on how many metrics a process made before, nor on the
-    case in which it is written: a short form such as `"mae"` stays, `"AUC"` is `"auc"`.
+    case in which it is written: a short form such as `"mae"` stays, `"AUC"` is `"auc"`. An area
+    under another curve is another metric, which must not be averaged with it.
     """
     name = re.sub(r"_\d+$", "", metric.name)
+    if (
+        type(metric) is keras.metrics.AUC
+        and name == "auc"
+        and metric.get_config()["curve"] != "ROC"
+    ):
+        return f"auc_{metric.get_config()['curve'].lower()}"
     kind = type(metric).__name__.lower()
     if short is not None and short.replace("_", "") != kind:
         return short

@@ -29,7 +29,7 @@ from tests.conformance.registry import (
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 PRECISE = "float32" if keras.backend.backend() == "jax" else "float64"  # JAX has none by default
-WAYS = ("reloaded", "frozen", "exported", "grown", "quantized")
+WAYS = ("reloaded", "frozen", "exported", "grown", "quantized", "calibrated")
 
 IMAGES = np.stack([SEQUENCES[:, :6], -SEQUENCES[:, 1:]], axis=-1)  # B = 5 images, 6 x 6, 2 channels
 LENGTHS = np.array([4, 1, 6, 2, 5])

@@ -115,16 +115,16 @@ def test_a_refusal_that_the_table_does_not_say_is_seen(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("builder", "mode"), PAIRS)
-def test_a_plain_network_is_reloaded_and_frozen(builder, mode, tmp_path):
+def test_a_plain_network_is_reloaded_frozen_and_calibrated(builder, mode, tmp_path):
     model = network(builder, mode, "plain")
-    for way in ("reloaded", "frozen"):
+    for way in ("reloaded", "frozen", "calibrated"):
         checked(Cell(builder, mode, "plain", way), tmp_path, model)
 
 
 @pytest.mark.parametrize("builder", ALL_BUILDERS)
-def test_a_funnel_is_reloaded_and_frozen(builder, tmp_path):
+def test_a_funnel_is_reloaded_frozen_and_calibrated(builder, tmp_path):
     model = network(builder, "shared", "funnel")
-    for way in ("reloaded", "frozen"):
+    for way in ("reloaded", "frozen", "calibrated"):
         checked(Cell(builder, "shared", "funnel", way), tmp_path, model)
 
 

@@ -5,11 +5,15 @@ import numpy as np
 
 import keras_mtl
 from keras_mtl import Task
+from keras_mtl.calibration.copies import rescaled_copy
+from keras_mtl.funnels import conditional_names
+from keras_mtl.kinds import KINDS
 from keras_mtl.layers import FixedAllocation
 from tests.conformance.matrix import kinds_of, network
 
 NEW = Task("classes", 4)  # what grown networks learn too
 _EXACT, _ROUNDED = 1e-6, 5e-3  # of an answer, or of 1 where it is smaller
+_FACTOR = 0.6  # of the logits of calibrated networks
 ROWS = {  # of a new task, in each layer with a given allocation, where tasks have rows of their own
     "build_dynashare": [1],
     "build_fixed_random": [0, 1, 1],
@@ -22,7 +26,8 @@ def off(cell, folder, model=None):
     """Returns the largest difference of what came a cell's way, in parts of what is allowed.
 
     Padded sequences are asked with more padding than the network before. What grew is asked after
-    it is frozen too. What is quantized is compared with the network that was.
+    it is frozen too. What is quantized is compared with the network that was. A calibrated network
+    is compared with one that answers as its logits say, and with itself, frozen.
     """
     builder, mode, kind, way = cell
     model = network(builder, mode, kind) if model is None else model
@@ -51,6 +56,11 @@ def off(cell, folder, model=None):
         assert after["extra"].shape == (_rows(x), NEW.size)
         assert list(grown.tasks) == [*model.tasks, "extra"] and set(after) == {*before, "extra"}
         found += [(before, after), (after, _frozen_answers(grown, x))]
+    if way == "calibrated":
+        calibrated = rescaled_copy(model, dict.fromkeys(_priced(model), (_FACTOR, 0.0)))
+        after = answers(calibrated, longer)
+        found += [(_calibrated(model, before), after), (after, _frozen_answers(calibrated, x))]
+        found.append((before, answers(model, x)))
     return max(_distance(*pair, model.tasks) for pair in found) / allowed
 
 
@@ -72,6 +82,40 @@ def answers(model, x, call=None):
         answer = outputs[task.kind] if isinstance(outputs, dict) else outputs
         found[name] = _array(answer)[index * number : (index + 1) * number, ..., : task.size]
     return found
+
+
+def _priced(model):
+    """Returns the names of the tasks whose answers are probabilities."""
+    return [name for name, task in model.tasks.items() if KINDS[task.kind].slope]
+
+
+def _calibrated(model, before):
+    """Returns what a network answers with all logits of probabilities times a factor."""
+    found, tasks = dict(before), model.tasks
+    odds = {name: _odds(task, before[conditional_names(tasks).get(name, name)])
+            for name, task in tasks.items() if name in _priced(model)}  # fmt: skip
+    for name, own in odds.items():
+        task = tasks[name]
+        if task.kind == "ordinal":
+            above = 1 / (1 + np.exp(-_FACTOR * own))
+            edges = np.ones_like(above[..., :1])
+            found[name] = -np.diff(np.concatenate([edges, above, 0 * edges], axis=-1))
+            continue
+        shares = np.exp(_FACTOR * own)
+        found[name] = shares / (1 + shares if own.shape[-1] == 1 else shares.sum(-1, keepdims=True))
+        if task.given:
+            found[conditional_names(tasks)[name]] = found[name]
+            found[name] = found[name] * found[task.given]
+    return found
+
+
+def _odds(task, p):
+    """Returns logits of probabilities: of a yes, of classes, or of being above a rank."""
+    p = p.astype("float64")
+    if task.kind == "ordinal":
+        above = 1 - np.cumsum(p, axis=-1)[..., :-1]
+        return np.log(above / (1 - above))
+    return np.log(p / (1 - p)) if task.size == 1 else np.log(p)
 
 
 def _compiled(model):

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.layers.copying import new_layer_like
-from keras_mtl.layers.heads.task_head import TaskHead, check_features, stock_head
+from keras_mtl.layers.heads.task_head import TaskHead, check_features, rescaled, stock_head
 from keras_mtl.tasks import Task, as_task
 from keras_mtl.types import Shape, Tensor
 
@@ -79,11 +79,21 @@ class FunnelHead(keras.layers.Layer):
 
     def frozen(self, call: Callable[..., Any], features: Tensor, parent: Tensor) -> Any:
         """Becomes a stock Dense, and the product of what it and the parent answer."""
-        kernel, bias = self.get_weights()[:2]
+        kernel, bias = self.numbers_of(self.name)
         conditional = f"{self.name}_given_{self.task.given}"
         conditional = stock_head(conditional, self.task, features, kernel, bias)
         joint = keras.layers.Multiply(dtype="float32", name=self.name)([parent, conditional])
         return joint, conditional
+
+    def numbers_of(self, task: str) -> list[Any]:
+        """Returns kernel and bias of the conditional probability, as arrays."""
+        return self.get_weights()[:2]
+
+    def rescale(self, task: str, factor: Any, shift: Any) -> None:
+        """Makes the logits of the conditional probability `factor * logits + shift`."""
+        kernel, bias = rescaled(self.numbers_of(task), factor, shift)
+        self.kernel.assign(kernel)
+        self.bias.assign(bias)
 
     def grown(self, new: Any) -> Any:
         """Stays as it is: new tasks have heads of their own."""

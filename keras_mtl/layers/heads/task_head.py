@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_mtl import checks
@@ -44,6 +45,24 @@ def stock_head(name: str, task: Task, features: Tensor, kernel: Any, bias: Any, 
     columns = layer(features)
     layer.set_weights([kernel, bias])
     return columns if kind.link is None else kind.link(columns, *gaps)
+
+
+def rescaled(numbers: Sequence[Any], factor: Any, shift: Any) -> list[Any]:
+    """Returns a head's numbers with which its logits are `factor * logits + shift`.
+
+    Args:
+        numbers: Kernel, bias and, of ordinal tasks of a size above 2, gaps. These keep the
+            thresholds at their places between the scores, so that all odds are scaled alike.
+        factor: Number above 0, or one for each column.
+        shift: Number, or one for each column.
+    """
+    kernel, bias, *gaps = (np.asarray(each, "float64") for each in numbers)
+    wider = [factor * np.logaddexp(0.0, each) for each in gaps]
+    return [
+        kernel * factor,
+        bias * factor + shift,
+        *(width + np.log(-np.expm1(-width)) for width in wider),  # the inverse of softplus
+    ]
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -93,6 +112,14 @@ class TaskHead(keras.layers.Layer):
     def frozen(self, call: Callable[..., Any], features: Tensor) -> Any:
         """Becomes a stock Dense, of ordinal tasks with operations after it."""
         return stock_head(self.name, self.task, features, *self.get_weights())
+
+    def numbers_of(self, task: str) -> list[Any]:
+        """Returns a task's kernel, bias and, if it has any, gaps, as arrays."""
+        return self.get_weights()
+
+    def rescale(self, task: str, factor: Any, shift: Any) -> None:
+        """Makes a task's logits `factor * logits + shift`, by numbers or one for each column."""
+        self.set_weights(rescaled(self.numbers_of(task), factor, shift))
 
     def places(self, tasks: Sequence[str]) -> dict[str, Any]:
         columns, gaps = (head_columns(self.name, self.task, len(part)) for part in self._start)

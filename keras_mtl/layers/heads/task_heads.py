@@ -10,7 +10,7 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.kinds import KINDS
 from keras_mtl.layers.growing import take_over_each
-from keras_mtl.layers.heads.task_head import check_features, initial, stock_head
+from keras_mtl.layers.heads.task_head import check_features, initial, rescaled, stock_head
 from keras_mtl.layers.places import head_columns, in_blocks
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import Task, as_task, kinds_of, largest_size
@@ -178,11 +178,30 @@ class TaskHeads(keras.layers.Layer):
     def frozen(self, call: Callable[..., Any], features: Tensor, task_id: Tensor) -> Any:
         """Becomes a stock Dense with one task's columns, as `TaskHead` does."""
         name, task = list(self.tasks.items())[task_id]
-        columns = self._columns.of_task(task_id)
-        kernel, bias, *gaps = map(ops.convert_to_numpy, self._side_by_side())
-        own_gaps = [part[self._gaps.of_task(task_id)] for part in gaps if self._gaps.sizes[task_id]]
-        output = stock_head(name, task, features, kernel[:, columns], bias[columns], *own_gaps)
+        output = stock_head(name, task, features, *self.numbers_of(name))
         return dict.fromkeys(self._kinds, output) if len(self._kinds) > 1 else output
+
+    def numbers_of(self, task: str) -> list[Any]:
+        """Returns a task's kernel, bias and, if it has any, gaps, as arrays."""
+        parts = zip(self._side_by_side(), self._places_of(task), strict=False)
+        return [ops.convert_to_numpy(part)[..., own] for part, own in parts]
+
+    def rescale(self, task: str, factor: Any, shift: Any) -> None:
+        """Makes a task's logits `factor * logits + shift`, by numbers or one for each column."""
+        numbers = rescaled(self.numbers_of(task), factor, shift)
+        for index, (own, new) in enumerate(zip(self._places_of(task), numbers, strict=True)):
+            variables = [block[index] for block in self.blocks if len(block) > index]
+            every = np.array(ops.convert_to_numpy(self._side_by_side()[index]))
+            every[..., own] = new
+            ends = np.cumsum([variable.shape[-1] for variable in variables])
+            for variable, part in zip(variables, np.split(every, ends[:-1], axis=-1), strict=True):
+                variable.assign(part)
+
+    def _places_of(self, task: str) -> list[Any]:
+        """Returns where a task's numbers stand: in kernel, in bias and, if it has any, in gaps."""
+        task_id = list(self.tasks).index(task)
+        columns, gaps = self._columns.of_task(task_id), self._gaps.of_task(task_id)
+        return [columns, columns, *([gaps] if self._gaps.sizes[task_id] else [])]
 
     def grown(self, new: Any) -> Any:
         """Has a head for the new task too, with variables of its own, which alone learn."""

@@ -33,7 +33,7 @@ class TaskMonitor(keras.callbacks.Callback):
         metric: What is watched of each task, as in the logs: `"loss"`, `"accuracy"`, ... All tasks
             must have it. Defaults to `"loss"`.
         mode: `"min"`, `"max"`, or `None` for `"max"` of accuracies and areas (`"accuracy"`,
-            `"auc"`) and `"min"` of all else. Defaults to `None`.
+            `"auc"`, `"auc_pr"`) and `"min"` of all else. Defaults to `None`.
         single_task: Dict, task -> what a network of its own reaches in validation, or `None`.
             Defaults to `None`.
         folder: Where to keep the best weights of each task, `<task>.weights.h5`, which
@@ -76,7 +76,7 @@ class TaskMonitor(keras.callbacks.Callback):
             )
         self.metric = metric
         mode = checks.word("mode", mode, ("min", "max", None))
-        self.mode = mode or ("max" if metric.endswith(("accuracy", "auc")) else "min")
+        self.mode = mode or ("max" if metric.endswith(("accuracy", "auc", "auc_pr")) else "min")
         if single_task is not None:
             checks.mapping("single_task", single_task, "task -> what a network of its own reaches")
         self.single_task = single_task

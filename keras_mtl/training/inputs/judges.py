@@ -11,6 +11,7 @@ import keras
 
 from keras_mtl.kinds import KINDS
 from keras_mtl.kinds.keras_names import LOGITS, VECTORS, keras_class, plain
+from keras_mtl.training.normalized_entropy import NormalizedEntropy
 
 
 def check_fit(name: str, task: Any) -> None:
@@ -23,7 +24,7 @@ def check_fit(name: str, task: Any) -> None:
 
 
 def _check(name: str, task: Any, role: Any, judge: Any) -> None:
-    made = keras_class(judge)
+    made = NormalizedEntropy if isinstance(judge, NormalizedEntropy) else keras_class(judge)
     if made is None:
         return
     word = plain(made.__name__)
