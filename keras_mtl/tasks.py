@@ -1,7 +1,6 @@
-"""Tasks: their kinds, sizes, losses and names."""
+"""Tasks: their kinds, sizes and losses."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, Self
@@ -12,16 +11,8 @@ from keras_mtl import checks
 from keras_mtl.funnels import check_funnel_task, check_funnels
 from keras_mtl.kinds import KINDS
 from keras_mtl.kinds.label_weights import checked_class_weight, checked_smoothing
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_LOG_AND_INPUT_NAMES = {"mean", "loss", "inputs", "task_id", "heads", "serving_default"}
-_TF_SERVING_NAMES = {
-    "serve",
-    "signatures",
-    "variables",
-    "trainable_variables",
-    "non_trainable_variables",
-}
+from keras_mtl.kinds.standard_units import checked_standardize
+from keras_mtl.names import check_task_name
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -77,11 +68,21 @@ class Task:
             `class_weight` divides by the number of examples.) Defaults to `None`.
         label_smoothing: Share of each label that is spread over all classes alike, in [0, 1), of
             classes, tags and yes-or-no labels with the loss of the kind. Defaults to 0.0.
+        standardize: Whether a regression task is learned in standard units, mean 0 and standard
+            deviation 1, and answered in the units of its labels. `True` takes mean and standard
+            deviation (`ddof=0`) of the known labels of the arrays that the first `fit` gets, of
+            each of `size` values for itself, whatever they weigh; `(mean, std)` says them: two
+            numbers, or two lists of `size`. They are weights of the head, `location` and `scale`,
+            and stay what they are in later calls of `fit`, in copies, files, grown and
+            warm-started networks. The loss, a loss of one's own too, `<task>_loss` and the total
+            see labels and answers in standard units; `<task>_mae`, `<task>_mse`, other metrics and
+            whatever answers are in the labels' own. Means over tasks, `mean_mae` and `mean_mse`,
+            are of standard units, so that days and points are not added. Defaults to `False`.
 
     Raises:
         ValueError: An unknown kind, a size that does not fit it, a negative weight,
             metrics that are no list, classes per step, weights or smoothing of labels that the kind
-            has not, a kind that cannot be given another task.
+            has not, a kind that cannot be given another task, or that has no units to standardize.
 
     Example:
 
@@ -91,6 +92,8 @@ class Task:
     0.1
     >>> Task("tagging", 5).per_step
     True
+    >>> Task("regression", standardize=(60, 25)).standardize  # seconds watched
+    (60.0, 25.0)
     """
 
     kind: str
@@ -103,6 +106,7 @@ class Task:
     label_smoothing: float = 0.0
     given: str | None = None
     estimator: str = "entire"
+    standardize: Any = False
 
     def __post_init__(self) -> None:
         if self.kind not in tuple(KINDS):
@@ -152,6 +156,8 @@ class Task:
         object.__setattr__(self, "class_weight", class_weight)
         smoothing = checked_smoothing(kind, self.label_smoothing, self.loss, class_weight)
         object.__setattr__(self, "label_smoothing", smoothing)
+        standardize = checked_standardize(self.kind, self.size, self.standardize)
+        object.__setattr__(self, "standardize", standardize)
         check_funnel_task(self)
 
     @property
@@ -171,6 +177,7 @@ class Task:
             "label_smoothing": self.label_smoothing,
             "given": self.given,
             "estimator": self.estimator,
+            "standardize": self.standardize,
         }
 
     @classmethod
@@ -217,26 +224,6 @@ def as_tasks(tasks: Any) -> dict[str, Task]:
     found = {name: as_task(specification) for name, specification in tasks.items()}
     check_funnels(found)
     return found
-
-
-def check_task_name(name: str, taken: Any = ()) -> None:
-    """Raises a `ValueError` when `name` cannot name a task.
-
-    `taken` are further names in use, such as a builder's layers.
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(
-            f"Task name {name!r} cannot be used: a name starts with a letter and holds "
-            "letters, digits and underscores only, because it becomes a signature name."
-        )
-    if name in _LOG_AND_INPUT_NAMES or name in _TF_SERVING_NAMES:
-        raise ValueError(
-            f"Task name {name!r} is reserved "
-            f"({'by TF Serving' if name in _TF_SERVING_NAMES else 'for inputs and logs'}). "
-            "Choose another name."
-        )
-    if name in taken:
-        raise ValueError(f"Task name {name!r} is also the name of a layer. Choose another name.")
 
 
 def kinds_of(tasks: Mapping[str, Task]) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ class Kind:
         always_per_step: Whether there is a label at every time step without being asked.
         kind_per_step: Name of the kind that is the same at every time step. `None` is itself.
         kind_of_several: Name of the kind of sizes above 1. `None` is itself.
+        has_units: Whether its labels have a unit, and may be standardized.
         uncertainty_factor: What `UncertaintyWeighting` multiplies the loss with, over a variance.
     """
 
@@ -69,6 +70,7 @@ class Kind:
     always_per_step: bool = False
     kind_per_step: str | None = None
     kind_of_several: str | None = None
+    has_units: bool = False
     uncertainty_factor: float = 1.0
 
     @property

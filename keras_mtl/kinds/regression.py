@@ -31,5 +31,6 @@ REGRESSION = Kind(
     is_label=is_finite,
     labels="that are finite",
     short_form=True,
+    has_units=True,
     uncertainty_factor=0.5,
 )
