@@ -11,6 +11,7 @@ from keras_mtl import checks
 from keras_mtl.funnels import check_funnel_task, check_funnels
 from keras_mtl.kinds import KINDS
 from keras_mtl.kinds.label_weights import checked_class_weight, checked_smoothing
+from keras_mtl.kinds.quantile import Quantile
 from keras_mtl.kinds.standard_units import checked_standardize
 from keras_mtl.names import check_task_name
 
@@ -29,21 +30,24 @@ class Task:
             `"multilabel"` (`size` independent probabilities), `"regression"`
             (`size` real values), `"tagging"` (one of `size` classes at every
             time step), `"count"` (`size` numbers of events, whole and at least 0, a fraction
-            is an error; answers are expected counts, above 0, by a log link) or `"ordinal"`
-            (one of `size` classes in an order; answers are their probabilities in the
+            is an error; answers are expected counts, above 0, by a log link), `"amount"` (`size`
+            amounts of at least 0, such as spend; answers are expected amounts, likewise) or
+            `"ordinal"` (one of `size` classes in an order; answers are their probabilities in the
             proportional-odds model: one score, and thresholds that stay in order).
-        size: Number of classes, labels, values or counts. At least 2 for `"classes"`,
+        size: Number of classes, labels, values, counts or amounts. At least 2 for `"classes"`,
             `"tagging"` and `"ordinal"`, always 1 for `"binary"`. Defaults to 1.
         loss: Keras loss, its name, or a function `(y_true, y_pred)` that returns
             one value per example, or per time step. An example or step then counts as
             labelled when its whole label is. `None` takes the loss of the kind, element
             by element: sparse categorical cross-entropy (of ordinal tasks too), binary
             cross-entropy, squared error, or of counts the Poisson negative log-likelihood
-            `y_pred - y_true log(y_pred)`, without `log(y_true!)`, as `keras.losses.Poisson`.
+            `y_pred - y_true log(y_pred)`, without `log(y_true!)`, as `keras.losses.Poisson`, or
+            of amounts `keras_mtl.Tweedie(1.5)`. `keras_mtl.Quantile(0.9)` asks for a quantile.
             Defaults to `None`.
         metrics: List of Keras metrics, their names, or functions as above. `None`
             takes accuracy, for regression the mean absolute error (`"mae"`), for counts the
-            mean Poisson deviance (`"poisson_deviance"`), for ordinal tasks accuracy and
+            mean Poisson deviance (`"poisson_deviance"`), for amounts the mean Tweedie deviance of
+            power 1.5 (`"tweedie_deviance"`), for ordinal tasks accuracy and
             `"mae"`: by how many classes the median of the predicted distribution is off.
             Logs call an object without a name of its own by its class: `<task>_auc`.
             Defaults to `None`.
@@ -135,6 +139,8 @@ class Task:
                 "A task's loss must be a Keras loss, its name, a function or None. Received: "
                 f"loss={self.loss!r}"
             )
+        if isinstance(self.loss, Quantile):
+            self.loss.check_size(self.size)
         if not isinstance(self.metrics, list | tuple | None):
             raise ValueError(
                 f"A task's metrics must be a list or None. Received: metrics={self.metrics!r}"

@@ -26,7 +26,7 @@ FUNNEL = {
     "width": Task("binary", given="animal"),
 }
 STANDARDIZED = Task("regression", standardize=(6, 2))
-OTHER_KINDS = {"color": STANDARDIZED, "animal": Task("ordinal", 7), "width": Task("count", 3)}
+OTHER_KINDS = {"color": STANDARDIZED, "animal": Task("ordinal", 7), "width": Task("amount", 3)}
 dropout = partial(keras.layers.Dropout, 0.1, seed=7)  # torch ignores the seeds of others
 
 

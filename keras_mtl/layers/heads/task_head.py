@@ -72,7 +72,7 @@ class TaskHead(keras.layers.Layer):
         gaps: `(size - 2,)`, of ordinal tasks of a size above 2: the distances of neighbouring
             thresholds before softplus.
         location: `(size,)`, of standardized tasks, not trainable: the mean of labels.
-        scale: `(size,)`, of these too: their standard deviation, 0 until it is known.
+        scale: `(size,)`, of these too, not trainable: their deviation, 0 until it is known.
 
     Raises:
         ValueError: Features of another rank than the task needs.
@@ -94,7 +94,6 @@ class TaskHead(keras.layers.Layer):
         self.gaps = None
         if len(gaps):
             self.gaps = self.add_weight(shape=gaps.shape, initializer=initial(gaps), name="gaps")
-        self._units = []
         if self.task.standardize:
             self._units = add_units(self, "", start_of_units(self.task, len(bias)))
 

@@ -46,19 +46,17 @@ def learn_units(model: keras.Model, given: Any) -> None:
     unknown = _unknown(model)
     if not unknown:
         return
-    labels = {name: _arrays_of(name, given.get("x"), given.get("y")) for name in unknown}
     share = 1.0 - (given.get("validation_split") or 0.0)
+    units = {}
+    for name in unknown:
+        arrays = _arrays_of(name, given.get("x"), given.get("y"))
+        arrays = [array[: int(len(array) * share)] for array in arrays]
+        units[name] = _mean_and_std(name, model.tasks[name], arrays)
+    heads = [layer for layer in model.layers if isinstance(layer, TaskHead | TaskHeads)]
     with scope_of(model):
-        for name, arrays in labels.items():
-            arrays = [array[: int(len(array) * share)] for array in arrays]
-            units = _mean_and_std(name, model.tasks[name], arrays)
-            for layer in _heads(model):
-                if name in layer.standard_units:
-                    layer.standardize(name, *units)
-
-
-def _heads(model: keras.Model) -> list[Any]:
-    return [layer for layer in model.layers if isinstance(layer, TaskHead | TaskHeads)]
+        for head in heads:
+            for name in units.keys() & head.standard_units:
+                head.standardize(name, *units[name])
 
 
 def _unknown(model: keras.Model) -> list[str]:
@@ -72,7 +70,7 @@ def _arrays_of(name: str, x: Any, y: Any) -> list[Any]:
     if y is not None:
         return [y[name]]
     found = []
-    for part in getattr(x, "parts", [x]) if isinstance(x, AlternatingBatches) else [x]:
+    for part in x.parts if isinstance(x, AlternatingBatches) else [x]:
         labels = None
         if isinstance(part, TaskBatches):
             labels = part.labels(name)

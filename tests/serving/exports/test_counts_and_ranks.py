@@ -1,4 +1,4 @@
-"""Counts, ranks and standardized values as they are served."""
+"""Counts, amounts, ranks and standardized values as they are served."""
 
 from functools import partial
 
@@ -13,6 +13,7 @@ TASKS = {
     "stage": Task("ordinal", 4),
     "grade": Task("ordinal", 2),
     "visits": Task("count", 2),
+    "spend": Task("amount"),
     "watch": Task("regression", standardize=(60, 20)),
 }
 
