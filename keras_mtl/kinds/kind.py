@@ -35,7 +35,7 @@ class Kind:
         metrics: Dict, short name -> function, of the metrics that skip what is missing.
             `"accuracy"`, where it is there, is what routers are rewarded for.
         default_metrics: The short names of those that a task logs, unless it has its own.
-        fitting: Names of Keras's losses and metrics that read these labels and answers.
+        fitting: Names of Keras's losses and metrics, and ours, that read these labels and answers.
         first_choice: Dict, `"loss"` and `"metric"` -> what to use instead of one that does not.
         smoothed: Function `(y_true, y_pred, smoothing)` that is the loss of smoothed labels. `None`
             of labels that cannot be smoothed.
