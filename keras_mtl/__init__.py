@@ -21,6 +21,8 @@ from keras_mtl.calibration import correct_sampling as correct_sampling
 from keras_mtl.comparison import compare as compare
 from keras_mtl.data import synthetic_pairs as synthetic_pairs
 from keras_mtl.data import task_batches as task_batches
+from keras_mtl.kinds import Quantile as Quantile
+from keras_mtl.kinds import Tweedie as Tweedie
 from keras_mtl.models import add_task as add_task
 from keras_mtl.models import build_adashare as build_adashare
 from keras_mtl.models import build_communicating as build_communicating

@@ -1,7 +1,6 @@
-"""Tasks: their kinds, sizes, losses and names."""
+"""Tasks: their kinds, sizes and losses."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, Self
@@ -12,16 +11,9 @@ from keras_mtl import checks
 from keras_mtl.funnels import check_funnel_task, check_funnels
 from keras_mtl.kinds import KINDS
 from keras_mtl.kinds.label_weights import checked_class_weight, checked_smoothing
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_LOG_AND_INPUT_NAMES = {"mean", "loss", "inputs", "task_id", "heads", "serving_default"}
-_TF_SERVING_NAMES = {
-    "serve",
-    "signatures",
-    "variables",
-    "trainable_variables",
-    "non_trainable_variables",
-}
+from keras_mtl.kinds.quantile import Quantile
+from keras_mtl.kinds.standard_units import checked_standardize
+from keras_mtl.names import check_task_name
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -38,21 +30,24 @@ class Task:
             `"multilabel"` (`size` independent probabilities), `"regression"`
             (`size` real values), `"tagging"` (one of `size` classes at every
             time step), `"count"` (`size` numbers of events, whole and at least 0, a fraction
-            is an error; answers are expected counts, above 0, by a log link) or `"ordinal"`
-            (one of `size` classes in an order; answers are their probabilities in the
+            is an error; answers are expected counts, above 0, by a log link), `"amount"` (`size`
+            amounts of at least 0, such as spend; answers are expected amounts, likewise) or
+            `"ordinal"` (one of `size` classes in an order; answers are their probabilities in the
             proportional-odds model: one score, and thresholds that stay in order).
-        size: Number of classes, labels, values or counts. At least 2 for `"classes"`,
+        size: Number of classes, labels, values, counts or amounts. At least 2 for `"classes"`,
             `"tagging"` and `"ordinal"`, always 1 for `"binary"`. Defaults to 1.
         loss: Keras loss, its name, or a function `(y_true, y_pred)` that returns
             one value per example, or per time step. An example or step then counts as
             labelled when its whole label is. `None` takes the loss of the kind, element
             by element: sparse categorical cross-entropy (of ordinal tasks too), binary
             cross-entropy, squared error, or of counts the Poisson negative log-likelihood
-            `y_pred - y_true log(y_pred)`, without `log(y_true!)`, as `keras.losses.Poisson`.
+            `y_pred - y_true log(y_pred)`, without `log(y_true!)`, as `keras.losses.Poisson`, or
+            of amounts `keras_mtl.Tweedie(1.5)`. `keras_mtl.Quantile(0.9)` asks for a quantile.
             Defaults to `None`.
         metrics: List of Keras metrics, their names, or functions as above. `None`
             takes accuracy, for regression the mean absolute error (`"mae"`), for counts the
-            mean Poisson deviance (`"poisson_deviance"`), for ordinal tasks accuracy and
+            mean Poisson deviance (`"poisson_deviance"`), for amounts the mean Tweedie deviance of
+            power 1.5 (`"tweedie_deviance"`), for ordinal tasks accuracy and
             `"mae"`: by how many classes the median of the predicted distribution is off.
             Logs call an object without a name of its own by its class: `<task>_auc`, with
             `AUC(curve="PR")` `<task>_auc_pr`.
@@ -78,11 +73,21 @@ class Task:
             `class_weight` divides by the number of examples.) Defaults to `None`.
         label_smoothing: Share of each label that is spread over all classes alike, in [0, 1), of
             classes, tags and yes-or-no labels with the loss of the kind. Defaults to 0.0.
+        standardize: Whether a regression task is learned in standard units, mean 0 and standard
+            deviation 1, and answered in the units of its labels. `True` takes mean and standard
+            deviation (`ddof=0`) of the known labels of the arrays that the first `fit` gets, of
+            each of `size` values for itself, whatever they weigh; `(mean, std)` says them: two
+            numbers, or two lists of `size`. They are weights of the head, `location` and `scale`,
+            and stay what they are in later calls of `fit`, in copies, files, grown and
+            warm-started networks. The loss, a loss of one's own too, `<task>_loss` and the total
+            see labels and answers in standard units; `<task>_mae`, `<task>_mse`, other metrics and
+            whatever answers are in the labels' own. Means over tasks, `mean_mae` and `mean_mse`,
+            are of standard units, so that days and points are not added. Defaults to `False`.
 
     Raises:
         ValueError: An unknown kind, a size that does not fit it, a negative weight,
             metrics that are no list, classes per step, weights or smoothing of labels that the kind
-            has not, a kind that cannot be given another task.
+            has not, a kind that cannot be given another task, or that has no units to standardize.
 
     Example:
 
@@ -92,6 +97,8 @@ class Task:
     0.1
     >>> Task("tagging", 5).per_step
     True
+    >>> Task("regression", standardize=(60, 25)).standardize  # seconds watched
+    (60.0, 25.0)
     """
 
     kind: str
@@ -104,6 +111,7 @@ class Task:
     label_smoothing: float = 0.0
     given: str | None = None
     estimator: str = "entire"
+    standardize: Any = False
 
     def __post_init__(self) -> None:
         if self.kind not in tuple(KINDS):
@@ -132,6 +140,8 @@ class Task:
                 "A task's loss must be a Keras loss, its name, a function or None. Received: "
                 f"loss={self.loss!r}"
             )
+        if isinstance(self.loss, Quantile):
+            self.loss.check_size(self.size)
         if not isinstance(self.metrics, list | tuple | None):
             raise ValueError(
                 f"A task's metrics must be a list or None. Received: metrics={self.metrics!r}"
@@ -153,6 +163,8 @@ class Task:
         object.__setattr__(self, "class_weight", class_weight)
         smoothing = checked_smoothing(kind, self.label_smoothing, self.loss, class_weight)
         object.__setattr__(self, "label_smoothing", smoothing)
+        standardize = checked_standardize(self.kind, self.size, self.standardize)
+        object.__setattr__(self, "standardize", standardize)
         check_funnel_task(self)
 
     @property
@@ -172,6 +184,7 @@ class Task:
             "label_smoothing": self.label_smoothing,
             "given": self.given,
             "estimator": self.estimator,
+            "standardize": self.standardize,
         }
 
     @classmethod
@@ -218,26 +231,6 @@ def as_tasks(tasks: Any) -> dict[str, Task]:
     found = {name: as_task(specification) for name, specification in tasks.items()}
     check_funnels(found)
     return found
-
-
-def check_task_name(name: str, taken: Any = ()) -> None:
-    """Raises a `ValueError` when `name` cannot name a task.
-
-    `taken` are further names in use, such as a builder's layers.
-    """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(
-            f"Task name {name!r} cannot be used: a name starts with a letter and holds "
-            "letters, digits and underscores only, because it becomes a signature name."
-        )
-    if name in _LOG_AND_INPUT_NAMES or name in _TF_SERVING_NAMES:
-        raise ValueError(
-            f"Task name {name!r} is reserved "
-            f"({'by TF Serving' if name in _TF_SERVING_NAMES else 'for inputs and logs'}). "
-            "Choose another name."
-        )
-    if name in taken:
-        raise ValueError(f"Task name {name!r} is also the name of a layer. Choose another name.")
 
 
 def kinds_of(tasks: Mapping[str, Task]) -> tuple[str, ...]:

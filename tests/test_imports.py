@@ -13,6 +13,7 @@ ROOMS = [
     "checks",
     "replicas",
     "seeds",
+    "names",
     "kinds",
     "funnels",
     "tasks",

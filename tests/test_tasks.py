@@ -52,7 +52,7 @@ def test_other_short_form_is_refused(short):
         as_task(short)
 
 
-def test_there_are_seven_kinds():
+def test_there_are_eight_kinds():
     assert tuple(KINDS) == (
         "classes",
         "binary",
@@ -60,6 +60,7 @@ def test_there_are_seven_kinds():
         "regression",
         "tagging",
         "count",
+        "amount",
         "ordinal",
     )
 

@@ -50,6 +50,8 @@ COUNT = Kind(
     default_metrics=("poisson_deviance",),
     fitting=(
         "poisson",
+        "tweedie",
+        "quantile",
         "mean_squared_error",
         "mean_absolute_error",
         "root_mean_squared_error",

@@ -1,4 +1,4 @@
-"""Names of Keras's own losses and metrics, by the labels and answers that they read."""
+"""Names of Keras's losses and metrics, and of ours, by the labels and answers that they read."""
 
 import inspect
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import keras
 
 from keras_mtl.keras_internals import function_of
+from keras_mtl.kinds.quantile import Quantile
+from keras_mtl.kinds.tweedie import Tweedie
 
 CLASSES = (
     "sparse_categorical_crossentropy",
@@ -71,6 +73,7 @@ VECTORS = (  # say nothing about a single value
     "concordance_correlation",
 )
 _KERAS = (keras.losses, keras.metrics)
+_OURS = (Quantile, Tweedie)
 
 
 def plain(name: str) -> str:
@@ -79,12 +82,12 @@ def plain(name: str) -> str:
 
 
 def keras_class(judge: Any) -> Any:
-    """Returns which class or function of Keras a loss or metric is; `None` of what users write."""
+    """Returns which class or function of Keras or ours one is; `None` of what users write."""
     if type(judge) is keras.metrics.MeanMetricWrapper:
         judge = function_of(judge)
     made = judge if inspect.isfunction(judge) else type(judge)
     own = made in (getattr(module, made.__name__, None) for module in _KERAS)
-    return made if own else None
+    return made if own or made in _OURS else None
 
 
 def reads_one_hot(judge: Any) -> bool:

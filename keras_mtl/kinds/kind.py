@@ -35,7 +35,7 @@ class Kind:
         metrics: Dict, short name -> function, of the metrics that skip what is missing.
             `"accuracy"`, where it is there, is what routers are rewarded for.
         default_metrics: The short names of those that a task logs, unless it has its own.
-        fitting: Names of Keras's losses and metrics that read these labels and answers.
+        fitting: Names of Keras's losses and metrics, and ours, that read these labels and answers.
         first_choice: Dict, `"loss"` and `"metric"` -> what to use instead of one that does not.
         smoothed: Function `(y_true, y_pred, smoothing)` that is the loss of smoothed labels. `None`
             of labels that cannot be smoothed.
@@ -48,6 +48,7 @@ class Kind:
         always_per_step: Whether there is a label at every time step without being asked.
         kind_per_step: Name of the kind that is the same at every time step. `None` is itself.
         kind_of_several: Name of the kind of sizes above 1. `None` is itself.
+        has_units: Whether its labels have a unit, and may be standardized.
         uncertainty_factor: What `UncertaintyWeighting` multiplies the loss with, over a variance.
         slope: NumPy function of `kinds/slopes.py`, by which a temperature is found. `None` of
             answers that are no probabilities.
@@ -72,6 +73,7 @@ class Kind:
     always_per_step: bool = False
     kind_per_step: str | None = None
     kind_of_several: str | None = None
+    has_units: bool = False
     uncertainty_factor: float = 1.0
     slope: Any = None
     shifts: bool = False

@@ -21,6 +21,7 @@ REGRESSION = Kind(
     metrics={"mae": keras.losses.mean_absolute_error, "mse": keras.losses.mean_squared_error},
     default_metrics=("mae",),
     fitting=(
+        "quantile",
         "mean_absolute_percentage_error",
         *keras_names.VECTORS,
         *keras_names.NUMBERS,
@@ -31,5 +32,6 @@ REGRESSION = Kind(
     is_label=is_finite,
     labels="that are finite",
     short_form=True,
+    has_units=True,
     uncertainty_factor=0.5,
 )

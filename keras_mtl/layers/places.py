@@ -18,5 +18,6 @@ def in_blocks(name: str, axis: int, tasks: Sequence[Any], num_added_tasks: int) 
 
 
 def head_columns(name: str, task: Any, num_columns: int) -> list[Any]:
-    """Returns labels of the columns that a task's head has: another size or kind is another."""
-    return [(name, task.kind, task.size, index) for index in range(num_columns)]
+    """Returns labels of the columns of a task's head: another size, kind or unit is another."""
+    own = (name, task.kind, task.size, bool(task.standardize))
+    return [(*own, index) for index in range(num_columns)]

@@ -21,7 +21,8 @@ from keras_mtl.models.construction import (
     new_input,
 )
 from keras_mtl.models.task_towers import through_towers, units_by_task
-from keras_mtl.tasks import as_tasks, check_task_name
+from keras_mtl.names import check_task_name
+from keras_mtl.tasks import as_tasks
 from keras_mtl.training import MultiTaskModel
 from keras_mtl.types import Tasks, Tensor, TowerUnits
 

@@ -10,6 +10,7 @@ from keras_mtl.funnels import joint_labels
 from keras_mtl.tasks import kinds_of
 from keras_mtl.training.funnel_losses import funnel_values
 from keras_mtl.training.losses import (
+    in_standard_units,
     labelled,
     laid_out,
     per_example,
@@ -24,9 +25,17 @@ class SharedBatch:
     """One input with a label for each task: `y` and `y_pred` are dicts by task."""
 
     def __init__(
-        self, tasks: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any, imputed: Any = None
+        self,
+        tasks: Any,
+        x: Any,
+        y: Any,
+        y_pred: Any,
+        sample_weight: Any,
+        imputed: Any = None,
+        units: Any = None,
     ) -> None:
         self.tasks, self.y_pred, self.imputed = tasks, y_pred, imputed or {}
+        self.units = units or {}
         y = {n: laid_out(t.has_classes, y[n], y_pred[n]) for n, t in tasks.items()}
         self.y = joint_labels(tasks, y, ops)
         if isinstance(sample_weight, dict):
@@ -56,6 +65,8 @@ class SharedBatch:
         task = self.tasks[name]
         y, y_pred = self.y[name], self.y_pred[name]
         measure = measures[name]
+        if measure.standard:
+            y, y_pred = in_standard_units(y, y_pred, *self.units[name])
         if task.given and measure.is_loss:
             imputed = self.imputed.get(name)
             values, mask = funnel_values(self.tasks, name, measure, self.y, self.y_pred, imputed)
@@ -82,8 +93,10 @@ class SharedBatch:
 class SeparateBatch:
     """Examples of one task each: `x["task_id"]` says which; arrays padded, by kind."""
 
-    def __init__(self, tasks: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> None:
-        self.tasks = tasks
+    def __init__(
+        self, tasks: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any, units: Any = None
+    ) -> None:
+        self.tasks, self.units = tasks, units or {}
         self.sample_weight = None if sample_weight is None else usable_weights(sample_weight)
         kinds = kinds_of(tasks)
         y = y if len(kinds) > 1 else {kinds[0]: y}
@@ -112,11 +125,13 @@ class SeparateBatch:
 
     def _by_group(self, measures: Any) -> Iterator[Any]:
         """Yields values and weights of every example for each group of tasks, 0 for others."""
-        for (measure, kind, width), names in self._groups(measures).items():
+        for (measure, kind, width, units), names in self._groups(measures).items():
             sizes = [task.size if name in names else 0 for name, task in self.tasks.items()]
             chosen = ops.take(ops.array([size > 0 for size in sizes]), self.task_id, axis=0)
             size = ops.take(ops.array(sizes, dtype="int32"), self.task_id, axis=0)
             y, y_pred = _own_width(self.y[kind], self.y_pred[kind], width)
+            if units is not None:
+                y, y_pred = in_standard_units(y, y_pred, *self.units[units])
             size = ops.reshape(size, (-1,) + (1,) * (len(y_pred.shape) - 2))
             values, mask = per_example(measure, self.tasks[names[0]], y, y_pred, size)
             value_sums, mask_sums = weighted_sums(values, mask, self.sample_weight)
@@ -127,13 +142,14 @@ class SeparateBatch:
     def _groups(self, measures: Any) -> Any:
         """Groups tasks whose values are computed in one go.
 
-        Measures that mind padding see a task's own width.
+        Measures that mind padding see a task's own width, those in standard units one task.
         """
         groups: dict[Any, Any] = {}
         for name, measure in measures.items():
             task = self.tasks[name]
             width = None if measure.any_width else task.size
-            groups.setdefault((measure, task.kind, width), []).append(name)
+            units = name if measure.standard else None
+            groups.setdefault((measure, task.kind, width, units), []).append(name)
         return groups
 
     def total(self, weights: Any, totals: Any, counts: Any) -> Any:

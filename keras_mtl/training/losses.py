@@ -15,6 +15,7 @@ from keras import ops
 
 from keras_mtl.kinds import KINDS
 from keras_mtl.kinds.keras_names import reads_one_hot
+from keras_mtl.layers.heads.standard_units import usable_scale
 from keras_mtl.types import Tensor
 
 
@@ -26,7 +27,8 @@ class Measure:
     may be missing in part; others see whole labels. `any_width` functions do not mind
     the padding of tasks that are narrower than others; others see a task's own width.
     `weigh(y)` is how much each label counts, or each element of one; `None` is 1. The loss of a
-    task in a funnel is more than one function of its labels and predictions.
+    task in a funnel is more than one function of its labels and predictions. `standard` ones see
+    both in the standard units of the task.
     """
 
     function: Callable
@@ -34,10 +36,20 @@ class Measure:
     any_width: bool = False
     weigh: Callable | None = None
     is_loss: bool = False
+    standard: bool = False
+
+    def in_standard_units(self) -> "Measure":
+        """Returns the same of labels and predictions in standard units, which are a task's own."""
+        return dataclasses.replace(self, any_width=False, standard=True)
 
 
 def loss_measure(task: Any) -> Any:
     """Returns how the loss of a `Task` is measured."""
+    measure = _loss_measure(task)
+    return measure.in_standard_units() if task.standardize else measure
+
+
+def _loss_measure(task: Any) -> Any:
     kind = KINDS[task.kind]
     weigh = None if task.class_weight is None else partial(_label_weights, task)
     if task.loss is None:
@@ -127,6 +139,12 @@ def laid_out(has_classes: Any, y: Any, y_pred: Any) -> Tensor:
     shape = ops.shape(y_pred)
     y = ops.convert_to_tensor(y)  # torch's train_on_batch gives NumPy
     return ops.reshape(y, shape[:-1] if has_classes else shape)
+
+
+def in_standard_units(y: Any, y_pred: Any, location: Any, scale: Any) -> tuple[Any, Any]:
+    """Returns labels and predictions of a task in standard units."""
+    scale = usable_scale(scale)
+    return (ops.cast(y, "float32") - location) / scale, (y_pred - location) / scale
 
 
 def labelled(task: Any, y: Any, size: Any) -> tuple[Any, Any, Any]:

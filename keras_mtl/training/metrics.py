@@ -1,7 +1,8 @@
 """Logs by task: `<task>_<metric>`, and `mean_<metric>` over the tasks with data.
 
 Something wrong, such as a label that is none, makes a task's value NaN, and the mean with it. A
-task without labelled data is NaN too, and left out of the mean.
+task without labelled data is NaN too, and left out of the mean. The mean of a metric that depends
+on units is one of standard units, for tasks that have them.
 """
 
 from collections.abc import Sequence
@@ -22,9 +23,13 @@ class TaskMetric(keras.metrics.Metric):
         name: The metric's name in the logs.
         measures: Dict, task name -> `Measure` or Keras metric.
         task_names: Names of all the model's tasks, with the metric or without.
+        in_mean: Dict, task name -> `Measure` that stands for the task's own in the mean over tasks.
+            Defaults to `None`, none.
     """
 
-    def __init__(self, name: str, measures: Any, task_names: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, measures: Any, task_names: Sequence[str], in_mean: Any = None
+    ) -> None:
         super().__init__(name=f"task_{name}", dtype="float32")
         self.metric_name = name
         self.task_names = list(task_names)
@@ -38,10 +43,15 @@ class TaskMetric(keras.metrics.Metric):
         shape = (len(self.task_names),)
         self.totals = self.add_weight(shape=shape, initializer="zeros", name="totals")
         self.counts = self.add_weight(shape=shape, initializer="zeros", name="counts")
+        self.in_mean = in_mean or {}
+        if self.in_mean:
+            self.totals_in_mean = self.add_weight(shape, "zeros", name="totals_in_mean")
 
     def update_state(self, batch: Any) -> None:
         totals, counts = batch.sums(self.measures)
         self.add(totals, counts)
+        if self.in_mean:
+            self.totals_in_mean.assign_add(batch.sums(self.in_mean)[0])
         for task, metric in self.objects.items():
             y, y_pred, weight = batch.view(task)
             wrong = ops.isnan(weight)
@@ -78,7 +88,12 @@ class TaskMetric(keras.metrics.Metric):
         own = [self.task_names.index(task) for task in self.own_names]
         present = ops.stack([counts[index] > 0 for index in own])
         means = ops.stack([means[index] for index in own])
-        mean = ops.sum(ops.where(present, means, 0.0)) / _count(present)
+        in_mean = means
+        if self.in_mean:
+            standard = ops.take(self.totals_in_mean / ops.where(counts > 0, counts, 1.0), own)
+            known = ops.array([name in self.in_mean for name in self.own_names])
+            in_mean = ops.where(known, standard, means)
+        mean = ops.sum(ops.where(present, in_mean, 0.0)) / _count(present)
         logs = dict(zip(map(self.log_name, self.own_names), ops.unstack(means), strict=True))
         wrong = ops.any(ops.isnan(totals))
         return {f"mean_{self.metric_name}": ops.where(wrong, float("nan"), mean), **logs}

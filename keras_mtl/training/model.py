@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_mtl.funnels import check_stock_loss
 from keras_mtl.keras_internals import untrack, with_inner_layers
-from keras_mtl.layers import TaskHeads
+from keras_mtl.layers import TaskHead, TaskHeads
 from keras_mtl.layers.charging import settled_charges, tell_task_loss
 from keras_mtl.layers.heads.funnel_head import HEADS, taken_imputations
 from keras_mtl.replicas import num_replicas, over_replicas
@@ -23,6 +23,7 @@ from keras_mtl.training.inputs.distribution import check_replicas, scope_of
 from keras_mtl.training.inputs.forms import check_form
 from keras_mtl.training.inputs.judges import check_fit
 from keras_mtl.training.inputs.prepared_inputs import prepared, with_batches
+from keras_mtl.training.inputs.standard_units import check_stock_units
 from keras_mtl.training.losses import means_of
 from keras_mtl.training.optimizers.alternating import check_batches_in_turns, check_network
 from keras_mtl.training.quantizing import quantizable
@@ -82,6 +83,13 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
         separate = any(isinstance(layer, TaskHeads) for layer in self.layers)
         return "separate" if separate else "shared"
 
+    @property
+    def standard_units(self) -> dict[str, Any]:
+        """Dict, name -> mean and standard deviation of a standardized task, 0 until known."""
+        heads = [layer for layer in self.layers if isinstance(layer, TaskHead | TaskHeads)]
+        found = {name: units for head in heads for name, units in head.standard_units.items()}
+        return {name: found[name] for name in self.tasks if name in found}
+
     def compile(
         self, optimizer: str = "rmsprop", loss: Any = None, balancing: Any = None, **kwargs: Any
     ) -> None:
@@ -98,6 +106,7 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
         else:
             check_rewards_come(self.layers)
             check_stock_loss(self.tasks)
+            check_stock_units(self.tasks)
         check_network(optimizer, self.layers)
         if balancing is not None:
             half = kwargs.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
@@ -188,9 +197,10 @@ class MultiTaskModel(SavedState, BackendStep, TaskLogs, CheckedData, keras.Model
 
     def _batch(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, imputed: Any) -> Any:
         """Returns a batch, or a part of it, in the form that shows it task by task."""
+        units = self.standard_units
         if self.task_data == "separate":
-            return SeparateBatch(self.tasks, x, y, y_pred, sample_weight)
-        return SharedBatch(self.tasks, x, y, y_pred, sample_weight, imputed)
+            return SeparateBatch(self.tasks, x, y, y_pred, sample_weight, units)
+        return SharedBatch(self.tasks, x, y, y_pred, sample_weight, imputed, units)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         given = self._checked_for_fit(named(super().fit, args, kwargs))

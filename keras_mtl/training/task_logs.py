@@ -4,6 +4,7 @@ from typing import Any
 
 from keras_mtl.funnels import conditional_names
 from keras_mtl.keras_internals import ModelPart, untrack
+from keras_mtl.kinds import KINDS
 from keras_mtl.layers import SubspaceOrthogonality
 from keras_mtl.training.callbacks.coin_flips import (
     PolicyTracker,
@@ -40,7 +41,10 @@ class TaskLogs(ModelPart):
         for name, task in tasks.items():
             for metric, measure in metric_measures(name, task).items():
                 by_metric.setdefault(metric, {})[name] = measure
-        self._metric_trackers = [TaskMetric(m, by_task, tasks) for m, by_task in by_metric.items()]
+        self._metric_trackers = [
+            TaskMetric(metric, by_task, tasks, _in_standard_units(metric, by_task, tasks))
+            for metric, by_task in by_metric.items()
+        ]
         self._task_log_names = {f"{task}_{log}" for task in tasks for log in ["loss", *by_metric]}
 
     def of_tasks(self, y_pred: Any) -> Any:
@@ -95,3 +99,12 @@ class TaskLogs(ModelPart):
         if not self.uses_task_losses:
             return super().logs_in_order(logs)
         return [logs[name] for name in self.metrics_names if name in logs]
+
+
+def _in_standard_units(metric: str, measures: Any, tasks: Any) -> dict[str, Any]:
+    """Returns a metric of the kinds themselves for the tasks that are standardized, by task."""
+    return {
+        name: measure.in_standard_units()
+        for name, measure in measures.items()
+        if tasks[name].standardize and metric in KINDS[tasks[name].kind].metrics
+    }

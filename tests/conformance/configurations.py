@@ -22,9 +22,9 @@ SEVERAL_TASKS = ["build_communicating", "build_girnet"]
 WIDTH, VOCABULARY = 4, 9
 
 KINDS = [3, "binary", "regression", ("regression", 2), ("multilabel", 2), ("classes", 2)]
-KINDS += [("count", 1), ("ordinal", 4)]
+KINDS += [("count", 1), ("amount", 1), ("ordinal", 4), Task("regression", 2, standardize=(60, 20))]
 KINDS_PER_STEP = [("tagging", 3), ("regression", 2, "per_step"), ("binary", 1, "per_step")]
-KINDS_PER_STEP += [("ordinal", 3, "per_step"), ("count", 2, "per_step")]
+KINDS_PER_STEP += [("ordinal", 3, "per_step"), ("count", 2, "per_step"), ("amount", 2, "per_step")]
 
 
 def adapted():

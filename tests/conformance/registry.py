@@ -25,7 +25,8 @@ FUNNEL = {
     "animal": Task("binary", given="color", estimator="dr"),
     "width": Task("binary", given="animal"),
 }
-OTHER_KINDS = {"color": "binary", "animal": Task("ordinal", 7), "width": Task("count", 3)}
+STANDARDIZED = Task("regression", standardize=(6, 2))
+OTHER_KINDS = {"color": STANDARDIZED, "animal": Task("ordinal", 7), "width": Task("amount", 3)}
 dropout = partial(keras.layers.Dropout, 0.1, seed=7)  # torch ignores the seeds of others
 
 

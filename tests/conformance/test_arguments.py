@@ -62,6 +62,8 @@ OTHERS = {
     "CycleTemperature": lambda: {"phases": phases()},
     "PolicyPhases": dict,
     "Task": lambda: {"kind": "multilabel", "size": 3},
+    "Quantile": lambda: {"q": 0.5},
+    "Tweedie": dict,
     "BestPolicy": dict,
     "AtomicBackup": lambda: {"backup_dir": "somewhere"},
     "CopyComponents": lambda: {"epoch": 3},

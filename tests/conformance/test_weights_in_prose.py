@@ -17,6 +17,7 @@ from tests.conformance.registry import LAYERS, TASKS
 
 HOLD_GIVEN_LAYERS = ("ExpertStreams", "Modular", "RoutedModular", "SkippableBlock")
 RAMP = keras_mtl.RampSchedule(2.0, 9)
+STANDARDIZED = keras_mtl.Task("regression", standardize=True)
 RANKS = {size: keras_mtl.Task("ordinal", size) for size in (4, 3, 5)}
 OTHER_FORMS = {  # that have weights which the form in the registry has not
     "AdversarialPenalty": [partial(layers.AdversarialPenalty, 3, RAMP)],
@@ -37,10 +38,11 @@ OTHER_FORMS = {  # that have weights which the form in the registry has not
         partial(layers.RecurrentModularCell, 2, 4, (3, 3), (12,), tie_layers=True)
     ],
     "RoutingPolicy": [partial(layers.RoutingPolicy, 3, 4, "softmax")],
-    "TaskHead": [partial(layers.TaskHead, RANKS[4], 1)],
+    "TaskHead": [partial(layers.TaskHead, task, 1) for task in (RANKS[4], STANDARDIZED)],
     "TaskHeads": [
         partial(layers.TaskHeads, TASKS, num_added_tasks=2),
         *(partial(layers.TaskHeads, RANKS, num_added_tasks=number) for number in (0, 2)),
+        partial(layers.TaskHeads, TASKS | {"time": STANDARDIZED}, num_added_tasks=1),
     ],
 }
 _SECTION = re.compile(r"^Weights:\n(.*?)(?=^\w|\Z)", re.DOTALL | re.MULTILINE)

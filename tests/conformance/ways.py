@@ -161,10 +161,11 @@ def _array(tensor):
 def scale_of(task, answer):
     """Returns what a difference of answers is measured in: the answer, or 1 where it is smaller.
 
-    A count is `exp(score)`: what is measured is the score, whose difference the answer multiplies.
+    A count or amount is `exp(score)`: what is measured is the score, whose difference the answer
+    multiplies.
     """
     scale = np.maximum(1, np.abs(answer))
-    if task.kind == "count":
+    if task.kind in ("count", "amount"):
         scale = np.maximum(scale, answer * np.log(np.maximum(answer, 1)))
     return scale
 

@@ -171,6 +171,7 @@ def test_labels_at_every_step(task_data):
         "stage": Task("ordinal", 4, per_step=True),
         "visits": Task("count", per_step=True),
         "falls": Task("count", 2, per_step=True),
+        "watch": Task("regression", standardize=True, per_step=True),
     }
     lstm = partial(keras.layers.LSTM, 5, return_sequences=True)
     model = keras_mtl.build_shared_bottom(
@@ -182,6 +183,7 @@ def test_labels_at_every_step(task_data):
         "stage": RNG.integers(-1, 4, (8, 6)),
         "visits": RNG.poisson(2.0, (8, 6)),
         "falls": np.where(RNG.random((8, 6, 2)) < 0.5, NAN, 1.0),
+        "watch": RNG.normal(60.0, 20.0, (8, 6)),
     }
     if task_data == "shared":
         logs = model.fit(x, y, verbose=0).history

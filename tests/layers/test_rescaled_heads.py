@@ -25,7 +25,7 @@ def array(tensor):
 
 def scramble(layer):
     rng = np.random.default_rng(1)
-    for weight in layer.weights:
+    for weight in layer.trainable_weights:
         weight.assign(rng.normal(size=weight.shape))
 
 
@@ -64,11 +64,13 @@ def test_probabilities_of_ranks_are_those_of_scaled_odds():
 
 @pytest.mark.parametrize("num_added", [0, 1, 3])
 def test_a_head_of_separate_data_changes_one_task_alone(num_added):
-    layer = TaskHeads(TASKS, num_added_tasks=num_added)
+    age = Task("regression", 2, standardize=([1.0, 2.0], [3.0, 4.0]))
+    every = {"age": age, **TASKS}
+    layer = TaskHeads(every, num_added_tasks=num_added)
     layer.build((None, 3), (None,))
     scramble(layer)
     for name in TASKS:
-        before = {each: layer.numbers_of(each) for each in TASKS}
+        before = {each: layer.numbers_of(each) for each in every}
         factor, shift = CHANGES.get(name, (0.4, 0.0))
         layer.rescale(name, factor, shift)
         alone = TaskHead(TASKS[name], 0, name=name)
@@ -77,7 +79,7 @@ def test_a_head_of_separate_data_changes_one_task_alone(num_added):
         alone.rescale(name, factor, shift)
         for found, expected in zip(layer.numbers_of(name), alone.get_weights(), strict=True):
             np.testing.assert_array_equal(found, expected)
-        for other in set(TASKS) - {name}:
+        for other in set(every) - {name}:
             for found, expected in zip(layer.numbers_of(other), before[other], strict=True):
                 np.testing.assert_array_equal(found, expected)
 

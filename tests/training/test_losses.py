@@ -34,6 +34,8 @@ TAGGING_P = [[[0.5, 0.5], [0.25, 0.75], [0.5, 0.5]], [[0.9, 0.1], [0.125, 0.875]
 TAGGING_Y = [[1, 0, -1], [NAN, 0, -1]]  # LN2, 2 LN2; 3 LN2
 COUNT_P = [[1.0, 5.0], [9.0, 9.0], [1.0, 2.0], [5.0, 5.0], [4.0, 4.0]]
 COUNT_Y = [[3, NAN], [NAN, NAN], [0, 0], [NAN, NAN], [NAN, NAN]]  # 1, (1 + 2) / 2
+AMOUNT_P = [[4.0, 5.0], [9.0, 9.0], [1.0, 16.0], [5.0, 5.0], [4.0, 4.0]]
+AMOUNT_Y = [[8, NAN], [NAN, NAN], [0, 16], [NAN, NAN], [NAN, NAN]]  # 8 + 4, (2 + 16) / 2
 
 SHARED = {  # name: (task, labels, predictions, loss)
     "animal": (Task("classes", 3), CLASSES_Y, CLASSES_P, 2 * LN2),
@@ -42,6 +44,7 @@ SHARED = {  # name: (task, labels, predictions, loss)
     "place": (Task("regression", 2), REGRESSION_Y, REGRESSION_P, 11.5 / 3),
     "words": (Task("tagging", 2), TAGGING_Y, TAGGING_P, 2 * LN2),
     "visits": (Task("count", 2), COUNT_Y, COUNT_P, 1.25),
+    "spend": (Task("amount", 2), AMOUNT_Y, AMOUNT_P, 10.5),
     "stage": (Task("ordinal", 3), CLASSES_Y, CLASSES_P, 2 * LN2),
 }
 

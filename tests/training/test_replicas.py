@@ -41,7 +41,11 @@ BALANCING = {
     "pcgrad": partial(keras_mtl.PCGrad, seed=3),
     "cagrad": keras_mtl.CAGrad,
 }
-OTHER_KINDS = {"visits": Task("count"), "grade": Task("ordinal", 4)}
+OTHER_KINDS = {
+    "visits": Task("count"),
+    "grade": Task("ordinal", 4),
+    "watch": Task("regression", standardize=True),
+}
 VISITS, GRADES = np.arange(ROWS) % 5, np.where(np.arange(ROWS) % 3, np.arange(ROWS) % 4, NAN)
 FAST = [("shared", "uncertainty")]
 REFUSED = {"build_dynashare": "gate.*sees the whole batch", "build_routing_network": "lately"}
@@ -99,7 +103,7 @@ def test_two_replicas_train_as_one_device(task_data, balancing):
 
 @pytest.mark.slow
 def test_counts_and_ranks_train_as_on_one_device():
-    y = {"visits": VISITS, "grade": GRADES}
+    y = {"visits": VISITS, "grade": GRADES, "watch": 60 + 20 * X[:, 0]}
     batches = {"x": X, "y": y, "batch_size": 4, "shuffle": False}
     make = partial(keras_mtl.build_shared_bottom, keras.Input((4,)), OTHER_KINDS, [dense], seed=1)
     one = trained(make, batches)

@@ -4,6 +4,7 @@ import secrets
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mtl import checks
 from keras_mtl.data.batches.checks import (
@@ -178,6 +179,13 @@ class TaskBatches(keras.utils.PyDataset):
     def task_names(self) -> list[str]:
         """Names of the tasks that have examples."""
         return list(self._sources)
+
+    def labels(self, name: str) -> Any:
+        """Returns the labels of a task, `None` where they are in no array, none if it has none."""
+        source = self._sources.get(name)
+        if source is None:
+            return np.zeros((0, self._layout.tasks[name].size))
+        return source.examples[1] if isinstance(source, ArraySource) else None
 
     def of_task(self, name: str) -> "TaskBatches":
         """Returns batches of one task alone, for a network of that task: as many as it has here."""

@@ -9,6 +9,12 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.kinds import KINDS
+from keras_mtl.layers.heads.standard_units import (
+    add_units,
+    folded,
+    start_of_units,
+    with_its_units,
+)
 from keras_mtl.layers.places import head_columns
 from keras_mtl.tasks import Task, as_task
 from keras_mtl.types import Shape, Tensor
@@ -84,6 +90,8 @@ class TaskHead(keras.layers.Layer):
         bias: `(size,)`; of ordinal tasks `(1,)`.
         gaps: `(size - 2,)`, of ordinal tasks of a size above 2: the distances of neighbouring
             thresholds before softplus.
+        location: `(size,)`, of standardized tasks, not trainable: the mean of labels.
+        scale: `(size,)`, of these too, not trainable: their deviation, 0 until it is known.
 
     Raises:
         ValueError: Features of another rank than the task needs.
@@ -95,6 +103,7 @@ class TaskHead(keras.layers.Layer):
         self.task_id = checks.count("task_id", task_id, least=0)
         self.supports_masking = task.per_step
         self._start = KINDS[task.kind].start(task.size)
+        self._units: list[Any] = []
 
     def build(self, shape: Shape) -> None:
         check_features({self.name: self.task}, shape)
@@ -104,29 +113,52 @@ class TaskHead(keras.layers.Layer):
         self.gaps = None
         if len(gaps):
             self.gaps = self.add_weight(shape=gaps.shape, initializer=initial(gaps), name="gaps")
+        if self.task.standardize:
+            self._units = add_units(self, "", start_of_units(self.task, len(bias)))
+
+    def _dense(self) -> Any:
+        """Returns kernel and bias, in the units of labels."""
+        kernel_and_bias = [self.kernel, self.bias]
+        return folded(*kernel_and_bias, *self._units) if self._units else kernel_and_bias
+
+    @property
+    def standard_units(self) -> dict[str, Any]:
+        """Dict, name -> location and scale, of the task if it is standardized."""
+        return {self.name: list(map(ops.convert_to_tensor, self._units))} if self._units else {}
+
+    def standardize(self, name: str, location: Any, scale: Any) -> None:
+        """Assigns the location and scale of its task, whose name it has."""
+        for variable, value in zip(self._units, (location, scale), strict=True):
+            variable.assign(value)
 
     def call(self, features: Tensor) -> Any:
-        logits = ops.matmul(features, self.kernel) + self.bias
+        kernel, bias = self._dense()
+        logits = ops.matmul(features, kernel) + bias
         return KINDS[self.task.kind].answers(logits, self.gaps)
 
     def frozen(self, call: Callable[..., Any], features: Tensor) -> Any:
         """Becomes a stock Dense, of ordinal tasks with operations after it."""
-        return stock_head(self.name, self.task, features, *self.get_weights())
+        return stock_head(self.name, self.task, features, *self.numbers_of(self.name))
 
     def numbers_of(self, task: str) -> list[Any]:
-        """Returns a task's kernel, bias and, if it has any, gaps, as arrays."""
-        return self.get_weights()
+        """Returns kernel and bias, in the units of labels, and any gaps there are, as arrays."""
+        weights = [*self._dense(), *([] if self.gaps is None else [self.gaps])]
+        return list(map(ops.convert_to_numpy, weights))
 
     def rescale(self, task: str, factor: Any, shift: Any) -> None:
         """Makes a task's logits `factor * logits + shift`, by numbers or one for each column."""
-        self.set_weights(rescaled(self.numbers_of(task), factor, shift))
+        numbers = rescaled(self.numbers_of(task), factor, shift)
+        for variable, value in zip((self.kernel, self.bias, self.gaps), numbers, strict=False):
+            variable.assign(value)
 
     def places(self, tasks: Sequence[str]) -> dict[str, Any]:
         columns, gaps = (head_columns(self.name, self.task, len(part)) for part in self._start)
-        return {"kernel": {1: columns}, "bias": {0: columns}, "gaps": {0: gaps}}
+        own = dict.fromkeys(("bias", "location", "scale"), {0: columns})
+        return {"kernel": {1: columns}, **own, "gaps": {0: gaps}}
 
     def get_config(self) -> dict[str, Any]:
-        task = keras.saving.serialize_keras_object(self.task)
+        task = with_its_units(self.task, self._units) if self._units else self.task
+        task = keras.saving.serialize_keras_object(task)
         return {**super().get_config(), "task": task, "task_id": self.task_id}
 
     @classmethod

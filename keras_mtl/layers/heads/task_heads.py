@@ -10,44 +10,21 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.kinds import KINDS
 from keras_mtl.layers.growing import take_over_each
+from keras_mtl.layers.heads.columns import Columns, assign_columns, glorot_columns, joined
+from keras_mtl.layers.heads.standard_units import (
+    add_units,
+    folded,
+    start_of_units,
+    with_its_units,
+)
 from keras_mtl.layers.heads.task_head import check_features, initial, rescaled, stock_head
 from keras_mtl.layers.places import head_columns, in_blocks
 from keras_mtl.seeds import seed_of
-from keras_mtl.tasks import Task, as_task, kinds_of, largest_size
+from keras_mtl.tasks import as_task, kinds_of, largest_size
 from keras_mtl.types import Shape, Tasks, Tensor
 
 _CLOSED = -1e9  # logit of a class that the example's task does not have
 _WIDEST = 1e9  # gap before such a class
-
-
-def _glorot_columns(sizes: Any, seed: int | None) -> Any:
-    """Returns a Glorot initializer of heads side by side, each with its own fan-out."""
-    uniform = keras.initializers.RandomUniform(-1.0, 1.0, seed)
-
-    def initialize(shape, dtype):
-        limits = np.sqrt(6.0 / (shape[0] + np.repeat(sizes, sizes)))
-        return uniform(shape, dtype) * ops.convert_to_tensor(limits, dtype)
-
-    return initialize
-
-
-class _Columns:
-    """Where the numbers of each task stand, when those of all tasks stand side by side."""
-
-    def __init__(self, tasks: Mapping[str, Task], sizes: Any) -> None:
-        self._kinds = [task.kind for task in tasks.values()]
-        self.sizes = list(sizes)
-        self._ends = np.cumsum([0, *self.sizes])
-
-    def of_task(self, task_id: Tensor) -> Any:
-        return slice(*self._ends[task_id : task_id + 2])
-
-    def of_kind(self, kind: Any) -> tuple[Any, Any]:
-        """Returns (T, largest size) columns of a kind's tasks and which of them exist."""
-        own = np.where(np.array(self._kinds) == kind, self.sizes, 0)
-        indices = np.arange(max(own))
-        exists = indices < own[:, None]
-        return np.where(exists, self._ends[:-1, None] + indices, 0).astype("int32"), exists
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -77,8 +54,11 @@ class TaskHeads(keras.layers.Layer):
         kernel: `(features, sum of sizes)`, the tasks side by side; an ordinal task has one column.
         bias: `(sum of sizes,)`, as many.
         gaps: `(sum of (size - 2),)`, of ordinal tasks, as in `TaskHead`.
+        location, scale: `(sum of sizes,)`, where a task is standardized, not trainable, as in
+            `TaskHead`; 0 and 1 of other tasks.
         kernel_added_1, ..., bias_added_1, ..., gaps_added_1, ...: the same of each added task. The
             newest alone train.
+        location_added_1, ..., scale_added_1, ...: likewise, not trainable.
 
     Raises:
         ValueError: Features of another rank than the tasks need, tasks of which only
@@ -97,29 +77,33 @@ class TaskHeads(keras.layers.Layer):
         self.seed = checks.seed("seed", seed)
         self._starts = [KINDS[task.kind].start(task.size) for task in self.tasks.values()]
         self._columns, self._gaps = (
-            _Columns(self.tasks, map(len, values)) for values in zip(*self._starts, strict=True)
+            Columns(self.tasks, map(len, values)) for values in zip(*self._starts, strict=True)
         )
-        self._answers = _Columns(self.tasks, [task.size for task in self.tasks.values()])
+        self._answers = Columns(self.tasks, [task.size for task in self.tasks.values()])
+        self._units: list[Any] = []
         self._kinds = kinds_of(self.tasks)
         self.supports_masking = any(task.per_step for task in self.tasks.values())
 
     def build(self, features_shape: Shape, task_id_shape: Shape) -> None:
         check_features(self.tasks, features_shape)
         num_first = len(self.tasks) - self.num_added_tasks
-        starts = [self._starts[:num_first], *([start] for start in self._starts[num_first:])]
+        added = range(num_first, len(self.tasks))
         self.blocks = []
-        for index, block in enumerate(starts):
+        for index, place in enumerate([slice(num_first), *(slice(n, n + 1) for n in added)]):
             suffix = f"_added_{index}" if index else ""
-            biases, gaps = zip(*block, strict=True)
-            widths = list(map(len, biases))
+            biases, gaps = zip(*self._starts[place], strict=True)
+            widths, own = list(map(len, biases)), list(self.tasks.values())[place]
             kernel = self.add_weight(
                 shape=(features_shape[-1], sum(widths)),
-                initializer=_glorot_columns(widths, seed_of(self.seed, index)),
+                initializer=glorot_columns(widths, seed_of(self.seed, index)),
                 name="kernel" + suffix,
             )
             self.blocks.append([kernel, self._given("bias" + suffix, biases)])
             if any(map(len, gaps)):
                 self.blocks[-1].append(self._given("gaps" + suffix, gaps))
+            if any(task.standardize for task in self.tasks.values()):
+                units = np.concatenate(list(map(start_of_units, own, widths)), axis=1)
+                self._units.append(add_units(self, suffix, units))
         for block in self.blocks[:-1]:
             for variable in block:
                 variable.trainable = False
@@ -129,10 +113,29 @@ class TaskHeads(keras.layers.Layer):
         return self.add_weight(shape=values.shape, initializer=initial(values), name=name)
 
     def _side_by_side(self) -> list[Any]:
-        """Returns kernel, bias and, where a task has any, gaps, of all tasks."""
+        """Returns kernel and bias, in the units of labels, and any gaps there are, of all tasks."""
         kernels, biases, *_ = zip(*self.blocks, strict=False)
         gaps = [variable for block in self.blocks for variable in block[2:]]
-        return [ops.concatenate(part, axis=-1) for part in (kernels, biases, gaps) if part]
+        kernel, bias, *gaps = joined(part for part in (kernels, biases, gaps) if part)
+        if self._units:
+            kernel, bias = folded(kernel, bias, *joined(zip(*self._units, strict=True)))
+        return [kernel, bias, *gaps]
+
+    @property
+    def standard_units(self) -> dict[str, Any]:
+        """Dict, name -> location and scale, of the tasks that are standardized."""
+        units = joined(zip(*self._units, strict=True))
+        return {
+            name: [each[self._columns.of_task(index)] for each in units]
+            for index, (name, task) in enumerate(self.tasks.items())
+            if units and task.standardize
+        }
+
+    def standardize(self, name: str, location: Any, scale: Any) -> None:
+        """Assigns the location and scale of a task."""
+        columns = self._columns.of_task(list(self.tasks).index(name))
+        for variables, own in zip(zip(*self._units, strict=True), (location, scale), strict=True):
+            assign_columns(variables, columns, own)
 
     def call(self, features: Tensor, task_id: Tensor) -> Any:
         kernel, bias, *gaps = self._side_by_side()
@@ -190,12 +193,7 @@ class TaskHeads(keras.layers.Layer):
         """Makes a task's logits `factor * logits + shift`, by numbers or one for each column."""
         numbers = rescaled(self.numbers_of(task), factor, shift)
         for index, (own, new) in enumerate(zip(self._places_of(task), numbers, strict=True)):
-            variables = [block[index] for block in self.blocks if len(block) > index]
-            every = np.array(ops.convert_to_numpy(self._side_by_side()[index]))
-            every[..., own] = new
-            ends = np.cumsum([variable.shape[-1] for variable in variables])
-            for variable, part in zip(variables, np.split(every, ends[:-1], axis=-1), strict=True):
-                variable.assign(part)
+            assign_columns([block[index] for block in self.blocks if len(block) > index], own, new)
 
     def _places_of(self, task: str) -> list[Any]:
         """Returns where a task's numbers stand: in kernel, in bias and, if it has any, in gaps."""
@@ -214,8 +212,9 @@ class TaskHeads(keras.layers.Layer):
         )
 
     def take_over(self, old: Any) -> None:
-        for old_block, block in zip(old.blocks, self.blocks, strict=False):
-            take_over_each(old_block, block)
+        for before, own in ((old.blocks, self.blocks), (old._units, self._units)):
+            for old_block, block in zip(before, own, strict=False):
+                take_over_each(old_block, block)
 
     def places(self, tasks: Sequence[str]) -> dict[str, Any]:
         columns, gaps = (
@@ -226,13 +225,16 @@ class TaskHeads(keras.layers.Layer):
             for part in (self._columns, self._gaps)
         )
         found: dict[str, Any] = {}
-        for name, axis, labels in (("kernel", 1, columns), ("bias", 0, columns), ("gaps", 0, gaps)):
+        own = [(name, 0, columns) for name in ("bias", "location", "scale")]
+        for name, axis, labels in (("kernel", 1, columns), *own, ("gaps", 0, gaps)):
             blocks = in_blocks(name, axis, labels, self.num_added_tasks)
             found |= {block: {axis: sum(places[axis], [])} for block, places in blocks.items()}
         return found
 
     def get_config(self) -> dict[str, Any]:
-        tasks = {n: keras.saving.serialize_keras_object(t) for n, t in self.tasks.items()}
+        units = self.standard_units
+        tasks = {n: with_its_units(t, units[n]) if n in units else t for n, t in self.tasks.items()}
+        tasks = {n: keras.saving.serialize_keras_object(t) for n, t in tasks.items()}
         return {
             **super().get_config(),
             "tasks": list(tasks.items()),

@@ -25,7 +25,8 @@ from keras_mtl.models.graph import head_outputs, streams_before_heads
 from keras_mtl.models.growth.add_recurrent_task import add_recurrent_task, is_recurrent_modular
 from keras_mtl.models.growth.add_star_task import add_star_task, is_star
 from keras_mtl.models.task_towers import is_in_tower, new_tower, tower_of
-from keras_mtl.tasks import Task, as_tasks, check_task_name
+from keras_mtl.names import check_task_name
+from keras_mtl.tasks import Task, as_tasks
 from keras_mtl.training import MultiTaskModel
 
 

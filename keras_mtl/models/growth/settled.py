@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_mtl.layers import ConnectionPenalty
 from keras_mtl.layers.copying import copied_layer
@@ -37,10 +36,7 @@ def with_one_more_head(model: keras.Model, network: Any, streams: Any) -> Any:
 def _copy_heads(model: keras.Model, grown: Any) -> None:
     """Gives the old tasks their heads, which train no more."""
     if model.task_data == "separate":
-        old, new = model.get_layer("heads").blocks, grown.get_layer("heads").blocks
-        for old_block, new_block in zip(old, new, strict=False):
-            for source, target in zip(old_block, new_block, strict=True):
-                target.assign(np.array(source.numpy()))  # a copy: JAX may give the buffer away
+        grown.get_layer("heads").take_over(model.get_layer("heads"))
         return
     for name in model.tasks:
         grown.get_layer(name).set_weights(model.get_layer(name).get_weights())

@@ -9,6 +9,7 @@ import numpy as np
 from keras_mtl import checks
 from keras_mtl.keras_internals import with_inner_layers
 from keras_mtl.layers import FixedAllocation, TaskGates
+from keras_mtl.layers.places import head_columns
 from keras_mtl.models.warm.copying import copy_numbers
 from keras_mtl.models.warm.encoders import (
     checked_encoders,
@@ -40,6 +41,9 @@ def warm_start(
     statistics of `BatchNormalization`, which belong to the weights around them. Optimizers,
     `balancing` and states of random generators are those of `model`; turns of
     `keras_mtl.alternating_optimizer` begin anew, so give it phases without a warm-up.
+
+    A standardized task keeps the mean and standard deviation that it has learned with, whatever the
+    new network says; a task that is standardized in one network alone has a new head.
 
     What is no weight is not copied: which components a task is given (`build_fixed_random`,
     `build_dynashare`) or has closed (`build_mmoeex`) stands in the configuration of `model`. The
@@ -136,11 +140,11 @@ def _check_networks(model: Any, trained: Any) -> None:
 
 
 def _compared(tasks: Any, old: Any) -> dict[str, str]:
-    """Returns what becomes of each task: a head of another kind or size is new."""
+    """Returns what becomes of each task: a head of another kind, size or unit is new."""
     alike = {
         name
         for name, task in tasks.items()
-        if name in old and (task.kind, task.size) == (old[name].kind, old[name].size)
+        if name in old and head_columns(name, task, 1) == head_columns(name, old[name], 1)
     }
     found = {name: "copied" if name in alike else "new" for name in tasks}
     return found | {name: "left out" for name in old if name not in tasks}

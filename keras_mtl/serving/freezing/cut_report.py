@@ -95,7 +95,7 @@ def cut_report(model: keras.Model, x: Any, cut_below: float, y: Any = None) -> A
     cuts = (0.0, cut_below)
     reports = [sharing_report(model, cut) for cut in cuts]
     outputs = [freeze(model, cut_below=cut).predict(x, verbose=0) for cut in cuts]
-    losses = [_losses(model.tasks, y or {}, predicted) for predicted in outputs]
+    losses = [_losses(model, y or {}, predicted) for predicted in outputs]
     pairs = _by_task(model.tasks, *outputs)
     return CutReport(
         cut_below=cut_below,
@@ -122,9 +122,9 @@ def _towers(report: Any) -> dict[Any, Any]:
     }
 
 
-def _losses(tasks: Any, y: Any, outputs: Any) -> Any:
+def _losses(model: Any, y: Any, outputs: Any) -> Any:
     """Returns a dict, task -> mean loss over the labelled examples, for the tasks in `y`."""
-    losses = {}
+    tasks, losses = model.tasks, {}
     for name, labels in y.items():
         if name not in tasks:
             raise ValueError(
@@ -138,7 +138,7 @@ def _losses(tasks: Any, y: Any, outputs: Any) -> Any:
                 "one for each, -1 or NaN where it is not labelled."
             )
         task = {name: tasks[name]}
-        batch = SharedBatch(task, None, {name: labels}, outputs, None)
+        batch = SharedBatch(task, None, {name: labels}, outputs, None, None, model.standard_units)
         (total,), (count,) = batch.sums({name: loss_measure(tasks[name])})
         losses[name] = float(total / count) if count else float("nan")
     return losses

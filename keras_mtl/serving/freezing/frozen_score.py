@@ -24,6 +24,10 @@ class Judged(MultiTaskModel):
     def task_data(self) -> Any:
         return self.original.task_data
 
+    @property
+    def standard_units(self) -> Any:
+        return self.original.standard_units
+
 
 def judged(model: keras.Model, frozen: keras.Model) -> Any:
     """Returns a model whose `evaluate` takes the data of `model` and scores `frozen`.

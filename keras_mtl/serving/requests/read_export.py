@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_mtl.data.tables.raw_values import FORMS
 from keras_mtl.funnels import check_funnels
+from keras_mtl.names import check_task_name
 from keras_mtl.serving.manifest import (
     ALLOCATION,
     FORMAT_VERSION,
@@ -16,7 +17,7 @@ from keras_mtl.serving.manifest import (
     content_hash,
     fingerprint,
 )
-from keras_mtl.tasks import Task, check_task_name
+from keras_mtl.tasks import Task
 
 _REQUIRED = {"format", "format_version", "keras_mtl", "tasks", "files"}
 _LATER = {"states", "sha256", "columns"}  # exports of the first days have none

@@ -11,6 +11,7 @@ from keras_mtl.training.inputs.after_errors import WholeAfterErrors
 from keras_mtl.training.inputs.checks import check_batch, check_data
 from keras_mtl.training.inputs.distribution import check_first_batch
 from keras_mtl.training.inputs.prepared_inputs import prepared
+from keras_mtl.training.inputs.standard_units import check_units, learn_units
 
 _DATA = ("x", "y", "sample_weight")
 
@@ -27,6 +28,7 @@ class CheckedData(WholeAfterErrors):
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         given = named(super().evaluate, args, kwargs)
         if not given.get("_use_cached_eval_dataset"):
+            check_units(self)
             given = self._by_column(given)
             given = self._checked(given, check_data)
             check_first_batch(self, given.get("x"), given.get("batch_size"))
@@ -38,11 +40,13 @@ class CheckedData(WholeAfterErrors):
 
     @functools.wraps(keras.Model.train_on_batch)
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        check_units(self)
         given = named(super().train_on_batch, args, kwargs)
         return super().train_on_batch(**self._checked(given, check_batch))
 
     @functools.wraps(keras.Model.test_on_batch)
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        check_units(self)
         given = named(super().test_on_batch, args, kwargs)
         return super().test_on_batch(**self._checked(given, check_batch))
 
@@ -50,6 +54,8 @@ class CheckedData(WholeAfterErrors):
         """Returns what `fit` is called with, after a check of training and validation data."""
         given = self._checked(self._by_column(given), check_data)
         check_first_batch(self, given.get("x"), given.get("batch_size"))
+        if self.uses_task_losses:
+            learn_units(self, given)
         if self.uses_task_losses and isinstance(given.get("y"), dict):
             warn_of_impossible(self.tasks, given["y"])
         validation = given.get("validation_data")

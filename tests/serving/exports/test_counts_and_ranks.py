@@ -1,4 +1,4 @@
-"""Counts and ranks as they are served."""
+"""Counts, amounts, ranks and standardized values as they are served."""
 
 from functools import partial
 
@@ -9,7 +9,13 @@ import pytest
 import keras_mtl
 from keras_mtl import Task
 
-TASKS = {"stage": Task("ordinal", 4), "grade": Task("ordinal", 2), "visits": Task("count", 2)}
+TASKS = {
+    "stage": Task("ordinal", 4),
+    "grade": Task("ordinal", 2),
+    "visits": Task("count", 2),
+    "spend": Task("amount"),
+    "watch": Task("regression", standardize=(60, 20)),
+}
 
 
 @pytest.mark.saved_model

@@ -22,6 +22,7 @@ KINDS = {
     "regression": Task("regression", 3),
     "one value": Task("regression"),
     "count": Task("count", 3),
+    "amount": Task("amount", 3),
     "ordinal": Task("ordinal", 6),
 }
 NEEDED = {  # what has no value of its own: fitting ones
@@ -109,12 +110,13 @@ def examples(task, seed=0, count=40):
         return rng.integers(0, task.size, count).astype("int32"), answers
     if task.kind == "regression":
         return rng.uniform(0, 1, (count, task.size)).astype("float32"), answers
-    largest = 5 if task.kind == "count" else 2
+    largest = 5 if task.kind in ("count", "amount") else 2
     return rng.integers(0, largest, (count, task.size)).astype("float32"), answers
 
 
 LEAST = {
-    "classes": 17, "binary": 30, "multilabel": 30, "regression": 20, "count": 15, "ordinal": 17,
+    "classes": 17, "binary": 30, "multilabel": 30, "regression": 20, "count": 15, "amount": 15,
+    "ordinal": 17,
 }  # fmt: skip
 
 
