@@ -145,6 +145,15 @@ def optimizer_state(optimizer: Any, variable: keras.Variable) -> Any:
     return found
 
 
+def averages_of_adam(optimizer: Any, variable: Any) -> list[Any]:
+    """Returns the moments that Adam keeps for a variable, the first, the second and any largest."""
+    index = optimizer._get_variable_index(variable)
+    kept = [optimizer._momentums, optimizer._velocities]
+    if optimizer.amsgrad:
+        kept.append(optimizer._velocity_hats)
+    return [each[index] for each in kept]
+
+
 def gradient_accumulator(optimizer: Any, variable: keras.Variable) -> Any:
     """Returns the variable in which an optimizer sums up gradients of another, or `None`."""
     if not optimizer.gradient_accumulation_steps:

@@ -41,7 +41,7 @@ class RowEmbedding(keras.layers.Embedding):
     Example:
 
     >>> import numpy as np, keras_mtl
-    >>> keras_mtl.layers.RowEmbedding(1000, 16)(np.array([[3, 999], [0, 3]])).shape
+    >>> tuple(keras_mtl.layers.RowEmbedding(1000, 16)(np.array([[3, 999], [0, 3]])).shape)
     (2, 2, 16)
     """
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mtl.keras_internals import optimizer_state
+from keras_mtl.keras_internals import averages_of_adam, optimizer_state
 
 
 @keras.saving.register_keras_serializable("keras_mtl")
@@ -79,20 +79,15 @@ class VisitedAdam(keras.optimizers.Adam):
 
         rows, owners = tf.unique(gradient.indices)
         gradient = tf.math.unsorted_segment_sum(gradient.values, owners, tf.size(rows))
-        index = self._get_variable_index(variable)
-        averages = [self._momentums[index], self._velocities[index]]
-        momentum, velocity = (tf.gather(average.value, rows) for average in averages)
+        averages = averages_of_adam(self, variable)
+        momentum, velocity, *largest = (tf.gather(average.value, rows) for average in averages)
         momentum += (1 - self.beta_1) * (gradient - momentum)
         velocity += (1 - self.beta_2) * (tf.square(gradient) - velocity)
-        moved = [*zip(averages, (momentum, velocity), strict=True)]
-        if self.amsgrad:
-            largest = self._velocity_hats[index]
-            velocity = tf.maximum(tf.gather(largest.value, rows), velocity)
-            moved.append((largest, velocity))
+        largest = [tf.maximum(each, velocity) for each in largest]
         step = tf.cast(self.iterations + 1, gradient.dtype)
         correction = tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
         rate = tf.cast(learning_rate, gradient.dtype) * correction
-        change = rate * momentum / (tf.sqrt(velocity) + self.epsilon)
-        for average, value in moved:
+        change = rate * momentum / (tf.sqrt([velocity, *largest][-1]) + self.epsilon)
+        for average, value in zip(averages, (momentum, velocity, *largest), strict=True):
             self.assign(average, tf.IndexedSlices(value, rows))
         self.assign_sub(variable, tf.IndexedSlices(change, rows))
