@@ -70,7 +70,16 @@ by_rows = pytest.mark.skipif(
 
 
 @by_rows
-@pytest.mark.parametrize("settings", [{}, {"amsgrad": True}, {"beta_1": 0.5}, {"clipnorm": 0.01}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"amsgrad": True},
+        *(
+            pytest.param(x, marks=pytest.mark.slow)
+            for x in ({}, {"beta_1": 0.5}, {"clipnorm": 0.01})
+        ),
+    ],
+)
 def test_where_batches_name_all_rows_it_is_adam(settings):
     batches = [[[0, 1], [2, 3]], [[2, 3], [1, 0]], [[3, 1], [0, 2]]]
 
