@@ -27,6 +27,8 @@ class FeatureSpaceEncoder:
         try:
             self._encoded = space.get_encoded_features()
         except ValueError as error:
+            if "adapt" not in str(error):
+                raise
             raise ValueError(
                 "This FeatureSpace knows no values yet. Call adapt(dataset) first."
             ) from error

@@ -1,6 +1,6 @@
 """Numbers of several tasks side by side: where each task's stand, how they start and meet."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,6 +9,11 @@ from keras import ops
 
 from keras_mtl.tasks import Task
 from keras_mtl.types import Tensor
+
+
+def initial(values: Any) -> Callable[..., Any]:
+    """Returns an initializer of given numbers."""
+    return lambda shape, dtype: ops.convert_to_tensor(values, dtype)
 
 
 def glorot_columns(sizes: Any, seed: int | None) -> Any:

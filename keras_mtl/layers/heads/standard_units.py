@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mtl.layers.heads.columns import initial
 from keras_mtl.tasks import Task
 from keras_mtl.types import Tensor
 
@@ -29,7 +30,7 @@ def add_units(layer: keras.Layer, suffix: str, values: Any) -> list[Any]:
     return [
         layer.add_weight(
             shape=each.shape,
-            initializer=lambda shape, dtype, each=each: ops.convert_to_tensor(each, dtype),
+            initializer=initial(each),
             trainable=False,
             name=name + suffix,
         )

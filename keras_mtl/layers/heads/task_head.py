@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_mtl import checks
 from keras_mtl.kinds import KINDS
+from keras_mtl.layers.heads.columns import initial
 from keras_mtl.layers.heads.standard_units import (
     add_units,
     folded,
@@ -37,11 +38,6 @@ def check_features(tasks: Mapping[str, Task], shape: Shape) -> None:
                 f"Task {name!r} of kind {task.kind!r} needs features of shape {wanted} before its "
                 f"head. Received: {tuple(shape)}. {advice}"
             )
-
-
-def initial(values: Any) -> Callable[..., Any]:
-    """Returns an initializer of given numbers."""
-    return lambda shape, dtype: ops.convert_to_tensor(values, dtype)
 
 
 def stock_head(name: str, task: Task, features: Tensor, kernel: Any, bias: Any, *gaps: Any) -> Any:

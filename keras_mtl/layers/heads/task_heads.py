@@ -10,14 +10,14 @@ from keras import ops
 from keras_mtl import checks
 from keras_mtl.kinds import KINDS
 from keras_mtl.layers.growing import take_over_each
-from keras_mtl.layers.heads.columns import Columns, assign_columns, glorot_columns, joined
+from keras_mtl.layers.heads.columns import Columns, assign_columns, glorot_columns, initial, joined
 from keras_mtl.layers.heads.standard_units import (
     add_units,
     folded,
     start_of_units,
     with_its_units,
 )
-from keras_mtl.layers.heads.task_head import check_features, initial, rescaled, stock_head
+from keras_mtl.layers.heads.task_head import check_features, rescaled, stock_head
 from keras_mtl.layers.places import head_columns, in_blocks
 from keras_mtl.seeds import seed_of
 from keras_mtl.tasks import as_task, kinds_of, largest_size

@@ -10,9 +10,7 @@ from keras_mtl.keras_internals import with_inner_layers
 from keras_mtl.layers import TaskHeads
 from keras_mtl.layers.heads.funnel_head import HEADS
 from keras_mtl.training.optimizers.grouped import GroupedOptimizer
-from keras_mtl.training.optimizers.present_tasks import SHARING, check_single_optimizer
-
-_TOWER = re.compile(r"tower_\d+_(\d+)")
+from keras_mtl.training.optimizers.present_tasks import SHARING, TOWER, check_single_optimizer
 
 
 def optimizer_by_part(
@@ -85,7 +83,7 @@ def _paths_by_part(model: keras.Model) -> dict[str, list[str]]:
     layers = with_inner_layers(model)
     tables = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
     heads = [layer for layer in layers if isinstance(layer, (TaskHeads, *HEADS))]
-    towers = {layer: match[1] for layer in layers if (match := _TOWER.fullmatch(layer.name))}
+    towers = {layer: match[1] for layer in layers if (match := re.fullmatch(TOWER, layer.name))}
     of_tasks = {}
     if model.task_data == "shared":
         for number, task in enumerate(model.tasks, start=1):

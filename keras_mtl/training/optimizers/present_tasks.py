@@ -12,13 +12,14 @@ from keras_mtl.replicas import over_replicas
 from keras_mtl.schedules import check_setting
 from keras_mtl.training.optimizers.grouped import GroupedOptimizer
 
+TOWER = r"tower_\d+_(\d+)"  # the layers of a task's own
 _ROWS = r"(.*/)?allocation_\d+/(?:logits|scores)(_added_\d+)?"
 SHARING = rf"{_ROWS}|(.*/)?stitch_\d+/alpha|(.*/)?mixture_\d+/beta|(.*/)?routing_\d+/logits"
 _TASK_AXES = {  # what has a slice per task (or class of a task), and along which axis
     "rows": (_ROWS, 0),
     "heads": (r"(.*/)?heads/(?:kernel|bias)(_added_\d+)?", -1),
     "gaps": (r"(.*/)?heads/gaps(_added_\d+)?", -1),
-    "towers": (r"(.*/)?tower_\d+_(\d+)/(?:kernel|bias)", None),  # is one task's own
+    "towers": (rf"(.*/)?{TOWER}/(?:kernel|bias)", None),  # is one task's own
 }
 
 

@@ -88,6 +88,9 @@ def test_spaces_that_do_not_fit_are_refused(tmp_path):
         keras_mtl.export(model, tmp_path / "1", preprocessing=make_space())
     with pytest.raises(ValueError, match=r"knows no values yet. Call adapt\(dataset\) first"):
         keras_mtl.export(model, tmp_path / "1", preprocessing=FeatureSpace(FEATURES))
+    ids = FeatureSpace({"tab": FeatureSpace.string_hashed(num_bins=5, output_mode="int")})
+    with pytest.raises(ValueError, match="Cannot concatenate features because feature 'tab'"):
+        keras_mtl.export(model, tmp_path / "1", preprocessing=ids)
     flags = FeatureSpace({"on": FeatureSpace.feature("bool", keras.layers.Identity(), "float")})
     with pytest.raises(ValueError, match="Feature 'on' has dtype 'bool'"):
         keras_mtl.export(model, tmp_path / "1", preprocessing=flags)
